@@ -1,0 +1,49 @@
+# The whole developer interface. Every target sets up what it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install torch demo serve test check fix bench migration clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(READY) ## .venv with the client, the service and every development tool
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Gradwatch needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[service,dev]'
+	@touch $@
+
+torch: $(READY) ## add PyTorch, for the tests that train real models
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+
+demo: $(READY) ## one training job explodes, the same job with Gradwatch's help survives
+	@$(BIN)/gradwatch demo
+
+serve: $(READY) ## the service on http://127.0.0.1:8321, data in gradwatch.db
+	@$(BIN)/gradwatch serve
+
+test: $(READY) ## every test; what this machine lacks is skipped with its reason
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(READY) ## formatting, linters, types, import directions, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY) ## format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## benchmarks; figures are ratios within one run
+	$(BIN)/python benchmarks/detect_cost.py
+
+migration: $(READY) ## new migration from the tables: make migration name="add x"
+	$(BIN)/alembic revision --autogenerate -m "$(name)"
+
+clean: ## remove the environment and all caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

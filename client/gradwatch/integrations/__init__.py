@@ -1,0 +1,1 @@
+"""One file for each framework; imported only by a job that uses it."""

@@ -1,0 +1,295 @@
+"""The run as a training job holds it: log, watch, guard. Nothing here raises, blocks or prints."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Protocol, SupportsIndex
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwatch import clock, process
+from gradwatch.buffer import Counts
+from gradwatch.config import Config
+from gradwatch.guard import PROCEED, Decision, Guard, decide
+from gradwatch.launch import Launch
+from gradwatch.layers import Layer, LayerTable
+from gradwatch.notices import Notices, logger
+from gradwatch.off import OffMonitor
+from gradwatch.records import (
+    Event,
+    LayerStats,
+    Measured,
+    Report,
+    read_layer_stats,
+    read_named,
+    read_profiles,
+    read_scalars,
+)
+from gradwatch.sender import Sender
+from gradwatch.values import Number, as_float, as_json, as_step, is_name
+
+
+class Monitor(Protocol):
+    """What ``Run.watch`` returns: call ``step`` between ``backward()`` and ``optimizer.step()``."""
+
+    def step(self, loss: Any = None, **scalars: Any) -> bool:
+        """Collect and send the statistics of one step; False means: skip this update."""
+        ...
+
+
+class Watcher(Monitor, Protocol):
+    """A monitor that may hold back the report of the newest step."""
+
+    def flush(self) -> None:
+        """Log the report held back."""
+        ...
+
+    def forget(self) -> None:
+        """Drop the report held back: another process has it."""
+        ...
+
+
+class Run:
+    """One training run under watch; made by ``gradwatch.init``.
+
+    Every method returns at once and none raises: what is malformed is left out, counted in
+    ``counts`` and warned about once through ``logging``. Also a context manager that finishes the
+    run, as failed if an exception leaves the block.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        config: Config,
+        layers: Sequence[Layer] = (),
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._launch = launch
+        self._config = config
+        self._http = http
+        self._table = LayerTable().extended(layers)
+        self._notices = Notices()
+        self._lock = threading.RLock()
+        self._sender = Sender(launch, config, http)
+        self._watchers: list[Watcher] = []
+        self._next_step = launch.resume_step or 0
+        self._skips = 0
+        self._first = True
+        self._finished = False
+        self._forked = False
+        process.adopt(self)
+
+    @property
+    def id(self) -> str:
+        """The id of the run (UUIDv7)."""
+        return self._launch.run_id
+
+    @property
+    def counts(self) -> Counts:
+        """Where this process's records are: observed = stored + rejected + dropped + pending."""
+        return self._sender.buffer.counts
+
+    @property
+    def guard(self) -> Guard:
+        """The guard that came with the newest receipt; unarmed before the first."""
+        return self._sender.delivery.news.guard
+
+    @property
+    def advice(self) -> list[Mapping[str, Any]]:
+        """The service's advice for this run, best first, as of the newest receipt."""
+        return list(self._sender.delivery.news.advice)
+
+    @property
+    def alerts(self) -> list[Mapping[str, Any]]:
+        """The alerts this process has heard of, each in its newest version."""
+        return list(self._sender.delivery.news.alerts)
+
+    def log(
+        self,
+        step: SupportsIndex | None = None,
+        *,
+        layers: LayerStats | None = None,
+        profiles: Mapping[str, Any] | None = None,
+        **scalars: Number,
+    ) -> None:
+        """Report what was measured in one step.
+
+        Args:
+            step: The step number, 0 … 2^53 - 1; the one after the last reported if left out.
+            layers: ``{layer name: {statistic: value}}``, such as ``grad_norm``, ``weight_norm``,
+                ``update_norm``; new names extend the layer table.
+            profiles: ``{"time": values}``, norms of the gradient along an axis.
+            scalars: ``loss``, ``lr``, ``grad_norm`` (before clipping), ``clip_norm`` and any other.
+        """
+        if self._sender.is_current_thread:
+            return
+        number = self._next_step if step is None else as_step(step)
+        if number is None or self._finished:
+            self._refuse("log() needs a step from 0 to 2^53 - 1" if number is None else _AFTER_END)
+            return
+        singles, bad_scalars = read_scalars(scalars)
+        named, bad_layers = read_named(self._table, {} if layers is None else layers)
+        table = self._table_with(named)
+        stats, bad_stats = read_layer_stats(table, named)
+        curves, bad_curves = read_profiles({} if profiles is None else profiles)
+        self.note_malformed(bad_scalars + bad_layers + bad_stats + bad_curves)
+        self._put(Report(number, clock.now(), table, singles, stats, curves, self._first))
+
+    def log_measured(self, measured: Measured) -> None:
+        """Report one step from arrays, for integrations."""
+        if self._finished:
+            self._refuse(_AFTER_END)
+            return
+        self._put(measured.report(self._table, first=self._first))
+
+    def add_layers(self, layers: Sequence[Layer]) -> NDArray[np.int64]:
+        """Extend the layer table, for integrations; returns the columns of these layers."""
+        with self._lock:
+            self._table = self._table.extended(layers)
+            return np.array([self._table.columns[layer.name] for layer in layers], dtype=np.int64)
+
+    def event(self, kind: str, step: SupportsIndex | None = None, **fields: Any) -> None:
+        """Report that something happened.
+
+        Args:
+            kind: checkpoint, phase, lr, resume, advice, guard, note, …
+            step: The step it belongs to, if any.
+            fields: Anything else worth knowing, such as ``path`` or ``text``.
+        """
+        if self._sender.is_current_thread:
+            return
+        number = None if step is None else as_step(step)
+        if not is_name(kind) or (step is not None and number is None) or self._finished:
+            self._refuse(_AFTER_END if self._finished else "event() needs a kind, and a valid step")
+            return
+        body = {name: as_json(value) for name, value in fields.items() if name != "time"}
+        body |= {"kind": kind, "time": clock.now()}
+        if number is not None:
+            body["step"] = number
+        self._sender.put(Event(self._table, body))
+
+    def decide(self, grad_norm: Number, step: SupportsIndex | None = None) -> Decision:
+        """Judge the step about to be made by the armed guard; a skip is reported as an event.
+
+        Args:
+            grad_norm: Global gradient norm before clipping.
+            step: Its number; the one after the last reported if left out.
+        """
+        norm = as_float(grad_norm)
+        number = self._next_step if step is None else as_step(step)
+        if norm is None or number is None:
+            self.note_malformed(1)
+            return PROCEED
+        decision = decide(self.guard, norm, number, self._skips)
+        self._skips = self._skips + 1 if decision.skip else 0
+        if decision.skip:
+            self.event("guard", number, action="skip_step", grad_norm=norm)
+        return decision
+
+    def watch(self, model: Any, optimizer: Any) -> Monitor:
+        """Watch a PyTorch model: per-parameter norms each step, and the guard applied.
+
+        Call ``monitor.step(loss=loss)`` between ``loss.backward()`` and ``optimizer.step()``.
+        """
+        try:
+            pytorch = importlib.import_module("gradwatch.integrations.pytorch")
+        except ImportError as error:
+            self._notices.warn("watch", f"watch() needs PyTorch: {error}")
+            return OffMonitor()
+        watcher: Watcher | None = pytorch.watch(self, model, optimizer, self._next_step)
+        if watcher is None:
+            return OffMonitor()
+        self._watchers.append(watcher)
+        return watcher
+
+    def add_config(self, facts: Mapping[str, Any]) -> None:
+        """Add facts to the config before the first report, for integrations; given ones stay."""
+        config = {name: as_json(value) for name, value in facts.items()} | dict(self._launch.config)
+        self._launch = replace(self._launch, config=config)
+        self._sender.delivery.launch = self._launch
+
+    def note_malformed(self, values: int) -> None:
+        """Count values that are no numbers and were left out, for integrations."""
+        if values:
+            self._sender.buffer.note_malformed(values)
+            self._notices.warn("malformed", "a value that is no number was left out of a report")
+
+    def warn(self, kind: str, message: str) -> None:
+        """Log a warning once per kind, for integrations."""
+        self._notices.warn(kind, message)
+
+    def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until everything reported is acknowledged; False if that takes too long."""
+        self._sender.urge()
+        return self._sender.buffer.wait_empty(timeout_seconds)
+
+    def finish(self, state: str = "finished", reason: str | None = None) -> None:
+        """End the run, as ``finished`` or ``failed``; waits at most two seconds for delivery."""
+        self.begin_finish(state, reason)
+        self.await_finish(self._config.exit_seconds)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.finish("failed", kind.__name__)
+
+    def begin_finish(self, state: str, reason: str | None = None) -> None:
+        """Start to deliver what is left; part of ``finish``."""
+        if self._finished:
+            return
+        for watcher in self._watchers:
+            watcher.flush()
+        self._watchers.clear()
+        self._finished = True
+        farewell = {"state": state if state in ("finished", "failed") else "finished"}
+        if reason is not None:
+            farewell["reason"] = str(as_json(reason))[:1000]
+        self._sender.close(None if self._forked else farewell)
+
+    def await_finish(self, timeout_seconds: float) -> bool:
+        """Wait for the delivery; part of ``finish``."""
+        closed = self._sender.wait_closed(timeout_seconds)
+        if closed:
+            process.release(self)
+        else:
+            left = f"{self.counts.pending} records and the end of run {self.id}"
+            logger.warning("gradwatch: %s are not delivered; lost if the process ends now", left)
+        return closed
+
+    def rebuild_after_fork(self) -> None:
+        """Start afresh in a forked child: an empty queue and a writer of its own."""
+        self._forked = True
+        self._first = True
+        self._lock = threading.RLock()
+        self._sender = Sender(self._launch, self._config, self._http)
+        for watcher in self._watchers:
+            watcher.forget()
+
+    def _put(self, report: Report) -> None:
+        self._first = False
+        self._next_step = report.step + 1
+        self._sender.put(report)
+
+    def _table_with(self, names: Mapping[str, object]) -> LayerTable:
+        if not names.keys() <= self._table.columns.keys():
+            self.add_layers([Layer(name) for name in names])
+        return self._table
+
+    def _refuse(self, message: str) -> None:
+        self._sender.buffer.refuse()
+        self._notices.warn(message, message + "; the report was left out")
+
+
+_AFTER_END = "the run is finished"

@@ -1,0 +1,1 @@
+"""The HTTP face: parse, call one function of ingest or store, return."""

@@ -1,0 +1,74 @@
+"""What the routes stand on: the database to read, the writer to change it, limits and a clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine
+
+from gradwatch_service.clock import Clock
+from gradwatch_service.errors import Unavailable
+from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.settings import Settings
+from gradwatch_service.store.database import unavailable_when_down
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One per process; made by the composition root."""
+
+    engine: Engine
+    writer: Writer
+    settings: Settings
+    clock: Clock
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for one consistent read.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        with unavailable_when_down(), self.engine.connect() as connection:
+            yield connection
+
+    def write(self, command: Callable[[Connection], T]) -> T:
+        """Run a command in the writer's next transaction; returns after its commit."""
+        future = self.writer.run(command)
+        try:
+            return future.result(self.settings.handler_deadline_seconds)
+        except TimeoutError as error:
+            raise _overdue() from error
+
+    async def stored(self, future: Future[T]) -> T:
+        """Wait, without a thread, for what was handed to the writer."""
+        deadline = self.settings.handler_deadline_seconds
+        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=deadline)
+        if not done:  # not cancelled: it may still commit, and the same again will be a duplicate
+            raise _overdue()
+        return done.pop().result()
+
+
+def _overdue() -> Unavailable:
+    return Unavailable("the write did not commit in time; send the same again", code="overdue")
+
+
+def backend_of(request: Request) -> Backend:
+    """The backend of the application that serves this request."""
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+async def _backend(request: Request) -> Backend:  # async: not worth a thread
+    return backend_of(request)
+
+
+Served = Annotated[Backend, Depends(_backend)]

@@ -1,0 +1,95 @@
+"""``/openapi.json`` and ``/docs``: the routes described, without a byte from anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse, Response
+
+from gradwatch_service.api import bodies, frames, shapes
+from gradwatch_service.api.answers import answer
+
+router = APIRouter(include_in_schema=False)
+
+REFERENCE = "#/components/schemas/{model}"
+MODELS: tuple[type[BaseModel], ...] = (
+    *bodies.BODIES,
+    shapes.StepsBody,
+    shapes.FrameBody,
+    shapes.Items[shapes.Run],
+    shapes.Items[shapes.Alert],
+    shapes.Items[shapes.Advice],
+    shapes.ReceiptBody,
+    shapes.SeriesBody,
+    shapes.Accepted,
+    shapes.Status,
+    shapes.Problem,
+)
+STOCK_ERROR = "HTTPValidationError"
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Gradwatch API</title>
+<meta name="viewport" content="width=device-width"><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  color-scheme: light dark }}
+td, th {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0 }}
+</style></head><body><h1>Gradwatch API {version}</h1>
+<p>{description}</p><p>For machines: <a href="/openapi.json">openapi.json</a></p>
+<table><thead><tr><th>Method<th>Path<th>Purpose</thead><tbody>
+{rows}
+</tbody></table></body></html>
+"""
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: what FastAPI sees, the fast path it does not see, and all bodies."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    for operation in _operations(document):
+        if STOCK_ERROR in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]  # FastAPI's own form of errors, which we never send
+    document["paths"].update(frames.OPENAPI_PATHS)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in MODELS], ref_template=REFERENCE
+    )
+    document["components"] = {"schemas": definitions["$defs"]}
+    document["paths"] = dict(sorted(document["paths"].items()))
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in document["paths"].values():
+        yield from operations.values()
+
+
+@router.get("/openapi.json")
+def openapi_json(request: Request) -> Response:
+    """Every route for machines."""
+    return answer(openapi(request.app))
+
+
+@router.get("/docs")
+def docs(request: Request) -> Response:
+    """Every route on one plain page."""
+    document = openapi(request.app)
+    rows = [
+        f"<tr><td>{method.upper()}<td><code>{escape(path)}</code><td>{escape(operation['summary'])}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    info = document["info"]
+    return HTMLResponse(
+        PAGE.format(
+            version=escape(info["version"]),
+            description=escape(info["description"]),
+            rows="\n".join(rows),
+        ),
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )

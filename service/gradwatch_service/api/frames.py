@@ -1,0 +1,166 @@
+"""The ways in for measurements: frames on the fast path, plain steps for everything else."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from fastapi import APIRouter, Header, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from gradwatch_service.api.answers import answer
+from gradwatch_service.api.backend import Served, backend_of
+from gradwatch_service.api.bodies import media_type, require_json
+from gradwatch_service.api.frame_body import pack_json
+from gradwatch_service.api.json_text import parse
+from gradwatch_service.api.operations import JSON, PREFIX, answers, takes
+from gradwatch_service.api.shapes import FrameBody, ReceiptBody, StepsBody
+from gradwatch_service.api.steps_body import parse_steps
+from gradwatch_service.domain import Frame, JsonValue
+from gradwatch_service.errors import Invalid, NotFound, UnsupportedMedia
+from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.store.packing import pack, unpack
+from gradwatch_service.store.wording import check_name
+
+router = APIRouter(tags=["push"])
+
+FRAME_PATH = f"{PREFIX}/runs/{{run_id}}/writers/{{writer}}/frames/{{seq}}"
+MSGPACK = "application/msgpack"
+STORED, REPEATED = 201, 200
+
+_SEQ = re.compile("[0-9]{1,18}")
+
+
+async def put_frame(request: Request) -> Response:
+    """Store one frame of one writer; the same again is harmless."""
+    backend = backend_of(request)
+    run_id, writer, seq = _identity(request.path_params)
+    body = await request.body()
+    digest = sha256(body).digest()
+    try:
+        sent = await _read(media_type(request), body)
+        push = FramePush(run_id, writer, seq, digest, sent.frame, sent.packed)
+        receipt = await backend.stored(backend.writer.submit(push))
+    except Invalid as error:
+        refused = _refused(error, seq)
+        push = FramePush(run_id, writer, seq, digest, refused, pack(refused))
+        await backend.stored(backend.writer.submit(push))
+        raise
+    return _receipt(receipt, sent.warnings)
+
+
+class _Sent(NamedTuple):
+    """A frame, the packed form in which it is stored, and what the sender should know."""
+
+    frame: Frame
+    packed: bytes
+    warnings: tuple[str, ...] = ()
+
+
+def _identity(path: Mapping[str, str]) -> tuple[uuid.UUID, str, int]:
+    try:
+        run_id = uuid.UUID(path["run_id"])
+    except ValueError as error:
+        raise NotFound("no run has this address: its id is no UUID") from error
+    if not _SEQ.fullmatch(path["seq"]):
+        raise NotFound("no frame has this address: seq counts 0, 1, 2, …")
+    return run_id, check_name(path["writer"], "/writer"), int(path["seq"])
+
+
+async def _read(media: str, body: bytes) -> _Sent:
+    if media == MSGPACK:
+        return _Sent(unpack(body), body)
+    if media == JSON:
+        return await run_in_threadpool(_read_json, body)
+    raise UnsupportedMedia(f"send the header Content-Type: {MSGPACK} or {JSON}")
+
+
+def _read_json(body: bytes) -> _Sent:
+    value, warnings = parse(body)
+    packed = pack_json(value)
+    return _Sent(unpack(packed), packed, warnings)
+
+
+def _refused(error: Invalid, seq: int) -> Frame:
+    """What stands in the log for a frame that breaks the contract: its number is used up."""
+    note: dict[str, JsonValue] = {"kind": "refused", "seq": seq, "code": error.errors[0].code}
+    return Frame(np.empty(0, np.int64), np.empty(0, np.float64), events=(note,))
+
+
+@router.post(
+    "/runs/{run_id}/steps",
+    status_code=STORED,
+    openapi_extra=takes(StepsBody),
+    responses=answers({STORED: ReceiptBody, REPEATED: ReceiptBody}, 400, 404, 409, 413, 415, 422),
+)
+async def post_steps(
+    run_id: uuid.UUID,
+    request: Request,
+    backend: Served,
+    idempotency_key: Annotated[str | None, Header(max_length=255, pattern="^[!-~]+$")] = None,
+) -> Response:
+    """Store steps sent as plain JSON; without a key, steps already stored are not stored again."""
+    require_json(request)
+    body = await request.body()
+    parsed = await run_in_threadpool(parse, body)
+    steps = await run_in_threadpool(parse_steps, parsed.value)
+    push = StepsPush(
+        run_id=run_id,
+        digest=sha256(body).digest(),
+        frame=steps.frame,
+        layer_names=steps.layer_names,
+        idempotency_key=idempotency_key,
+        rejections=steps.rejections,
+    )
+    return _receipt(await backend.stored(backend.writer.submit(push)), parsed.warnings)
+
+
+def _receipt(receipt: Receipt, warnings: tuple[str, ...]) -> Response:
+    body: dict[str, Any] = {
+        "status": receipt.status,
+        "accepted": receipt.accepted,
+        "duplicates": receipt.duplicates,
+        "rejected": len(receipt.rejections),
+        "rejections": receipt.rejections,
+        "contiguous_through": receipt.contiguous_through,
+        "gaps": receipt.gaps,
+        "health": receipt.health,
+        "alerts": receipt.alerts,
+        "advice": receipt.advice,
+        "guard": receipt.guard.as_json(),
+        "server_time": receipt.server_time,
+    }
+    if warnings:
+        body["warnings"] = warnings
+    return answer(body, REPEATED if receipt.status == "duplicate" else STORED)
+
+
+OPENAPI_PATHS: dict[str, Any] = {
+    FRAME_PATH: {
+        "put": {
+            "tags": ["push"],
+            "summary": "Put Frame",
+            "description": put_frame.__doc__,
+            "parameters": [
+                {"name": name, "in": "path", "required": True, "schema": schema}
+                for name, schema in (
+                    ("run_id", {"type": "string", "format": "uuid"}),
+                    ("writer", {"type": "string", "minLength": 1}),
+                    ("seq", {"type": "integer", "minimum": 0}),
+                )
+            ],
+            **takes(FrameBody, MSGPACK),
+            "responses": {
+                str(status): described
+                for status, described in answers(
+                    {STORED: ReceiptBody, REPEATED: ReceiptBody}, 400, 404, 409, 413, 415, 422
+                ).items()
+            },
+        }
+    }
+}

@@ -1,0 +1,87 @@
+"""Query parameters as types that refuse what a route does not know, and the form of a page."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import Annotated, Literal
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from gradwatch_service.api.answers import answer
+from gradwatch_service.api.bodies import Name
+from gradwatch_service.domain import MAX_STEP, AlertState, Health, Severity
+from gradwatch_service.store.alerts import AlertFilters
+from gradwatch_service.store.codec import Page
+from gradwatch_service.store.runs import Filters, RunState
+from gradwatch_service.store.series import SeriesQuery
+
+MAX_LIMIT = 500
+MAX_POINTS = 10_000
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListParameters(_Parameters):
+    """What every list understands."""
+
+    cursor: Annotated[str | None, Field(max_length=200, description="next_cursor of a page")] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
+
+
+class RunParameters(ListParameters):
+    """Which runs to list."""
+
+    project: Name | None = None
+    health: Health | None = None
+    state: RunState | None = None
+
+    @property
+    def filters(self) -> Filters:
+        """The same as the store knows it."""
+        return Filters(self.project, self.health, self.state)
+
+
+class AlertParameters(ListParameters):
+    """Which alerts to list."""
+
+    project: Name | None = None
+    run: uuid.UUID | None = None
+    state: AlertState | None = None
+    severity: Literal["info", "warning", "error", "critical"] | None = None
+    rule: Name | None = None
+
+    @property
+    def filters(self) -> AlertFilters:
+        """The same as the store knows it."""
+        severity = None if self.severity is None else Severity[self.severity.upper()]
+        return AlertFilters(self.project, self.run, self.state, severity, self.rule)
+
+
+class SeriesParameters(_Parameters):
+    """Which series to read, and how finely."""
+
+    metric: Name
+    layer: Name | None = None
+    first: Annotated[int, Field(alias="from", ge=0, le=MAX_STEP)] = 0
+    last: Annotated[int, Field(alias="to", ge=0, le=MAX_STEP)] = MAX_STEP
+    points: Annotated[int, Field(ge=2, le=MAX_POINTS)] = 1_000
+
+    @property
+    def query(self) -> SeriesQuery:
+        """The same as the store knows it, in full: the answer says how many points there are."""
+        return SeriesQuery(self.metric, self.layer, self.first, self.last, points=sys.maxsize)
+
+
+RunList = Annotated[RunParameters, Query()]
+AlertList = Annotated[AlertParameters, Query()]
+OneSeries = Annotated[SeriesParameters, Query()]
+
+
+def page(found: Page) -> Response:
+    """Answer one page of a list."""
+    return answer({"items": found.items, "next_cursor": found.next_cursor})

@@ -1,0 +1,110 @@
+"""Runs: opened, resumed, listed, renamed, ended, deleted, and what they say about themselves."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from gradwatch_service.api.answers import answer
+from gradwatch_service.api.backend import Served
+from gradwatch_service.api.bodies import EventsBody, FinishBody, RunBody, RunChanges, reader
+from gradwatch_service.api.operations import answers, takes
+from gradwatch_service.api.queries import RunList, page
+from gradwatch_service.api.shapes import Accepted, Items, Run
+from gradwatch_service.store import events, launches, runs
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=takes(RunBody),
+    responses=answers({201: Run, 200: Run}, 400, 409, 413, 415, 422),
+)
+def post_run(body: Annotated[RunBody, Depends(reader(RunBody))], backend: Served) -> Response:
+    """Open a run; a known id finds it again, with a new ``launch_id`` as its next attempt."""
+    now = backend.clock()
+    request = body.as_request(now)
+    run, is_new = backend.write(
+        lambda connection: launches.create_or_resume_run(connection, request, now)
+    )
+    return answer(run, 201 if is_new else 200)
+
+
+@router.get("", responses=answers({200: Items[Run]}, 422))
+def get_runs(backend: Served, wanted: RunList) -> Response:
+    """List runs, the newest first."""
+    with backend.reading() as connection:
+        return page(runs.list_runs(connection, wanted.filters, wanted.cursor, wanted.limit))
+
+
+@router.get("/{run_id}", responses=answers({200: Run}, 404))
+def get_run(run_id: uuid.UUID, backend: Served) -> Response:
+    """Show one run."""
+    with backend.reading() as connection:
+        return answer(runs.get_run(connection, run_id))
+
+
+@router.patch(
+    "/{run_id}",
+    openapi_extra=takes(RunChanges),
+    responses=answers({200: Run}, 400, 404, 413, 415, 422),
+)
+def patch_run(
+    run_id: uuid.UUID,
+    body: Annotated[RunChanges, Depends(reader(RunChanges))],
+    backend: Served,
+) -> Response:
+    """Rename or tag a run."""
+    return answer(
+        backend.write(lambda connection: runs.patch_run(connection, run_id, **body.as_changes()))
+    )
+
+
+@router.delete("/{run_id}", status_code=204, responses=answers({}, 404))
+def delete_run(run_id: uuid.UUID, backend: Served) -> Response:
+    """Delete a run with everything it reported."""
+    backend.write(lambda connection: runs.delete_run(connection, run_id))
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{run_id}/events",
+    status_code=201,
+    openapi_extra=takes(EventsBody),
+    responses=answers({201: Accepted}, 400, 404, 413, 415, 422),
+)
+def post_events(
+    run_id: uuid.UUID,
+    body: Annotated[EventsBody, Depends(reader(EventsBody))],
+    backend: Served,
+) -> Response:
+    """Store what the job says: a checkpoint, a phase, a change of the learning rate, a note."""
+    reported, now = body.as_events(), backend.clock()
+    accepted = backend.write(
+        lambda connection: events.add_events(connection, run_id, reported, now)
+    )
+    return answer({"accepted": accepted}, 201)
+
+
+@router.post(
+    "/{run_id}/finish",
+    openapi_extra=takes(FinishBody),
+    responses=answers({200: Run}, 400, 404, 413, 415, 422),
+)
+def finish_run(
+    run_id: uuid.UUID,
+    body: Annotated[FinishBody, Depends(reader(FinishBody))],
+    backend: Served,
+) -> Response:
+    """End a run."""
+    now = backend.clock()
+    return answer(
+        backend.write(
+            lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)
+        )
+    )

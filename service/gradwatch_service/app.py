@@ -1,0 +1,92 @@
+"""The composition root: settings in, an application that owns its engine, writer and worker out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import Route
+
+from gradwatch_service.api import alerts, documents, frames, health, problems, runs, series
+from gradwatch_service.api.backend import Backend
+from gradwatch_service.api.intake import Intake
+from gradwatch_service.api.operations import PREFIX
+from gradwatch_service.clock import utc_now
+from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.settings import Settings
+from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.migration import migrate
+from gradwatch_service.worker import run_worker, tick
+
+DESCRIPTION = (
+    "Watches training: sees exploding gradients early, says where and why, and what to do."
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; nothing is opened before its lifespan starts."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Gradwatch",
+        version=version("gradwatch"),
+        description=DESCRIPTION,
+        openapi_url=None,  # ours: documents
+        redirect_slashes=False,
+        lifespan=_lifespan(settings),
+    )
+    for module in (runs, frames, series, alerts):
+        app.include_router(module.router, prefix=PREFIX)
+    for router in (health.router, documents.router):
+        app.include_router(router)
+    app.router.routes.append(Route(frames.FRAME_PATH, frames.put_frame, methods=["PUT"]))
+    app.add_middleware(Intake, settings=settings)
+    problems.install(app)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            served = await run_in_threadpool(stack.enter_context, backend(settings))
+            if settings.embedded_worker:
+                stack.enter_context(worker(served))
+            app.state.backend = served
+            yield
+            await run_in_threadpool(stack.close)
+
+    return lifespan
+
+
+@contextmanager
+def backend(settings: Settings) -> Iterator[Backend]:
+    """Open everything the routes stand on; when it closes, what was taken on is stored first."""
+    engine = make_engine(settings.database_url)
+    migrate(engine)
+    writer = Writer(engine, clock=utc_now)
+    writer.start()
+    try:
+        yield Backend(engine, writer, settings, utc_now)
+    finally:
+        writer.stop()
+        engine.dispose()
+
+
+@contextmanager
+def worker(served: Backend) -> Iterator[None]:
+    """Run the worker in a thread of this process."""
+    stop = threading.Event()
+    work = partial(tick, served.writer, served.clock)
+    pause_seconds = served.settings.worker_tick_seconds
+    thread = threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,137 @@
+"""The service side of the command line: ``gradwatch serve``, ``worker``, ``migrate``, ``demo``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+import uvicorn
+from sqlalchemy import make_url
+
+from gradwatch_service.app import backend, create_app
+from gradwatch_service.settings import Settings
+from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.migration import migrate as migrate_database
+from gradwatch_service.worker import run_worker, tick
+
+DONE, FAILED, REFUSED = 0, 1, 2
+BACKLOG = 2_048
+KEEP_ALIVE_SECONDS = 65
+GRACE_SECONDS = 10
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Run the service until it is told to stop."""
+    parser = _parser("serve", "Run the service: API, detection and the embedded worker.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default 8321)")
+    settings = _settings(parser, argv)
+    if not settings.may_listen:
+        return _refuse(settings)
+    try:
+        listener = _listen(settings)
+    except OSError as error:
+        _tell(f"gradwatch: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+        return FAILED
+    with listener:
+        _announce(settings, listener)
+        return _run(settings, listener)
+
+
+def worker(argv: Sequence[str]) -> int:
+    """Run the worker on its own, beside servers with GRADWATCH_EMBEDDED_WORKER=false."""
+    settings = _settings(_parser("worker", "Run the periodic work on its own."), argv)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with backend(settings) as opened:
+        work = partial(tick, opened.writer, opened.clock)
+        run_worker(work, settings.worker_tick_seconds, stop)
+    return DONE
+
+
+def migrate(argv: Sequence[str]) -> int:
+    """Bring the database to the newest schema; ``serve`` does so by itself."""
+    settings = _settings(_parser("migrate", "Bring the database to the newest schema."), argv)
+    engine = make_engine(settings.database_url)
+    migrate_database(engine)
+    engine.dispose()
+    _tell(f"{_database(settings)} has the newest schema")
+    return DONE
+
+
+def demo(argv: Sequence[str]) -> int:
+    """Run the demo: one training job explodes, the same one with help survives."""
+    main = importlib.import_module("gradwatch_service.demo").main
+    return int(main(argv))
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"gradwatch {command}", description=description)
+    parser.add_argument(
+        "--database-url", help="sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+    )
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
+    flags = vars(parser.parse_args(argv))
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    return Settings(**{name: value for name, value in flags.items() if value is not None})
+
+
+def _refuse(settings: Settings) -> int:
+    _tell(
+        f"gradwatch: refusing to listen on {settings.host}: everybody who reaches this machine "
+        "could read and write without a key.\nListen on 127.0.0.1, or set "
+        "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
+    )
+    return REFUSED
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind before anything else, so that a busy port is found at once and callers can queue."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    address = (settings.host, settings.port)
+    return socket.create_server(address, family=family, backlog=BACKLOG)
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    _tell(f"Gradwatch on {url}, data in {_database(settings)}, API at {url}/docs")
+
+
+def _run(settings: Settings, listener: socket.socket) -> int:
+    config = uvicorn.Config(
+        create_app(settings),
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again at its end
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return DONE if server.started else FAILED
+
+
+def _database(settings: Settings) -> str:
+    return make_url(settings.database_url).render_as_string(hide_password=True)
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,156 @@
+"""The block of 16 reports that is being collected, and the per-layer medians of a closed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gradwatch_service.detect import columns
+from gradwatch_service.detect.baseline import EMPTY, upper_median
+from gradwatch_service.detect.columns import per_table
+from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, log2_fixed
+from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArray, LayerTable
+
+SIGNALS = ("act_grad_norm", "bias_grad_norm", "grad_norm")
+MIN_LAYERS = 4
+_MIN_REPORTS = 4  # fewer values in a block say nothing about its median
+_NO_CHAIN = frozenset({"norm", "embedding", "recurrent", "head"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Reports of the open block: scalar tracks int32[n, 3] (EMPTY: no value) and raw signals."""
+
+    scalars: Fixed
+    signals: Mapping[str, Float32Array]
+
+    def rearranged(self, source: IntArray) -> Rows:
+        """The same reports in the columns of another layer table."""
+        return replace(self, signals=columns.rearranged(self.signals, source))
+
+    def without(self, track: int) -> Rows:
+        """The same reports with one scalar track forgotten."""
+        scalars = self.scalars.copy()
+        scalars[:, track] = EMPTY
+        return replace(self, scalars=scalars)
+
+
+@dataclass(frozen=True, slots=True)
+class DepthProfile:
+    """log2 of the back-propagated signal against depth, input side first.
+
+    ``columns`` int64[K], ``signal`` float64[K] in bits, ``slope`` bits per layer (negative: it
+    grows towards the input), ``spearman`` rank correlation with depth, ``source`` the statistic.
+    """
+
+    columns: IntArray
+    signal: FloatArray
+    slope: float
+    spearman: float
+    source: str
+
+    @property
+    def growth_bits(self) -> float:
+        """D: by how many bits the signal grows from the last layer back to the first."""
+        return -self.slope * (len(self.columns) - 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A closed block: ``rows[statistic]`` int32[16, L], EMPTY where there is no number."""
+
+    layers: LayerTable
+    rows: Mapping[str, Fixed]
+
+    @cached_property
+    def medians(self) -> Mapping[str, Fixed]:
+        """Median per layer, ``medians[statistic]`` int32[L], EMPTY where too little is known."""
+        return {name: _median(rows) for name, rows in self.rows.items()}
+
+    @cached_property
+    def rms_bits(self) -> tuple[FloatArray, BoolArray]:
+        """log2 of the gradient's root mean square per layer, float64[L], and where it is known."""
+        y = self.medians.get("grad_norm", _nothing(self.layers))
+        return y / ONE_BIT - half_log_numel(self.layers), y != EMPTY
+
+    @cached_property
+    def depth_profile(self) -> DepthProfile | None:
+        """The best signal there is, fitted against depth; None with fewer than four layers.
+
+        By preference: activation gradient, bias gradient / sqrt(n), bias layers' own gradient rms,
+        weight gradient rms. Weight gradients hide forward growth (DETECTORS section 1, point 1),
+        hence last.
+        """
+        for source, wanted, scale in _choices(self.layers):
+            y = self.medians.get(source, _nothing(self.layers))
+            found = wanted[y[wanted] != EMPTY]
+            if len(found) >= MIN_LAYERS:
+                return _fit(source, found, y[found] / ONE_BIT - scale[found])
+        return None
+
+
+def keep(scalars: Fixed, stats: Mapping[str, Float32Array]) -> Rows:
+    """What the open block remembers of a segment."""
+    return Rows(scalars, {name: stats[name] for name in SIGNALS if name in stats})
+
+
+def close(rows: Sequence[Rows], layers: LayerTable) -> tuple[Fixed, Block]:
+    """The scalar tracks int32[16, 3] and the layer signals of the rows of a whole block."""
+    present = {name: _fixed(rows, name, len(layers)) for name in _signals(rows)}
+    return np.concatenate([part.scalars for part in rows]), Block(layers, present)
+
+
+def _signals(rows: Sequence[Rows]) -> Iterator[str]:
+    return (name for name in SIGNALS if any(name in part.signals for part in rows))
+
+
+def _fixed(rows: Sequence[Rows], name: str, width: int) -> Fixed:
+    nan = np.float32(np.nan)
+    values = np.concatenate(
+        [part.signals.get(name, np.full((len(part.scalars), width), nan)) for part in rows]
+    )
+    return np.where(np.isfinite(values), log2_fixed(values), EMPTY).astype(np.int32)
+
+
+def _median(rows: Fixed) -> Fixed:
+    enough = (rows != EMPTY).sum(axis=0) >= _MIN_REPORTS
+    return np.where(enough, upper_median(rows), EMPTY).astype(np.int32)
+
+
+@per_table
+def half_log_numel(layers: LayerTable) -> FloatArray:
+    """log2 of the root of each layer's number of elements, float64[L]: norm to root mean square."""
+    return np.log2(layers.numel) / 2
+
+
+@per_table
+def _nothing(layers: LayerTable) -> Fixed:
+    return np.full(len(layers), EMPTY, dtype=np.int32)
+
+
+@per_table
+def _choices(layers: LayerTable) -> tuple[tuple[str, IntArray, FloatArray], ...]:
+    """Which columns in depth order, and less how many bits, make each candidate signal."""
+    order = np.argsort(layers.depth, kind="stable")
+    kinds = [layers.layers[column].kind for column in order]
+    chain = order[[kind not in _NO_CHAIN for kind in kinds]]
+    bias = order[[kind == "bias" for kind in kinds]]
+    weights = order[[kind not in _NO_CHAIN | {"bias"} for kind in kinds]]
+    outputs = [max(layer.shape[0], 1) if layer.shape else 1 for layer in layers.layers]
+    return (
+        ("act_grad_norm", chain, np.zeros(len(layers))),
+        ("bias_grad_norm", chain, np.log2(outputs) / 2),
+        ("grad_norm", bias, half_log_numel(layers)),
+        ("grad_norm", weights, half_log_numel(layers)),
+    )
+
+
+def _fit(source: str, found: IntArray, signal: FloatArray) -> DepthProfile:
+    position = np.arange(len(found)) - (len(found) - 1) / 2
+    ranks = np.argsort(np.argsort(signal, kind="stable"), kind="stable") - (len(found) - 1) / 2
+    spread = float((position * position).sum())
+    slope = float((position * signal).sum()) / spread
+    return DepthProfile(found, signal, slope, float((position * ranks).sum()) / spread, source)

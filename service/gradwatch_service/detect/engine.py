@@ -1,0 +1,87 @@
+"""Runs the substrate once and every rule over it: frames in, views and findings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradwatch_service.detect import substrate
+from gradwatch_service.detect.episodes import Episode, Finding, follow
+from gradwatch_service.detect.rule import Rule
+from gradwatch_service.detect.rules import catalogue
+from gradwatch_service.detect.substrate import SubstrateState
+from gradwatch_service.detect.view import View
+from gradwatch_service.domain import Frame, LayerTable
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """What a rule remembers, and its newest episode."""
+
+    memory: Any
+    episode: Episode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """The state of every rule over one writer's reports; a value, never changed in place."""
+
+    substrate: SubstrateState
+    rules: Mapping[str, RuleState]
+
+    @property
+    def episodes(self) -> Mapping[str, Episode]:
+        """The newest episode of each rule that ever held."""
+        return {rule: held.episode for rule, held in self.rules.items() if held.episode is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One segment of a frame: the view, the findings in it by report, the episodes after it."""
+
+    view: View
+    findings: tuple[Finding, ...]
+    episodes: Mapping[str, Episode]
+
+
+def init(layers: LayerTable) -> DetectorState:
+    """The state before the first report."""
+    return DetectorState(
+        substrate=substrate.init(layers),
+        rules={rule.id: RuleState(rule.init(layers)) for rule in catalogue()},
+    )
+
+
+def update(
+    state: DetectorState, frame: Frame, layers: LayerTable
+) -> tuple[DetectorState, list[Seen]]:
+    """Fold one frame whose columns are ``layers`` into the state.
+
+    The views' columns are all layers met so far, ``view.layers``.
+    """
+    base, frame = substrate.align(state.substrate, frame, layers)
+    state = replace(state, substrate=base)
+    seen: list[Seen] = []
+    with np.errstate(all="ignore"):
+        for part in substrate.segments(base, frame):
+            state, one = _observe(state, part)
+            seen.append(one)
+    return state, seen
+
+
+def _observe(state: DetectorState, part: Frame) -> tuple[DetectorState, Seen]:
+    base, view = substrate.observe(state.substrate, part)
+    judged = {rule.id: _judge(rule, state.rules[rule.id], view) for rule in catalogue()}
+    findings = [finding for _, found in judged.values() for finding in found]
+    findings.sort(key=lambda finding: finding.ordinal)  # stable: catalogue order within a report
+    state = DetectorState(base, {rule: held for rule, (held, _) in judged.items()})
+    return state, Seen(view, tuple(findings), state.episodes)
+
+
+def _judge(rule: Rule[Any], state: RuleState, view: View) -> tuple[RuleState, list[Finding]]:
+    memory, signal = rule.update(state.memory, view)
+    episode, findings = follow(rule.id, rule.clear_after, state.episode, signal, view)
+    return RuleState(memory, episode), findings

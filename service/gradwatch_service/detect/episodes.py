@@ -1,0 +1,110 @@
+"""Substrate S5: from levels per report to episodes; a finding per opening, worsening, clearing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.view import View
+from gradwatch_service.domain import Evidence, Severity
+
+MERGE_WITHIN = 64
+Kind = Literal["opened", "worsened", "cleared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of reports in which a rule held; ``calm`` counts calm reports at its end."""
+
+    severity: Severity
+    opened_ordinal: int
+    opened_step: int
+    last_ordinal: int
+    last_step: int
+    calm: int = 0
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A transition of a rule's episode at one report; carries what the rule saw there.
+
+    ``columns`` are those of the view's layer table.
+    """
+
+    rule: str
+    kind: Kind
+    severity: Severity
+    ordinal: int
+    step: int
+    opened_ordinal: int
+    opened_step: int
+    evidence: tuple[Evidence, ...] = ()
+    layers: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
+
+
+def follow(
+    rule: str, clear_after: int, episode: Episode | None, signal: Signal, view: View
+) -> tuple[Episode | None, list[Finding]]:
+    """Advance a rule's episode over the rows of a view."""
+    if (episode is None or not episode.active) and signal.level is None:
+        return episode, []
+    findings: list[Finding] = []
+    for row in range(len(view)):
+        episode, kind = _advance(episode, signal, view, row, clear_after)
+        if episode is not None and kind is not None:
+            findings.append(_finding(rule, kind, episode, signal, view, row))
+    return episode, findings
+
+
+def _advance(
+    episode: Episode | None, signal: Signal, view: View, row: int, clear_after: int
+) -> tuple[Episode | None, Kind | None]:
+    level = 0 if signal.level is None else int(signal.level[row])
+    if level:
+        return _sighted(episode, Severity(level), int(view.ordinal[row]), int(view.step[row]))
+    if episode is None or not episode.active:
+        return episode, None
+    known = signal.known is None or bool(signal.known[row])
+    rests = bool(signal.calm[row]) if known else episode.calm > 0
+    calm = episode.calm + 1 if rests else 0
+    if calm < clear_after:
+        return (episode if calm == episode.calm else replace(episode, calm=calm)), None
+    return replace(episode, calm=calm, active=False), "cleared"
+
+
+def _sighted(
+    episode: Episode | None, severity: Severity, ordinal: int, step: int
+) -> tuple[Episode, Kind | None]:
+    """The rule holds: open an episode, or go on with one that was last seen ≤ 64 reports ago."""
+    if episode is None or (not episode.active and ordinal - episode.last_ordinal > MERGE_WITHIN):
+        return Episode(severity, ordinal, step, ordinal, step), "opened"
+    kind: Kind | None = "worsened" if severity > episode.severity else None
+    return replace(
+        episode,
+        severity=max(severity, episode.severity),
+        last_ordinal=ordinal,
+        last_step=step,
+        calm=0,
+        active=True,
+    ), kind if episode.active else "opened"
+
+
+def _finding(
+    rule: str, kind: Kind, episode: Episode, signal: Signal, view: View, row: int
+) -> Finding:
+    seen = Sighting(()) if kind == "cleared" else signal.describe(row)
+    return Finding(
+        rule=rule,
+        kind=kind,
+        severity=episode.severity,
+        ordinal=int(view.ordinal[row]),
+        step=int(view.step[row]),
+        opened_ordinal=episode.opened_ordinal,
+        opened_step=episode.opened_step,
+        evidence=seen.evidence,
+        layers=tuple(view.layers.names[column] for column in seen.columns),
+        columns=seen.columns,
+    )

@@ -1,0 +1,88 @@
+"""loss-divergence: the loss has left its level upwards, stays there, and is not the only sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gradwatch_service.detect.fixedpoint import Fixed, log2_bits
+from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.view import Track, View
+from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
+
+NEW, REFERENCE = 16, 64
+_LONG_AGO = -(10**9)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Losses in a row above the reference, and the ordinal of the last corroborating sign."""
+
+    above: int = 0
+    corroborated: int = _LONG_AGO
+
+
+@dataclass(frozen=True, slots=True)
+class LossDivergence:
+    """16-median of the loss above the 64 before by max(1.5 scales, 50 %), 8 in a row.
+
+    Alone it has too many false alarms, so a gradient norm ≥ 3 scales up, uw ≥ .02 or a non-finite
+    value must have been seen in the last 32 reports. Judged from the 80th loss on; ends after 32
+    reports that are not above.
+    """
+
+    id: ClassVar[str] = "loss-divergence"
+    clear_after: ClassVar[int] = 32
+    scales: float = 1.5
+    share: float = 0.5
+    in_a_row: int = 8
+    norm_z: float = 3.0
+    ratio: float = 0.02
+    within: int = 32
+
+    def init(self, _layers: LayerTable) -> Departure:
+        """Nothing seen yet."""
+        return Departure()
+
+    def update(self, state: Departure, view: View) -> tuple[Departure, Signal]:
+        """Compare the level now with the level before."""
+        loss = view.loss
+        signs = self._corroborated(view, state)
+        above = self._above(loss)
+        streak = run_lengths(above, state.above, loss.ok)
+        state = Departure(int(streak[-1]), int(signs[-1]))
+        lasting = loss.ok & (streak >= self.in_a_row) & (view.ordinal - signs <= self.within)
+        if not lasting.any():
+            return state, quiet(view, ~above, loss.ok)
+
+        def describe(row: int) -> Sighting:
+            value = float(view.scalar("loss")[row])
+            text = (
+                f"the loss has left its level: now {value:.4g}, {int(streak[row])} reports in a "
+                f"row more than {self.share:.0%} above the median of the {REFERENCE} before"
+            )
+            return Sighting((Evidence("loss-divergence", text, int(view.step[row]), value),))
+
+        return state, Signal(levels(view, (Severity.ERROR, lasting)), ~above, describe, loss.ok)
+
+    def _above(self, loss: Track) -> BoolArray:
+        late = loss.count >= NEW + REFERENCE
+        if not late[-1]:
+            return late
+        window = loss.window(NEW + REFERENCE)
+        new = np.sort(window[:, REFERENCE:], axis=1)[:, NEW // 2]
+        reference = np.sort(window[:, :REFERENCE], axis=1)[:, REFERENCE // 2]
+        return np.asarray(late & (new - reference > self._margin(loss, reference)))
+
+    def _margin(self, loss: Track, reference: Fixed) -> IntArray:
+        wide = round(self.scales * loss.scale)
+        if loss.linear:
+            return np.maximum(wide, np.rint(np.abs(reference) * self.share).astype(np.int64))
+        return np.full(len(reference), max(wide, log2_bits(1 + self.share)), dtype=np.int64)
+
+    def _corroborated(self, view: View, state: Departure) -> IntArray:
+        sign = (view.norm.z >= self.norm_z) | view.norm.bad | view.loss.bad
+        sign |= view.ratio.ok & (view.ratio.y >= log2_bits(self.ratio))
+        return np.maximum.accumulate(np.where(sign, view.ordinal, state.corroborated))

@@ -1,0 +1,111 @@
+"""non-finite: a gradient, loss or weight is NaN or infinite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.view import View
+from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity, is_missing
+
+_COUNT = "grad_nonfinite"
+_GRADIENTS = ("grad_norm", "grad_max", "grad_rms", "grad_mean", "bias_grad_norm", "act_grad_norm")
+_WEIGHTS = ("weight_norm", "update_norm")
+
+
+@dataclass(frozen=True, slots=True)
+class NonFinite:
+    """Any non-finite gradient, loss or weight.
+
+    Information if the loss scaler skipped the step (``found_inf``) and the loss is finite, an error
+    otherwise, critical for weights or ``critical_streak`` reports in a row. Ends after 32 clean
+    reports. The state counts the reports in a row.
+    """
+
+    id: ClassVar[str] = "non-finite"
+    clear_after: ClassVar[int] = 32
+    critical_streak: int = 4
+
+    def init(self, _layers: LayerTable) -> int:
+        """Nothing non-finite so far."""
+        return 0
+
+    def update(self, state: int, view: View) -> tuple[int, Signal]:
+        """Look for measured values that are not finite."""
+        gradients, weights = _bad_gradients(view), _bad(view, _WEIGHTS)
+        in_weights = weights.any(axis=1)
+        bad = gradients.any(axis=1) | in_weights | view.norm.bad | view.loss.bad
+        skipped = view.scalar("found_inf") > 0
+        if not (bad | skipped).any():
+            return 0, quiet(view)
+        harmless = skipped & ~view.loss.bad
+        streak = run_lengths(bad & ~harmless, state)
+        level = levels(
+            view,
+            (Severity.INFO, bad | skipped),
+            (Severity.ERROR, bad & ~harmless),
+            (Severity.CRITICAL, in_weights | (streak >= self.critical_streak)),
+        )
+
+        def describe(row: int) -> Sighting:
+            return _describe(view, row, gradients[row], weights[row])
+
+        return int(streak[-1]), Signal(level, ~bad & ~skipped, describe)
+
+
+def _bad_gradients(view: View) -> BoolArray:
+    bad, counts = _bad(view, _GRADIENTS), view.stat(_COUNT)
+    return bad if counts is None else bad | (counts > 0)
+
+
+def _bad(view: View, statistics: Iterable[str]) -> BoolArray:
+    """Layers with a measured value that is not finite: bool[n, L]."""
+    bad = np.zeros((len(view), len(view.layers)), dtype=np.bool_)
+    for values in (view.stats[name] for name in statistics if name in view.stats):
+        finite = np.isfinite(values)
+        if np.count_nonzero(finite) < values.size:
+            bad |= ~finite & ~is_missing(values)
+    return bad
+
+
+def _describe(view: View, row: int, gradients: BoolArray, weights: BoolArray) -> Sighting:
+    order = np.argsort(view.layers.depth, kind="stable")
+    if weights.any():
+        fact, text, bad = "weights", "weights are no longer finite", weights
+    elif view.loss.bad[row]:
+        fact, text, bad = "forward", "the loss itself is not finite (forward pass)", gradients
+    elif view.norm.bad[row] or gradients.any():
+        # The loss is finite, so the forward pass was: the break is nearest the loss.
+        fact, text, bad = "backward", "the loss is finite, the gradient is not", gradients
+        order = order[::-1]
+    else:
+        fact, text, bad = "backward", "the loss scaler found an infinite gradient", gradients
+    columns = order[bad[order]]
+    names = [view.layers.names[column] for column in columns]
+    where = _where(names, _last_finite(view, row, order, bad))
+    evidence = Evidence(
+        f"non-finite-{fact}", text + where, int(view.step[row]), layer=next(iter(names), None)
+    )
+    return Sighting((evidence,), tuple(columns.tolist()))
+
+
+def _where(names: list[str], last_finite: str | None) -> str:
+    if not names:
+        return ""
+    last = f"; last finite layer {last_finite}" if last_finite else ""
+    return f": first in {names[0]}, in {len(names)} layers altogether{last}"
+
+
+def _last_finite(view: View, row: int, order: np.ndarray, bad: BoolArray) -> str | None:
+    """The last layer, in the direction of the computation, that was finite before the break."""
+    seen = np.zeros(len(bad), dtype=np.bool_)
+    for name in (*_GRADIENTS, *_WEIGHTS):
+        values = view.stat(name)
+        seen |= False if values is None else np.isfinite(values[row])
+    before = order[: int(bad[order].argmax())]
+    known = before[seen[before]]
+    return view.layers.names[int(known[-1])] if len(known) and bad.any() else None

@@ -1,0 +1,66 @@
+"""vanishing-absolute: half of the layers get practically no gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gradwatch_service.detect.fixedpoint import as_bits
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.view import Track, View
+from gradwatch_service.domain import Evidence, FloatArray, IntArray, LayerTable, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class VanishingAbsolute:
+    """Gradient rms below 1e-7 in half of the layers, two blocks in a row (SageMaker's limit).
+
+    A loss below 1 lowers the limit in proportion: gradients may vanish because the net has learned.
+    Ends after two blocks (32 reports) without. The state counts the blocks in a row.
+    """
+
+    id: ClassVar[str] = "vanishing-absolute"
+    clear_after: ClassVar[int] = 32
+    rms: float = 1e-7
+    share: float = 0.5
+    blocks: int = 2
+
+    def init(self, _layers: LayerTable) -> int:
+        """No block so far."""
+        return 0
+
+    def update(self, state: int, view: View) -> tuple[int, Signal]:
+        """Judge the layers where a block closes."""
+        calm = np.full(len(view), state == 0)
+        if view.block is None or not view.block.rms_bits[1].any():
+            return state, quiet(view, calm)
+        rms, known = view.block.rms_bits
+        faint = np.flatnonzero(known & (rms < math.log2(self.rms) + _loss_bits(view.loss)))
+        if not len(faint) or len(faint) < self.share * known.sum():
+            return 0, quiet(view, calm)
+
+        def describe(row: int) -> Sighting:
+            order = faint[np.argsort(rms[faint], kind="stable")]
+            return self._describe(view, row, order, rms[known])
+
+        holds = last_row(view) & (state + 1 >= self.blocks)
+        return state + 1, Signal(levels(view, (Severity.WARNING, holds)), calm, describe)
+
+    def _describe(self, view: View, row: int, faint: IntArray, rms: FloatArray) -> Sighting:
+        name, share = view.layers.names[faint[0]], len(faint) / len(rms)
+        text = (
+            f"{len(faint)} of {len(rms)} layers have a gradient rms below {self.rms:g}; "
+            f"faintest {name} with {2.0 ** rms.min():.1e}"
+        )
+        step = int(view.step[row])
+        fact = Evidence("vanishing-absolute", text, step, share, self.share, name)
+        return Sighting((fact,), tuple(faint.tolist()))
+
+
+def _loss_bits(loss: Track) -> float:
+    """log2 of the usual loss if that is below 1, else 0."""
+    small = loss.ready and not loss.linear
+    return min(as_bits(loss.median), 0.0) if small else 0.0

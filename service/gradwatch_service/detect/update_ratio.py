@@ -1,0 +1,68 @@
+"""The relative size of an update: median over weight layers of ‖Δw‖ / ‖w‖ ("uw")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gradwatch_service.detect.columns import per_table
+from gradwatch_service.domain import (
+    MISSING64,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    Layer,
+    LayerTable,
+)
+
+MIN_ELEMENTS = 1024
+NOT_WEIGHTS = frozenset({"bias", "norm"})
+NOT_TYPICAL = NOT_WEIGHTS | {"embedding", "head"}
+
+
+@per_table
+def typical(layers: LayerTable) -> IntArray:
+    """Columns of the layers whose update ratio is typical of the net: int64[K].
+
+    Weight layers with at least 1,024 elements (or of unknown shape); in a net that has none, every
+    weight layer.
+    """
+    weights = [
+        column
+        for column, layer in enumerate(layers.layers)
+        if layer.kind not in NOT_WEIGHTS and not layer.name.endswith("bias")
+    ]
+    large = [column for column in weights if _is_large(layers.layers[column])]
+    return np.array(large or weights, dtype=np.int64)
+
+
+def _is_large(layer: Layer) -> bool:
+    return layer.kind not in NOT_TYPICAL and (layer.numel >= MIN_ELEMENTS or not layer.shape)
+
+
+@per_table
+def _floor(layers: LayerTable) -> FloatArray:
+    return 1e-3 * np.sqrt(layers.numel[typical(layers)])
+
+
+def median_update_ratio(
+    stats: Mapping[str, Float32Array], layers: LayerTable
+) -> FloatArray | np.float64:
+    """Uw per row, float64[n]: the median of ‖u‖ / max(‖w‖, 1e-3·√numel); missing if unknown.
+
+    A layer that did not move at all (frozen, or the step was skipped) does not count. Of an even
+    number the lower middle one is taken: two layers do not tell which of them is typical.
+    """
+    update, weight = stats.get("update_norm"), stats.get("weight_norm")
+    chosen = typical(layers)
+    if update is None or weight is None or not len(chosen):
+        return MISSING64
+    u = update[:, chosen].astype(np.float64)
+    w = weight[:, chosen].astype(np.float64)
+    known = np.isfinite(u) & np.isfinite(w) & (u > 0)
+    ratio = np.where(known, u / np.maximum(w, _floor(layers)), np.inf)
+    count = known.sum(axis=1)
+    ordered = np.sort(ratio, axis=1)
+    middle = ordered[np.arange(len(ordered)), np.maximum(count - 1, 0) // 2]
+    return np.where(count > 0, middle, MISSING64)

@@ -1,0 +1,91 @@
+"""Actions on the learning rate: scale it, cap it, warm it up."""
+
+from __future__ import annotations
+
+from gradwatch_service.diagnose.proposal import Proposal, check, code_for
+from gradwatch_service.diagnose.situation import Situation
+
+TARGET_RATIO = 0.01
+_UNDO = "After 512 good steps restore the old rate once; scale it down again if the alert returns."
+
+
+def reducing_factor(uw: float | None) -> float:
+    """clip(.01 / uw, .1, .5); .5 where the update ratio is unknown."""
+    return 0.5 if not uw else min(max(TARGET_RATIO / uw, 0.1), 0.5)
+
+
+def scale_lr(s: Situation, factor: float) -> Proposal:
+    """Multiply the learning rate by ``factor``."""
+    now = "" if s.lr is None else f", from {s.lr:.3g} to {s.lr * factor:.3g}"
+    ratio = (
+        ""
+        if s.uw is None
+        else f" Updates are {s.uw:.2g} of the weights now; {TARGET_RATIO} is plenty."
+    )
+    torch = (
+        "for group in optimizer.param_groups:\n"
+        f'    group["lr"] *= {factor:.4g}\n'
+        "# a scheduler would undo this: scale its base rates as well\n"
+        f"scheduler.base_lrs = [lr * {factor:.4g} for lr in scheduler.base_lrs]"
+    )
+    down = factor < 1
+    return Proposal(
+        action="scale_lr",
+        klass=2,
+        title=f"Multiply the learning rate by {factor:.3g}",
+        text=f"Multiply the learning rate by {factor:.3g}{now}.{ratio}",
+        code=code_for(s, torch=torch, plain=f"learning_rate *= {factor:.4g}"),
+        params={"factor": factor, "lr": None if s.lr is None else s.lr * factor},
+        undo=_UNDO if down else "Go back to the old rate if the loss rises.",
+        verify=check("update_ratio", "<" if down else ">", TARGET_RATIO if down else 1e-6),
+    )
+
+
+def cap_lr(s: Situation, limit: float) -> Proposal:
+    """Never let the schedule go over ``limit``."""
+    torch = (
+        "# after every scheduler.step()\n"
+        "for group in optimizer.param_groups:\n"
+        f'    group["lr"] = min(group["lr"], {limit:.4g})'
+    )
+    return Proposal(
+        action="cap_lr",
+        klass=2,
+        title=f"Cap the learning rate at {limit:.3g}",
+        text=(
+            f"Keep the learning rate at or below {limit:.3g}, the level at which this run was "
+            "stable. Scaling it once is not enough where a schedule raises it again."
+        ),
+        code=code_for(s, torch=torch, plain=f"learning_rate = min(learning_rate, {limit:.4g})"),
+        params={"max_lr": limit},
+        undo="Remove the cap once the schedule has fallen below it.",
+        verify=check("update_ratio", "<", TARGET_RATIO),
+    )
+
+
+def warmup_steps(s: Situation, least: int = 100, most: int = 10_000) -> int:
+    """max(100, 2 / (1 - β₂)) steps: the time Adam's second moment needs to settle."""
+    beta2 = s.facts.beta2 if s.facts.beta2 is not None else (0.999 if s.facts.adaptive else 0.0)
+    settled = 2 / (1 - beta2) if 0 <= beta2 < 1 else least
+    return int(min(max(least, round(settled)), most))
+
+
+def warmup_lr(s: Situation, steps: int, target: float | None, start: str) -> Proposal:
+    """Raise the learning rate from 1 % of ``target`` over ``steps`` steps, from ``start``."""
+    to = "its full value" if target is None else f"{target:.3g}"
+    torch = (
+        "warmup = torch.optim.lr_scheduler.LinearLR(\n"
+        f"    optimizer, start_factor=0.01, total_iters={steps})\n"
+        "# call warmup.step() after every optimizer.step()"
+    )
+    plain = f"learning_rate = target_rate * min(1.0, 0.01 + steps_since_start / {steps})"
+    return Proposal(
+        action="warmup_lr",
+        klass=2,
+        title=f"Warm the learning rate up over {steps} steps",
+        text=f"Raise the learning rate slowly to {to} over {steps} steps, {start}.",
+        code=code_for(s, torch=torch, plain=plain),
+        params={"steps": steps, "target_lr": target, "start_factor": 0.01},
+        undo="Remove the warm-up scheduler; nothing else changes.",
+        verify=check("update_ratio", "<", TARGET_RATIO, within_steps=steps),
+    )

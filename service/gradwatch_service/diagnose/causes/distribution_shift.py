@@ -1,0 +1,57 @@
+"""distribution-shift: the data changed, so loss and gradients stand at a new, steady level."""
+
+from __future__ import annotations
+
+from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
+from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.proposal import Proposal
+from gradwatch_service.diagnose.signs import rate_jumped
+from gradwatch_service.diagnose.situation import RECENTLY, Situation
+
+_LEAST, _MOST = 500, 2000
+
+
+def _new_level(s: Situation) -> str | None:
+    steady = not s.sees("gradient-growth", "explosion-through-time")
+    if not (s.shifted and steady and s.sees("gradient-spike", "loss-spike")):
+        return None
+    if rate_jumped(s) or s.rates.rising:
+        return None
+    return "loss and gradient norm moved to a new level together, with the learning rate unchanged"
+
+
+def _announced(s: Situation) -> str | None:
+    earliest = s.onset_step - RECENTLY * s.increment
+    phases = [m.step for m in s.marks if m.kind == "phase" and earliest <= m.step <= s.onset_step]
+    return f"the job announced a new phase at step {phases[-1]}" if phases else None
+
+
+def _explain(s: Situation) -> str:
+    return (
+        f"From step {s.onset_step} on the loss and the gradients stand at a higher level, and the "
+        "learning rate has not changed: the data has. To the network this is partly a new task, "
+        "for which its weights and the optimizer's estimates are not prepared; at full learning "
+        "rate the large gradients may throw away what it has learnt. A second warm-up makes the "
+        "passage smooth."
+    )
+
+
+def _advise(s: Situation) -> tuple[Proposal, ...]:
+    start = f"from step {s.step} on"
+    return (warmup_lr(s, warmup_steps(s, _LEAST, _MOST), s.lr, start),)
+
+
+CAUSE = Cause(
+    id="distribution-shift",
+    title="The data changed",
+    headline="Loss and gradients moved to a new level",
+    order=12,
+    explains=frozenset({"gradient-spike", "loss-above-initial", "loss-divergence", "loss-spike"}),
+    signs=(
+        Sign("new-level", 3, _new_level),
+        Sign("phase-announced", 3, _announced),
+    ),
+    explain=_explain,
+    advise=_advise,
+    names_layer=False,
+)

@@ -1,0 +1,77 @@
+"""fp16-overflow: scaled gradients pass the largest half-precision number."""
+
+from __future__ import annotations
+
+from gradwatch_service.diagnose.actions.gradient import set_loss_scale
+from gradwatch_service.diagnose.actions.weights import use_bfloat16
+from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.proposal import Proposal
+from gradwatch_service.diagnose.signs import growth_before
+from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.domain import Severity
+
+_HALF = frozenset({"float16", "fp16", "half"})
+
+
+def _scaler_skips(s: Situation) -> bool:
+    """The rule non-finite is mere information where the loss scaler skipped the step."""
+    return s.sees("non-finite") and not s.at_least("non-finite", Severity.ERROR)
+
+
+def _no_headroom(s: Situation) -> str | None:
+    if not _scaler_skips(s) or not s.at_least("overflow-headroom", Severity.ERROR):
+        return None
+    return "the loss scaler found infinities while less than 1 bit of headroom was left"
+
+
+def _scaler_alone(s: Situation) -> str | None:
+    """Without ``grad_max`` the headroom is not known; the scaler's word has to do."""
+    if not _scaler_skips(s) or s.sees("overflow-headroom"):
+        return None
+    return "the loss scaler found infinities and skipped the step"
+
+
+def _half_precision(s: Situation) -> str | None:
+    if any(layer.dtype in _HALF for layer in s.layers.layers):
+        return "layers are held in half precision"
+    return None
+
+
+def _bfloat16(s: Situation) -> str | None:
+    kinds = {layer.dtype for layer in s.layers.layers}
+    if kinds & {"bfloat16", "bf16"} and not kinds & _HALF:
+        return "bfloat16 has the range of float32"
+    return None
+
+
+def _explain(s: Situation) -> str:
+    scale = "" if s.loss_scale is None else f" (now {s.loss_scale:g})"
+    return (
+        f"Half precision ends at 65,504. Gradients multiplied by the loss scale{scale} passed that "
+        f"limit{s.place}, first at step {s.onset_step}, and became infinite. A loss scaler skips "
+        "such steps; where it does not, or where it happens all the time, the weights become NaN "
+        "or training stands still. The gradients themselves may be healthy: a smaller scale is "
+        "enough."
+    )
+
+
+def _advise(s: Situation) -> tuple[Proposal, ...]:
+    return (set_loss_scale(s), use_bfloat16(s))
+
+
+CAUSE = Cause(
+    id="fp16-overflow",
+    title="Half-precision overflow",
+    headline="Gradients overflow half precision",
+    order=25,
+    explains=frozenset({"non-finite", "overflow-headroom"}),
+    signs=(
+        Sign("infinities-without-headroom", 4, _no_headroom),
+        Sign("scaler-skips", 2, _scaler_alone),
+        Sign("half-precision", 1, _half_precision),
+        Sign("bfloat16", -5, _bfloat16),
+        Sign("real-growth", -2, growth_before),
+    ),
+    explain=_explain,
+    advise=_advise,
+)

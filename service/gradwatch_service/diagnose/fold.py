@@ -1,0 +1,179 @@
+"""The fold of one writer's reports: detection and diagnosis together, frame by frame."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from gradwatch_service.detect import engine
+from gradwatch_service.detect.engine import DetectorState, Seen
+from gradwatch_service.detect.episodes import Episode, Finding
+from gradwatch_service.detect.substrate import NORM
+from gradwatch_service.detect.view import View
+from gradwatch_service.diagnose.cases import Case, Moment, promote, settle, touch
+from gradwatch_service.diagnose.fusion import cover
+from gradwatch_service.diagnose.guard import Norms, armed, skip_above
+from gradwatch_service.diagnose.history import History
+from gradwatch_service.diagnose.situation import RECENTLY, Held, hold
+from gradwatch_service.diagnose.survey import initial_gains, survey
+from gradwatch_service.domain import AlertEvent, AlertPart, Facts, Frame, Guard, LayerTable
+
+_SPIKES = frozenset({"gradient-spike", "loss-spike"})
+
+
+@dataclass(frozen=True, slots=True)
+class WriterState:
+    """Everything remembered of one writer: a pure function of the sequence of its reports."""
+
+    detector: DetectorState
+    facts: Facts
+    history: History
+    norms: Norms = field(default_factory=Norms)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    cases: Mapping[str, Case] = field(default_factory=dict)
+
+    @property
+    def ordinal(self) -> int:
+        """How many reports were folded."""
+        return self.detector.substrate.ordinal
+
+    @property
+    def guard(self) -> Guard:
+        """The limits the client may apply now."""
+        base = self.detector.substrate
+        if not self.ordinal:
+            return Guard()
+        median, scale = int(base.scalars.median[NORM]), int(base.scalars.scale[NORM])
+        ready = bool(base.scalars.ready[NORM])
+        skip = skip_above(median, scale, float(base.longterm.limit[NORM])) if ready else None
+        step = int(self.history.steps[-1])
+        return armed(self.norms.max_norm, skip, step, self.history.increment)
+
+    @property
+    def parts(self) -> Mapping[str, AlertPart]:
+        """What this writer contributes to the alert of each cause."""
+        return {cause: case.part for cause, case in self.cases.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a frame changed: the parts that are different now, and the transitions in order."""
+
+    parts: tuple[AlertPart, ...] = ()
+    events: tuple[AlertEvent, ...] = ()
+
+
+def init(layers: LayerTable, facts: Facts) -> WriterState:
+    """The state before the first report."""
+    return WriterState(engine.init(layers), facts, History.empty(layers))
+
+
+def update(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[WriterState, Outcome]:
+    """Fold one frame, whose columns are ``layers``, into the state."""
+    before, episodes = state.cases, state.detector.episodes
+    detector, segments = engine.update(state.detector, frame, layers)
+    history = state.history.told(frame.events)
+    state = replace(state, detector=detector, history=history)
+    events: list[AlertEvent] = []
+    for seen in segments:
+        state, new = _segment(state, seen, episodes)
+        events += new
+        episodes = seen.episodes
+    state = replace(state, history=state.history.forgot())
+    parts = tuple(case.part for cause, case in state.cases.items() if before.get(cause) != case)
+    return state, Outcome(parts, tuple(events))
+
+
+def _segment(
+    state: WriterState, seen: Seen, episodes: Mapping[str, Episode]
+) -> tuple[WriterState, list[AlertEvent]]:
+    """Fold the rows of one view; between two findings only memory moves on."""
+    view, done = seen.view, 0
+    state = replace(state, history=state.history.grown(view.layers))
+    events: list[AlertEvent] = []
+    for row, found in _rows_of_interest(state, seen).items():
+        if found:
+            state = _remember(state, view, done, row)
+            done = row
+            state, new = _transition(state, view, row, found, episodes)
+            events += new
+        cases, promoted = promote(state.cases, int(view.ordinal[row]), int(view.step[row]))
+        if promoted:
+            state = replace(state, cases=cases)
+            events += promoted
+    state = _remember(state, view, done, len(view))
+    if any(case.live for case in state.cases.values()):
+        moved = {
+            cause: touch(case, seen.episodes) if case.live else case
+            for cause, case in state.cases.items()
+        }
+        state = replace(state, cases=moved)
+    return state, events
+
+
+def _rows_of_interest(state: WriterState, seen: Seen) -> Mapping[int, list[Finding]]:
+    """Every row, with its findings, of a segment in which an alert can change; else nothing."""
+    waiting = any(case.due is not None for case in state.cases.values())
+    if not seen.findings and not waiting:
+        return {}
+    first = int(seen.view.ordinal[0])
+    found: dict[int, list[Finding]] = defaultdict(list)
+    for finding in seen.findings:
+        found[finding.ordinal - first].append(finding)
+    return {row: found[row] for row in range(len(seen.view))}
+
+
+def _remember(state: WriterState, view: View, start: int, stop: int) -> WriterState:
+    return replace(
+        state,
+        history=state.history.advance(view, start, stop),
+        norms=state.norms.absorb(view, start, stop, _active(state.held)),
+    )
+
+
+def _active(held: Mapping[str, Held]) -> Collection[str]:
+    return [rule for rule, one in held.items() if one.active]
+
+
+def _transition(
+    state: WriterState,
+    view: View,
+    row: int,
+    found: list[Finding],
+    episodes: Mapping[str, Episode],
+) -> tuple[WriterState, tuple[AlertEvent, ...]]:
+    """Findings opened, worsened or cleared at this report: judge the causes anew."""
+    ordinal, step = int(view.ordinal[row]), int(view.step[row])
+    state = _take(state, view, row, found)
+    situation = survey(
+        view,
+        row,
+        state.history.advance(view, row, row + 1),
+        state.held,
+        facts=state.facts,
+        max_norm=state.norms.max_norm,
+    )
+    live = {cause for cause, case in state.cases.items() if case.live}
+    changed = frozenset(x.rule for x in found if x.kind != "cleared")
+    moment = Moment(ordinal, step, changed, episodes)
+    cases, events = settle(state.cases, cover(situation, live), moment)
+    return replace(state, cases=cases), events
+
+
+def _take(state: WriterState, view: View, row: int, found: list[Finding]) -> WriterState:
+    """Note the findings of a report; forget those that ended more than 64 reports ago."""
+    ordinal = int(view.ordinal[row])
+    held = {
+        rule: one
+        for rule, one in state.held.items()
+        if one.ended_ordinal is None or ordinal - one.ended_ordinal <= RECENTLY
+    }
+    history = state.history
+    for finding in found:
+        held[finding.rule] = hold(held.get(finding.rule), finding)
+        if finding.kind == "opened" and finding.rule in _SPIKES:
+            history = history.struck(ordinal)
+        if finding.kind == "opened" and finding.rule == "init-gain-profile":
+            history = replace(history, gains=initial_gains(view, row))
+    return replace(state, held=held, history=history)

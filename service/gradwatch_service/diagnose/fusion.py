@@ -1,0 +1,82 @@
+"""Fusion: covers the findings that hold with the most likely causes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from gradwatch_service.diagnose.cause import Cause
+from gradwatch_service.diagnose.causes import catalogue
+from gradwatch_service.diagnose.situation import Held, Situation
+from gradwatch_service.domain import Evidence
+
+PRIOR = -2
+LIVE_BONUS = 1
+MAX_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How likely a cause is in a situation; ``situation`` is scoped to what the cause explains."""
+
+    cause: Cause
+    situation: Situation
+    score: int
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def confidence(self) -> float:
+        """min(.95, sigmoid(score)), to three digits."""
+        return round(min(MAX_CONFIDENCE, 1 / (1 + math.exp(-self.score))), 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A cause, the findings it takes, and the runner-up that could explain the first of them."""
+
+    verdict: Verdict
+    findings: tuple[Held, ...]
+    runner_up: Verdict | None
+
+
+def judge(cause: Cause, situation: Situation) -> Verdict:
+    """Weigh the evidence for and against one cause: Σ weights - 2."""
+    scoped = replace(situation, scope=cause.explains)
+    seen = [(sign, text) for sign in cause.signs if (text := sign.seen(scoped)) is not None]
+    evidence = tuple(
+        Evidence(sign.name, text, situation.step, weight=float(sign.weight)) for sign, text in seen
+    )
+    return Verdict(cause, scoped, PRIOR + sum(sign.weight for sign, _ in seen), evidence)
+
+
+def cover(situation: Situation, live: Collection[str]) -> tuple[Claim, ...]:
+    """Give every active finding to the best cause that explains it; it takes all it can.
+
+    A cause that is already the diagnosis of a live alert gets a bonus of 1, so that nearly equal
+    causes do not take turns.
+    """
+    left = {held.rule for held in situation.held.values() if held.active}
+    candidates = [judge(cause, situation) for cause in catalogue() if cause.explains & left]
+    ranked = sorted(
+        candidates,
+        key=lambda verdict: -verdict.score - (LIVE_BONUS if verdict.cause.id in live else 0),
+    )  # stable: equal scores stay in the order of the catalogue
+    claims = []
+    for verdict in ranked:
+        taken = tuple(held for held in verdict.situation.active if held.rule in left)
+        if taken:
+            claims.append(Claim(verdict, taken, _runner_up(verdict, taken, ranked)))
+            left -= {held.rule for held in taken}
+    return tuple(claims)
+
+
+def _runner_up(verdict: Verdict, taken: tuple[Held, ...], ranked: list[Verdict]) -> Verdict | None:
+    lead = worst(taken).rule
+    others = (x for x in ranked if x is not verdict and lead in x.cause.explains)
+    return next((x for x in others if x.score > PRIOR), None)
+
+
+def worst(findings: tuple[Held, ...]) -> Held:
+    """The most severe finding; the earliest of equals."""
+    return min(findings, key=lambda held: (-held.severity, held.opened_ordinal, held.rule))

@@ -1,0 +1,129 @@
+"""Builds the situation at one report from the view, the history and the findings held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value, bits
+from gradwatch_service.detect.rules.explosion_through_time import backward_slope
+from gradwatch_service.detect.rules.init_gain_profile import chain, gain_bits
+from gradwatch_service.detect.view import Track, View
+from gradwatch_service.diagnose.guard import armed, skip_above
+from gradwatch_service.diagnose.history import SAME_SPIKE, History
+from gradwatch_service.diagnose.mover import first_mover, moving
+from gradwatch_service.diagnose.situation import Held, Situation
+from gradwatch_service.domain import Facts
+
+SHIFT_AFTER = 96
+_WINDOW = 16
+
+
+def survey(
+    view: View,
+    row: int,
+    history: History,
+    held: Mapping[str, Held],
+    *,
+    facts: Facts,
+    max_norm: float | None,
+) -> Situation:
+    """The situation at ``row``; ``history`` includes that row, ``max_norm`` is from before it."""
+    active = tuple(x for x in held.values() if x.active)
+    ordinal, step = int(view.ordinal[row]), int(view.step[row])
+    norm, increment = view.norm, history.increment
+    skip = skip_above(norm.median, norm.scale, norm.limit) if norm.ready else None
+    hot = moving(view, row, history.heat)
+    names = view.layers.names
+    beta, time_steps = _time_slope(view, row, held)
+    return Situation(
+        ordinal=ordinal,
+        step=step,
+        increment=increment,
+        facts=facts,
+        layers=view.layers,
+        held=held,
+        scope=frozenset(held),
+        rates=history.rates,
+        guard=armed(max_norm, skip, step, increment),
+        uw=_median_ratio(view, row),
+        uw_now=as_value(view.ratio.y[row]) if view.ratio.ok[row] else None,
+        uw_rise=_rise(view.ratio, row),
+        norm=as_value(norm.y[row]) if norm.ok[row] else None,
+        normal=as_value(norm.median) if norm.ready else None,
+        loss_z=float(view.loss.z[row]),
+        clip_norm=_number(view, "clip_norm", row),
+        loss_scale=_number(view, "loss_scale", row),
+        largest=None if np.isnan(history.largest) else history.largest,
+        mover=first_mover(view, row, history.heat, active),
+        hot_layers=tuple(names[column] for column in hot),
+        moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
+        beta=beta,
+        time_steps=time_steps,
+        shifted=_shifted(view, row),
+        high_reports=int(history.high[-SAME_SPIKE:].sum()),
+        spikes=len([at for at in history.spikes if ordinal - at < 1024]),
+        marks=tuple(mark for mark in history.marks if mark.step <= step),
+        gains=history.gains,
+    )
+
+
+def initial_gains(view: View, row: int) -> dict[str, float]:
+    """By which factor each layer of the chain amplifies, in the direction that amplifies more.
+
+    Dividing a weight by its factor gives it the critical gain (DETECTORS section 4).
+    """
+    norms, columns = view.stat("weight_norm"), chain(view.layers)
+    if norms is None:
+        return {}
+    gains = gain_bits(view.layers, columns, norms[row].astype(np.float64))
+    worst = gains[int(gains.sum(axis=1).argmax())]
+    return {
+        view.layers.names[column]: 2.0 ** float(gain)
+        for column, gain in zip(columns, worst, strict=True)
+    }
+
+
+def _number(view: View, name: str, row: int) -> float | None:
+    value = float(view.measured(name)[row])
+    return None if np.isnan(value) else value
+
+
+def _median_ratio(view: View, row: int) -> float | None:
+    ratio = view.ratio
+    if not ratio.ok[row]:
+        return None
+    if ratio.count[row] < _WINDOW:
+        return as_value(ratio.y[row])
+    return as_value(np.sort(ratio.window(_WINDOW)[row])[_WINDOW // 2])
+
+
+def _rise(track: Track, row: int) -> float:
+    return float(track.y[row] - track.slow) / ONE_BIT if track.ok[row] and track.ready else 0.0
+
+
+def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> tuple[float | None, int]:
+    """β and T of this report's time profile, else what explosion-through-time saw last."""
+    profile = view.profiles.get("time")
+    if profile is not None:
+        beta, known = backward_slope(profile[row : row + 1])
+        if known[0]:
+            return float(beta[0]), profile.shape[1]
+    through_time = held.get("explosion-through-time")
+    slope = through_time.fact("time-slope") if through_time else None
+    return (slope.value, 0) if slope else (None, 0)
+
+
+def _shifted(view: View, row: int) -> bool:
+    """Median norm of 16 reports ≥ 1 bit, and loss ≥ .15 bit, over their levels of long ago."""
+    if min(view.norm.count[row], view.loss.count[row]) < SHIFT_AFTER:
+        return False
+    return _lifted(view.norm, row, bits(1.0)) and _lifted(
+        view.loss, row, 4 * view.loss.scale if view.loss.linear else bits(0.15)
+    )
+
+
+def _lifted(track: Track, row: int, by: int) -> bool:
+    level = np.sort(track.window(_WINDOW)[row])[_WINDOW // 2]
+    return bool(int(level) - track.slow >= by)

@@ -1,0 +1,113 @@
+"""The one error tree of the service; ``api.problems`` renders it as RFC 9457 problem+json.
+
+    ServiceError
+    ├── Unreadable            400   the body cannot be parsed
+    ├── NotFound              404   no such run, alert, … for this caller
+    ├── Conflict              409   same identity, other body
+    │   └── UnknownLayers     409   the layer table of this hash was never sent
+    ├── TooLarge              413   over a limit: split and send again
+    ├── UnsupportedMedia      415   media type or encoding we do not read
+    ├── Invalid               422   readable, but every item breaks the contract
+    └── Unavailable           503   try again after ``retry_after_seconds``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """One broken item of a body: where (RFC 6901 pointer) and a stable code; never its content."""
+
+    pointer: str
+    code: str
+
+
+class ServiceError(Exception):
+    """Base of every error a caller can act on; carries status, code and retry advice."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        errors: tuple[ItemError, ...] = (),
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.retry_after_seconds = retry_after_seconds
+        if code is not None:
+            self.code = code
+
+
+class Unreadable(ServiceError):
+    """The body cannot be parsed at all."""
+
+    status = 400
+    code = "unreadable"
+    title = "The body cannot be read"
+
+
+class NotFound(ServiceError):
+    """The thing addressed does not exist for this caller."""
+
+    status = 404
+    code = "not-found"
+    title = "Not found"
+
+
+class Conflict(ServiceError):
+    """The same identity was already used with another body."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflict with what is stored"
+
+
+class UnknownLayers(Conflict):
+    """The frame names a layer table the run does not have: send it with ``POST /runs``."""
+
+    code = "unknown-layers"
+    title = "Unknown layer table"
+
+
+class TooLarge(ServiceError):
+    """The body is over a limit."""
+
+    status = 413
+    code = "too-large"
+    title = "Too large"
+
+
+class UnsupportedMedia(ServiceError):
+    """A media type or content encoding the service does not read."""
+
+    status = 415
+    code = "unsupported-media"
+    title = "Unsupported media type or encoding"
+
+
+class Invalid(ServiceError):
+    """The body can be read but breaks the contract."""
+
+    status = 422
+    code = "invalid"
+    title = "The body breaks the contract"
+
+
+class Unavailable(ServiceError):
+    """The service cannot take this now; the same request will succeed later."""
+
+    status = 503
+    code = "unavailable"
+    title = "Temporarily unavailable"
+    retryable = True

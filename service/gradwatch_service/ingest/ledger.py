@@ -1,0 +1,70 @@
+"""Everything a group will write, gathered first, then written with one statement per table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from gradwatch_service.domain import AlertEvent, LayerTable, alert_id
+from gradwatch_service.store import alerts, events, frames, idempotency, layers, parts
+from gradwatch_service.store.alerts import Incident
+from gradwatch_service.store.frames import Identity
+from gradwatch_service.store.parts import Contribution, Share
+
+Row = Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Rows to come; ``now`` is the time they all get."""
+
+    now: dt.datetime
+    frames: dict[Identity, dict[str, object]] = field(default_factory=dict)
+    ordinals: dict[Identity, int] = field(default_factory=dict)
+    parts: dict[Share, Contribution] = field(default_factory=dict)
+    incidents: list[Incident] = field(default_factory=list)
+    transitions: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    keys: dict[tuple[uuid.UUID, str], bytes] = field(default_factory=dict)
+    tables: list[tuple[uuid.UUID, LayerTable]] = field(default_factory=list)
+
+    def place(self, identity: Identity, ordinal: int) -> None:
+        """Note where a frame stands in the fold, be it new or stored earlier."""
+        if identity in self.frames:
+            self.frames[identity]["ordinal"] = ordinal
+        else:
+            self.ordinals[identity] = ordinal
+
+    def add_transition(
+        self, run_id: uuid.UUID, writer: str, number: int, event: AlertEvent
+    ) -> None:
+        """Note a transition of an alert; ``number`` counts those of the writer."""
+        self.transitions.append(
+            {
+                "run_id": run_id,
+                "writer": writer,
+                "number": number,
+                "alert_id": alert_id(run_id, event.cause),
+                "cause": event.cause,
+                "kind": event.kind,
+                "step": event.step,
+                "text": event.text,
+                "at": self.now,
+            }
+        )
+
+    def write(self, connection: Connection) -> None:
+        """Insert and update it all."""
+        for run_id, table in self.tables:
+            layers.add(connection, run_id, table)
+        frames.append(connection, list(self.frames.values()))
+        frames.set_ordinals(connection, self.ordinals)
+        parts.save(connection, self.parts)
+        alerts.save(connection, self.incidents)
+        alerts.add_transitions(connection, self.transitions)
+        events.append(connection, self.events)
+        idempotency.add(connection, self.keys, self.now)

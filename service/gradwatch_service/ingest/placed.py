@@ -1,0 +1,57 @@
+"""A push in its place within a group, and the receipt it will get when the group is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gradwatch_service.domain import Frame, JsonValue, LayerTable
+from gradwatch_service.ingest.pushes import Receipt
+from gradwatch_service.ingest.run_view import RunDraft, RunView
+from gradwatch_service.ingest.sequence import Position
+from gradwatch_service.ingest.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame that is new to its stream; ``layers`` is the table its hash names."""
+
+    seq: int
+    digest: bytes
+    frame: Frame
+    body: bytes
+    layers: LayerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """``position`` is where the stream stood right after the push, ``causes`` what it changed."""
+
+    run: RunDraft
+    stream: Stream
+    accepted: int
+    duplicates: int
+    position: Position
+    causes: frozenset[str] = frozenset()
+    rejections: tuple[Mapping[str, JsonValue], ...] = field(default=())
+
+    def receipt(self, view: RunView, now: dt.datetime) -> Receipt:
+        """The answer, with the alerts and the guard as the group leaves them."""
+        return Receipt(
+            status="stored" if self.accepted else "duplicate",
+            accepted=self.accepted,
+            duplicates=self.duplicates,
+            contiguous_through=self.position.next_seq - 1,
+            health=view.health,
+            guard=self.stream.state.guard,
+            server_time=now,
+            alerts=tuple(
+                view.alerts[cause].body
+                for cause in sorted(self.causes | self.run.view.outdated)
+                if cause in view.alerts
+            ),
+            advice=view.advice,
+            rejections=self.rejections,
+            gaps=self.position.gaps(),
+        )

@@ -1,0 +1,63 @@
+"""What is handed to the writer, and what comes back: the interface between api and ingest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gradwatch_service.domain import Frame, Guard, Health, JsonValue
+
+# The writer name under which ``POST /runs/{id}/steps`` stores what it is given.
+STEPS_WRITER = "steps"
+
+
+@dataclass(frozen=True, slots=True)
+class FramePush:
+    """``PUT /runs/{run}/writers/{writer}/frames/{seq}``: one decoded frame and its body as stored.
+
+    ``digest`` is the SHA-256 of the (decompressed) body as sent; ``body`` the packed frame
+    (``store.packing``). The frame's ``layers_hash`` still has to be checked against the run.
+    """
+
+    run_id: uuid.UUID
+    writer: str
+    seq: int
+    digest: bytes
+    frame: Frame
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StepsPush:
+    """``POST /runs/{run}/steps``: decoded steps; columns of ``frame.layers`` are ``layer_names``.
+
+    ``rejections`` are the items the parser refused; they only travel back in the receipt.
+    """
+
+    run_id: uuid.UUID
+    digest: bytes
+    frame: Frame
+    layer_names: tuple[str, ...]
+    idempotency_key: str | None = None
+    rejections: tuple[Mapping[str, JsonValue], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to a push, after its transaction has committed."""
+
+    status: str  # "stored", or "duplicate" for the same frame again
+    accepted: int
+    duplicates: int
+    contiguous_through: int
+    health: Health
+    guard: Guard
+    server_time: dt.datetime
+    alerts: tuple[
+        Mapping[str, JsonValue], ...
+    ] = ()  # the alerts this push changed, as in GET /alerts
+    advice: tuple[Mapping[str, JsonValue], ...] = ()  # top of GET /runs/{id}/advice
+    rejections: tuple[Mapping[str, JsonValue], ...] = ()
+    gaps: tuple[tuple[int, int], ...] = field(default=())  # missing seq ranges, inclusive

@@ -1,0 +1,92 @@
+"""A run as ingest sees it at one version: its parts and alerts, and what a group changes of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gradwatch_service.domain import AlertPart, Health, LayerTable
+from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
+from gradwatch_service.store.alerts import Kept
+from gradwatch_service.store.codec import Json
+from gradwatch_service.store.heads import Head
+from gradwatch_service.store.parts import Contribution
+
+ADVICE_IN_RECEIPT = 5
+
+Contributions = Mapping[str, Mapping[str, Contribution]]  # cause -> writer -> part
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A value; ``of`` derives health and advice from the alerts.
+
+    ``outdated`` are the causes whose alert is open only for a launch that is over: they are
+    joined anew with the first push of the next one.
+    """
+
+    head: Head
+    parts: Contributions
+    alerts: Mapping[str, Kept]
+    health: Health
+    open_alerts: int
+    advice: tuple[Json, ...]
+    outdated: frozenset[str]
+
+    @staticmethod
+    def of(head: Head, parts: Contributions, alerts: Mapping[str, Kept]) -> RunView:
+        """The view of a run with these parts and alerts."""
+        bodies = [kept.body for kept in alerts.values()]
+        outdated = [
+            cause
+            for cause, shares in parts.items()
+            if cause in alerts
+            and alerts[cause].body["state"] != "resolved"
+            and all(one.as_of(head.attempt).state == "resolved" for one in shares.values())
+        ]
+        return RunView(
+            head=head,
+            parts=parts,
+            alerts=alerts,
+            health=health_of(bodies),
+            open_alerts=len(open_alerts(bodies)),
+            advice=ranked_advice(bodies)[:ADVICE_IN_RECEIPT],
+            outdated=frozenset(outdated),
+        )
+
+
+@dataclass(slots=True)
+class RunDraft:
+    """What one group changes of a run, on top of the view it began with."""
+
+    view: RunView
+    pushes: int = 0
+    last_step: int = -1
+    degraded: str | None = None
+    extended: LayerTable | None = None
+    changed: dict[str, dict[str, Contribution]] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> uuid.UUID:
+        """The run."""
+        return self.view.head.run_id
+
+    @property
+    def concludes(self) -> bool:
+        """Whether anything changed that others must not overlook."""
+        marked = self.extended is not None or self.degraded is not None
+        return marked or bool(self.changed or self.view.outdated)
+
+    def contributions(self) -> Contributions:
+        """Every writer's part of every alert, with the changes of this group."""
+        known = self.view.parts
+        return {
+            **known,
+            **{cause: {**known.get(cause, {}), **new} for cause, new in self.changed.items()},
+        }
+
+    def parts_of(self, cause: str) -> dict[str, AlertPart]:
+        """All writers' parts of an alert, as they count in the newest attempt."""
+        shares = self.contributions()[cause]
+        return {writer: one.as_of(self.view.head.attempt) for writer, one in shares.items()}

@@ -1,0 +1,125 @@
+"""Where a group gets what it needs to know: from memory if that is current, or from the database.
+
+The log of frames is the truth: the state of a stream that is not in memory is folded anew from
+it, and one that another process has moved on is caught up.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping
+
+from gradwatch_service.domain import Facts, LayerTable
+from gradwatch_service.errors import UnknownLayers
+from gradwatch_service.ingest.fold import Fold
+from gradwatch_service.ingest.lru import Lru
+from gradwatch_service.ingest.outcomes import outcome_of
+from gradwatch_service.ingest.run_view import RunView
+from gradwatch_service.ingest.sequence import Position
+from gradwatch_service.ingest.stream import Stream
+from gradwatch_service.store import alerts, frames, heads, launches, layers, parts, writers
+from gradwatch_service.store.heads import Head
+
+StreamKey = tuple[uuid.UUID, str]
+
+
+class Memory:
+    """What the writer's thread remembers between groups: only what has been committed."""
+
+    def __init__(self, capacity: int) -> None:
+        self.views: Lru[uuid.UUID, RunView] = Lru(capacity)
+        self.streams: Lru[StreamKey, Stream] = Lru(capacity)
+        self.tables: Lru[tuple[uuid.UUID, dt.datetime, str], LayerTable] = Lru(capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Of one transaction; ``verify`` if memory has just been found to be behind."""
+
+    connection: Connection
+    memory: Memory
+    fold: Fold
+    verify: bool = False
+
+    def views(self, run_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, RunView]:
+        """The current views of those of the runs that exist."""
+        found = heads.of_runs(self.connection, list(run_ids))
+        known = {run_id: self._known(head) for run_id, head in found.items()}
+        missing = [run_id for run_id, view in known.items() if view is None]
+        shares = parts.of_runs(self.connection, missing) if missing else {}
+        kept = alerts.of_runs(self.connection, missing) if missing else {}
+        return {
+            run_id: view or RunView.of(found[run_id], shares.get(run_id, {}), kept.get(run_id, {}))
+            for run_id, view in known.items()
+        }
+
+    def table(self, head: Head, table_hash: str) -> LayerTable:
+        """The layer table of this hash.
+
+        Raises:
+            UnknownLayers: the run does not have it.
+        """
+        key = (head.run_id, head.started_at, table_hash)
+        table = self.memory.tables.get(key)
+        if table is None:
+            table = layers.find(self.connection, head.run_id, table_hash)
+            if table is None:
+                raise UnknownLayers("send the layers with POST /runs, then this frame again")
+            self.memory.tables.put(key, table)
+        return table
+
+    def stream(self, head: Head, writer: str, table: LayerTable) -> Stream:
+        """A working copy of a writer's stream; ``table`` is what a new one begins with."""
+        key = (head.run_id, writer)
+        cached = self.memory.streams.get(key)
+        if cached is not None and cached.epoch == head.started_at:
+            stream = copy.copy(cached)
+            return self._caught_up(head, stream) if self.verify else stream
+        row = writers.find(self.connection, head.run_id, writer)
+        if row is None:
+            return self._begun(head, writer, head.attempt, table)
+        first = self.table(head, row["layers_hash"])
+        return self._replayed(head, self._begun(head, writer, row["attempt"], first), row)
+
+    def _known(self, head: Head) -> RunView | None:
+        view = self.memory.views.get(head.run_id)
+        return view if view is not None and view.head == head else None
+
+    def _begun(self, head: Head, writer: str, attempt: int, table: LayerTable) -> Stream:
+        config = launches.config_of(self.connection, head.run_id, attempt)
+        return Stream(
+            writer=writer,
+            epoch=head.started_at,
+            attempt=attempt,
+            first_hash=table.hash if len(table) else "",
+            layers=table,
+            state=self.fold.init(table, Facts.from_config(config)),
+        )
+
+    def _caught_up(self, head: Head, stream: Stream) -> Stream:
+        row = writers.find(self.connection, head.run_id, stream.writer)
+        if row is None or row["version"] == stream.version:
+            return stream
+        return self._replayed(head, stream, row)
+
+    def _replayed(self, head: Head, stream: Stream, row: RowMapping) -> Stream:
+        """The stream with all folded that the row says is folded."""
+        log = frames.folded(self.connection, head.run_id, stream.writer, stream.position.next_seq)
+        for frame in log:
+            if frame.layers_hash:
+                stream.layers = self.table(head, frame.layers_hash)
+            folded = outcome_of(self.fold.update, stream.state, frame, stream.layers)
+            if not isinstance(folded, Exception):
+                stream.state = folded[0]
+        waiting = frames.waiting(self.connection, head.run_id, stream.writer, row["next_seq"])
+        stream.position = Position(row["next_seq"], waiting, row["lost"])
+        stream.version = row["version"]
+        stream.transitions = row["transitions"]
+        stream.first_step, stream.last_step = row["first_step"], row["last_step"]
+        stream.newest = (-1, b"")
+        return stream

@@ -1,0 +1,198 @@
+"""The one thread of a process that writes: commits what is queued as a group, then answers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from gradwatch_service.clock import Clock, utc_now
+from gradwatch_service.errors import ServiceError, Unavailable
+from gradwatch_service.ingest.fold import Fold
+from gradwatch_service.ingest.frame_path import place_frame
+from gradwatch_service.ingest.group import Group
+from gradwatch_service.ingest.job import Job
+from gradwatch_service.ingest.outcomes import outcome_of
+from gradwatch_service.ingest.placed import Placed
+from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.ingest.sources import Memory, Sources
+from gradwatch_service.ingest.steps_path import place_steps
+from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
+
+T = TypeVar("T")
+
+# How often a group begins again because another process moved one of its streams or runs.
+TRIES = 8
+CONTENDED = "contended"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the writer takes on."""
+
+    jobs_in_group: int = 256
+    bytes_in_group: int = 32 * 2**20
+    jobs_in_queue: int = 4_096
+    streams_in_memory: int = 512
+
+
+DEFAULT_LIMITS = Limits()
+REAL_FOLD = Fold()
+
+
+class Writer:
+    """Everything that writes goes through here.
+
+    On SQLite there is one per database, on PostgreSQL any number. Acknowledged means committed.
+    Errors are ``ServiceError`` on the future; ``Unavailable`` when the database or the queue
+    cannot take it now.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock = utc_now,
+        limits: Limits = DEFAULT_LIMITS,
+        fold: Fold = REAL_FOLD,
+    ) -> None:
+        self._engine = for_writing(engine)
+        self._clock = clock
+        self._limits = limits
+        self._fold = fold
+        self._memory = Memory(limits.streams_in_memory)
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse new work, finish what is queued, end the thread."""
+        with self._closing:
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def submit(self, push: FramePush | StepsPush) -> Future[Receipt]:
+        """Queue a push; the future resolves after its transaction has committed."""
+        return self._enqueue(push)
+
+    def run(self, command: Callable[[Connection], T]) -> Future[T]:
+        """Queue any other write, which gets a savepoint of its own in the group's transaction."""
+        return self._enqueue(command)
+
+    def _enqueue(self, work: FramePush | StepsPush | Callable[[Connection], T]) -> Future[Any]:
+        job = Job(work, Future())
+        with self._closing:
+            if self._closed:
+                job.answer(_busy("the service is stopping; send the same again"))
+            elif self._queue.qsize() >= self._limits.jobs_in_queue:
+                job.answer(_busy("too much is waiting to be written; send the same again"))
+            else:
+                self._queue.put(job)
+        return job.future
+
+    def _serve(self) -> None:
+        while (first := self._queue.get()) is not None:
+            jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
+            if jobs:
+                self._settle(jobs)
+
+    def _gather(self, first: Job) -> list[Job]:
+        jobs, size = [first], first.bytes
+        while len(jobs) < self._limits.jobs_in_group and size < self._limits.bytes_in_group:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:  # nothing comes after it; ``_serve`` shall see it
+                self._queue.put(None)
+                break
+            jobs.append(job)
+            size += job.bytes
+        return jobs
+
+    def _settle(self, jobs: list[Job]) -> None:
+        """Answer every job.
+
+        If they fail together, each is tried alone: a bad one fails only itself. When the database
+        is away, all fail at once.
+        """
+        answers = outcome_of(self._commit, jobs)
+        if isinstance(answers, list):
+            for job, answer in zip(jobs, answers, strict=True):
+                job.answer(answer)
+        elif len(jobs) == 1 or _is_outage(answers):
+            for job in jobs:
+                job.answer(answers)
+        else:
+            for job in jobs:
+                self._settle([job])
+
+    def _commit(self, jobs: list[Job]) -> list[object]:
+        with unavailable_when_down():
+            for attempt in range(TRIES):
+                with suppress(IntegrityError):  # another process inserted the same first
+                    answers = self._transaction(jobs, verify=attempt > 0)
+                    if answers is not None:
+                        return answers
+        raise _busy("others keep writing to the same run; send the same again", code=CONTENDED)
+
+    def _transaction(self, jobs: list[Job], *, verify: bool) -> list[object] | None:
+        """One try; None if another process was faster and it has to begin again."""
+        memory = self._memory
+        now = self._clock()
+        with self._engine.connect() as connection:
+            commanded = {
+                index: _command(connection, job.work)
+                for index, job in enumerate(jobs)
+                if callable(job.work)
+            }
+            run_ids = {job.work.run_id for job in jobs if not callable(job.work)}
+            group = Group(Sources(connection, memory, self._fold, verify), run_ids, now)
+            placed = [
+                commanded[index] if callable(job.work) else _place(group, job.work)
+                for index, job in enumerate(jobs)
+            ]
+            if not group.write():
+                return None
+            connection.commit()
+        group.install(memory)
+        return [
+            item.receipt(group.view(item.run), now) if isinstance(item, Placed) else item
+            for item in placed
+        ]
+
+
+def _place(group: Group, push: FramePush | StepsPush) -> Placed | ServiceError:
+    try:
+        return place_frame(group, push) if isinstance(push, FramePush) else place_steps(group, push)
+    except ServiceError as error:
+        return error
+
+
+def _command(connection: Connection, command: Callable[[Connection], object]) -> object:
+    try:
+        with connection.begin_nested():
+            return command(connection)
+    except ServiceError as error:
+        return error
+
+
+def _busy(detail: str, *, code: str | None = None) -> Unavailable:
+    return Unavailable(detail, code=code, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, Unavailable) and error.code != CONTENDED

@@ -1,0 +1,61 @@
+"""Every setting of the service, read once at the start from the environment or from flags."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Environment variables with the prefix ``GRADWATCH_``; flags of ``gradwatch serve`` win."""
+
+    model_config = SettingsConfigDict(env_prefix="GRADWATCH_", extra="ignore", frozen=True)
+
+    database_url: str = Field(default="sqlite:///gradwatch.db", description="SQLAlchemy URL")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(
+        default=8321, ge=0, le=65535, description="port to listen on, 0 picks a free one"
+    )
+    allow_unauthenticated: bool = Field(
+        default=False, description="listen beyond loopback although nobody has to show a key"
+    )
+    embedded_worker: bool = Field(default=True, description="run the worker inside the server")
+    worker_tick_seconds: float = Field(
+        default=5.0, gt=0, description="pause between two worker ticks"
+    )
+
+    body_bytes_max: int = Field(default=4 * MIB, gt=0, description="bytes of a body on the wire")
+    inflated_bytes_max: int = Field(
+        default=16 * MIB, gt=0, description="bytes of a body, decompressed"
+    )
+    inflation_ratio_max: int = Field(
+        default=200, gt=0, description="decompressed bytes per byte sent"
+    )
+    inflation_free_bytes: int = Field(
+        default=MIB, ge=0, description="bytes the ratio does not count for"
+    )
+    requests_in_flight_max: int = Field(default=256, gt=0, description="requests at once, then 503")
+    bytes_in_flight_max: int = Field(
+        default=64 * MIB, gt=0, description="body bytes at once, then 503"
+    )
+    body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
+    handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address the service listens on."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def may_listen(self) -> bool:
+        """Whether it is safe, or explicitly wanted, to listen without keys on this address."""
+        return self.is_loopback or self.allow_unauthenticated

@@ -1,0 +1,97 @@
+"""Opens the database: one engine, with durable settings, for SQLite and for PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event, exc
+
+from gradwatch_service.errors import Unavailable
+
+RETRY_AFTER_SECONDS = 2.0
+_SQLITE_BUSY_SECONDS = 10
+_SQLITE_PRAGMAS = (
+    "PRAGMA synchronous=FULL",
+    f"PRAGMA busy_timeout={_SQLITE_BUSY_SECONDS * 1000}",
+    "PRAGMA wal_autocheckpoint=2000",
+    "PRAGMA cache_size=-16384",
+)
+_POSTGRES_OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=5s -c statement_timeout=20s "
+    "-c idle_in_transaction_session_timeout=60s"
+)
+
+
+def make_engine(url: str) -> Engine:
+    """Make the engine of a ``sqlite:///file`` or ``postgresql+psycopg://…`` address.
+
+    SQLite: WAL (set by ``migrate``), ``synchronous=FULL``; SQLAlchemy alone begins transactions,
+    since the driver's own control begins too late. PostgreSQL: bounded waits, UTC sessions.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.drivername == "postgresql+psycopg":
+        return sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_timeout=5,
+            connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
+        )
+    raise ValueError(
+        f"{parsed.drivername}: use sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+    )
+
+
+def for_writing(engine: Engine) -> Engine:
+    """The same engine, whose transactions take SQLite's write lock when they begin."""
+    return engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+
+def use_wal(engine: Engine) -> None:
+    """Let SQLite's readers and its writer work side by side; lasts in the file."""
+    if engine.dialect.name == "sqlite":
+        # The journal mode cannot change inside a transaction.
+        with engine.execution_options(sqlite_begin="").connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+@contextmanager
+def unavailable_when_down() -> Iterator[None]:
+    """Turn "the database cannot take this now" into an error a caller may retry."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise Unavailable(
+            "the database does not answer; send the same again",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
+    except exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise Unavailable(
+            "the connection to the database was lost; send the same again",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
+
+
+def _sqlite(url: sa.URL) -> Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    begin = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+    if begin:
+        connection.exec_driver_sql(begin)

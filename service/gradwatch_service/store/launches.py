@@ -1,0 +1,134 @@
+"""Launches of a run: the first creates it, a later one resumes it as its next attempt."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from gradwatch_service.domain import JsonValue, LayerTable
+from gradwatch_service.errors import Conflict
+from gradwatch_service.store import layers
+from gradwatch_service.store.codec import Json
+from gradwatch_service.store.runs import find_row, get_run
+from gradwatch_service.store.tables import attempts, runs
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What ``POST /runs`` asks for. None means "not given"."""
+
+    id: uuid.UUID
+    project: str
+    name: str | None = None
+    config: Mapping[str, JsonValue] | None = None
+    tags: JsonValue = None
+    layers: LayerTable = field(default_factory=LayerTable)
+    launch_id: str | None = None
+    resume_step: int | None = None
+
+
+def create_or_resume_run(
+    connection: Connection, request: RunRequest, now: dt.datetime
+) -> tuple[Json, bool]:
+    """Create the run, or find it again; the flag tells whether it is new.
+
+    A known id with a ``launch_id`` other than that of the newest attempt opens the next attempt.
+    Layers are registered either way.
+
+    Raises:
+        Conflict: the id belongs to a run of another project.
+    """
+    row = find_row(connection, request.id)
+    if row is None:
+        _create(connection, request, now)
+    else:
+        if row["project"] != request.project:
+            raise Conflict(f"run {request.id} belongs to another project: choose another id")
+        _resume(connection, row, request, now)
+    if len(request.layers):
+        layers.register(connection, request.id, request.layers)
+    return get_run(connection, request.id), row is None
+
+
+def _create(connection: Connection, request: RunRequest, now: dt.datetime) -> None:
+    connection.execute(
+        insert(runs).values(
+            run_id=request.id,
+            project=request.project,
+            name=request.name or f"run-{request.id.hex[-8:]}",
+            state="running",
+            health="ok",
+            open_alerts=0,
+            attempt=0,
+            layers_hash="",
+            layers_count=0,
+            config={},
+            tags=request.tags if request.tags is not None else [],
+            pushes=0,
+            active_since=now,
+            started_at=now,
+            last_seen_at=now,
+            version=0,
+        )
+    )
+    _open_attempt(connection, request, request.config or {}, 1, now)
+
+
+def _resume(connection: Connection, row: RowMapping, request: RunRequest, now: dt.datetime) -> None:
+    newest = (
+        select(attempts.c.launch_id)
+        .where(attempts.c.run_id == request.id)
+        .order_by(attempts.c.number.desc())
+        .limit(1)
+    )
+    if request.launch_id is None or connection.execute(newest).scalar() == request.launch_id:
+        return
+    config = row["config"] if request.config is None else request.config
+    _open_attempt(connection, request, config, row["attempt"] + 1, now)
+
+
+def _open_attempt(
+    connection: Connection,
+    request: RunRequest,
+    config: Mapping[str, JsonValue],
+    number: int,
+    now: dt.datetime,
+) -> None:
+    connection.execute(
+        insert(attempts).values(
+            run_id=request.id,
+            number=number,
+            launch_id=request.launch_id,
+            resume_step=request.resume_step,
+            config=config,
+            started_at=now,
+        )
+    )
+    connection.execute(
+        update(runs)
+        .where(runs.c.run_id == request.id)
+        .values(
+            attempt=number,
+            config=config,
+            state="running",
+            finished_at=None,
+            finish_reason=None,
+            pushes=0,
+            active_since=now,
+            last_seen_at=now,
+            version=runs.c.version + 1,
+        )
+    )
+
+
+def config_of(connection: Connection, run_id: uuid.UUID, attempt: int) -> Mapping[str, JsonValue]:
+    """The config an attempt was launched with."""
+    query = select(attempts.c.config).where(
+        attempts.c.run_id == run_id, attempts.c.number == attempt
+    )
+    found: Mapping[str, JsonValue] = connection.execute(query).scalar_one()
+    return found

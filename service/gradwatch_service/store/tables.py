@@ -1,0 +1,195 @@
+"""The schema, one for SQLite and PostgreSQL.
+
+Every table has ``run_id`` first in its primary key and no row refers to another run's, so that
+the whole schema can be distributed by ``run_id``. No sequences, no triggers. Floats that may be
+NaN live in packed bytes or JSON text, never in plain columns.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
+
+from gradwatch_service.store.types import JsonText, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _run_id() -> Column[object]:
+    return Column("run_id", Uuid, primary_key=True)
+
+
+# ``version`` grows with every change that judgement depends on (an attempt, a layer table, an
+# alert part): whoever computed something from an older version must look again.
+# ``pushes`` and ``active_since`` count within the newest attempt.
+runs = Table(
+    "runs",
+    metadata,
+    _run_id(),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("health", String(16), nullable=False),
+    Column("open_alerts", Integer, nullable=False),
+    Column("degraded", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("layers_hash", String(64), nullable=False),
+    Column("layers_count", Integer, nullable=False),
+    Column("config", JsonText, nullable=False),
+    Column("tags", JsonText, nullable=False),
+    Column("last_step", BigInteger),
+    Column("pushes", BigInteger, nullable=False),
+    Column("active_since", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("finish_reason", Text),
+    Column("version", BigInteger, nullable=False),
+    Index(None, "started_at", "run_id"),
+    Index(None, "project", "started_at"),
+    Index(None, "state"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _run_id(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("launch_id", Text),
+    Column("resume_step", BigInteger),
+    Column("config", JsonText, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+)
+
+layer_tables = Table(
+    "layer_tables",
+    metadata,
+    _run_id(),
+    Column("hash", String(64), primary_key=True),
+    Column("layers", JsonText, nullable=False),
+)
+
+# One row per process and rank that reports: how far its stream is folded, and its guard.
+writers = Table(
+    "writers",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("transitions", BigInteger, nullable=False),
+    Column("first_step", BigInteger),
+    Column("last_step", BigInteger),
+    Column("layers_hash", String(64), nullable=False),
+    Column("guard", JsonText, nullable=False),
+)
+
+# The log that is the truth. ``ordinal`` is the position of the frame's first report in the fold:
+# NULL while the frame waits behind a gap, and for good if it came too late or could not be judged.
+frames = Table(
+    "frames",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("layers_hash", String(64), nullable=False),
+    Column("step_min", BigInteger),
+    Column("step_max", BigInteger),
+    Column("reports", Integer, nullable=False),
+    Column("ordinal", BigInteger),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _run_id(),
+    Column("key", Text, primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _run_id(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("actionable", Boolean, nullable=False),
+    Column("body", JsonText, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "alert_id"),
+    Index(None, "opened_at", "alert_id"),
+    Index(None, "project", "opened_at"),
+)
+
+# What each writer contributes to an alert; the alert is their join.
+alert_parts = Table(
+    "alert_parts",
+    metadata,
+    _run_id(),
+    Column("cause", Text, primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("body", JsonText, nullable=False),
+)
+
+alert_events = Table(
+    "alert_events",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("alert_id", Uuid, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "run_id", "alert_id"),
+)
+
+# What the job itself said: checkpoint, phase, lr, resume, advice, guard, note.
+events = Table(
+    "events",
+    metadata,
+    _run_id(),
+    Column("event_id", Uuid, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", BigInteger),
+    Column("body", JsonText, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index(None, "run_id", "received_at"),
+)

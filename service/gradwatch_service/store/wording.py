@@ -1,0 +1,71 @@
+"""Names and events as every database can hold them: the words of a packed frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from gradwatch_service.domain import MAX_STEP, JsonValue
+from gradwatch_service.errors import Invalid, ItemError
+
+MAX_NAME_BYTES = 512
+MAX_DEPTH = 32
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def invalid(pointer: str, code: str, detail: str) -> Invalid:
+    """The error for one broken field: ``pointer`` says where, ``detail`` never repeats a value."""
+    return Invalid(detail, errors=(ItemError(pointer, code),))
+
+
+def pointer_to(*keys: str) -> str:
+    """The RFC 6901 pointer to a field."""
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
+
+
+def check_name(name: object, pointer: str) -> str:
+    """A name: 1 to 512 bytes of UTF-8 without control characters.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not isinstance(name, str) or _CONTROL.search(name):
+        raise invalid(pointer, "bad-name", "names are text without control characters")
+    if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
+        raise invalid(pointer, "bad-name", f"names have 1 to {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def check_event(event: object, pointer: str) -> Mapping[str, JsonValue]:
+    """An event: a map of JSON values with a ``kind``, and perhaps a ``step``.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not isinstance(event, dict):
+        raise invalid(pointer, "not-a-map", "an event is a map")
+    check_name(event.get("kind"), f"{pointer}/kind")
+    step = event.get("step")
+    if step is not None and not (type(step) is int and 0 <= step <= MAX_STEP):
+        raise invalid(f"{pointer}/step", "out-of-range", "a step is from 0 to 2^53 - 1")
+    _check_json(event, pointer, MAX_DEPTH)
+    return cast(Mapping[str, JsonValue], event)
+
+
+def _check_json(value: object, pointer: str, depth: int) -> None:
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise invalid(pointer, "not-json", "keys are text")
+        inner = list(value.values())
+    elif isinstance(value, list):
+        inner = value
+    elif value is None or isinstance(value, bool | int | float | str):
+        return
+    else:
+        raise invalid(pointer, "not-json", "values are maps, lists, text, numbers, true or false")
+    if not depth:
+        raise invalid(pointer, "too-deep", f"at most {MAX_DEPTH} levels")
+    for item in inner:
+        _check_json(item, pointer, depth - 1)

@@ -1,0 +1,68 @@
+"""Writers of a run: how far each stream is folded, moved on by compare-and-swap, and its guard."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+
+from gradwatch_service.domain import Guard
+from gradwatch_service.store.tables import writers
+
+_insert = insert(writers)
+_advance = (
+    update(writers)
+    .where(
+        writers.c.run_id == bindparam("run"),
+        writers.c.writer == bindparam("stream"),
+        writers.c.version == bindparam("seen"),
+    )
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "version",
+                "next_seq",
+                "lost",
+                "ordinal",
+                "transitions",
+                "first_step",
+                "last_step",
+                "guard",
+            )
+        }
+    )
+)
+
+
+def find(connection: Connection, run_id: uuid.UUID, writer: str) -> RowMapping | None:
+    """The row of a writer, None before its first frame."""
+    query = select(writers).where(writers.c.run_id == run_id, writers.c.writer == writer)
+    return connection.execute(query).mappings().first()
+
+
+def add(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert writers at their first contact; an IntegrityError means another was first."""
+    if rows:
+        connection.execute(_insert, rows)
+
+
+def advance(connection: Connection, rows: Sequence[Mapping[str, object]]) -> bool:
+    """Move writers on, each from the version its row names as ``seen``; False if one had moved."""
+    if not rows:
+        return True
+    return connection.execute(_advance, rows).rowcount == len(rows)
+
+
+def guard(connection: Connection, run_id: uuid.UUID) -> Guard:
+    """The guard of a run: of the newest attempt, the furthest writer, then the first by name."""
+    query = (
+        select(writers.c.guard)
+        .where(writers.c.run_id == run_id)
+        .order_by(writers.c.attempt.desc(), writers.c.last_step.desc(), writers.c.writer)
+        .limit(1)
+    )
+    found = connection.execute(query).scalar()
+    return Guard() if found is None else Guard(**cast(dict[str, Any], found))

@@ -1,0 +1,116 @@
+"""The same reports in whatever batches, through restarts: identical alerts and series."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import httpx
+
+from gradwatch_service.store.packing import pack
+from tests.e2e.explosion import STEPS, TABLE, part, report_all
+from tests.servers import Server
+
+PER_RUN = frozenset({"id", "run_id", "alert_id", "opened_at", "updated_at"})
+REPORTS = report_all()
+LAYERS = [layer.as_json() for layer in TABLE.layers]
+
+
+def ones() -> Iterator[int]:
+    return iter([1] * STEPS)
+
+
+def tens() -> Iterator[int]:
+    return iter([10] * (STEPS // 10))
+
+
+def random_sizes() -> Iterator[int]:
+    source = random.Random(11)
+    while True:
+        yield source.randint(1, 25)
+
+
+def without_identity(value: object) -> object:
+    """The same value without what names this run or this hour."""
+    if isinstance(value, dict):
+        return {key: without_identity(item) for key, item in value.items() if key not in PER_RUN}
+    if isinstance(value, list):
+        return [without_identity(item) for item in value]
+    return value
+
+
+def push(
+    http: httpx.Client, sizes: Iterator[int], between: Callable[[int], None] = lambda _: None
+) -> Sequence[object]:
+    """Push all reports into a fresh run in batches of these sizes; returns what became of them."""
+    run = http.post("/runs", json={"project": "batches", "layers": LAYERS}).json()["id"]
+    done, seq = 0, 0
+    while done < STEPS:
+        size = next(sizes)
+        answer = http.put(
+            f"/runs/{run}/writers/rank-0/frames/{seq}",
+            content=pack(part(REPORTS, done, done + size)),
+            headers={"content-type": "application/msgpack"},
+        )
+        assert answer.status_code == 201, answer.text
+        done, seq = done + size, seq + 1
+        between(seq)
+    return verdict(http, run)
+
+
+def verdict(http: httpx.Client, run: str) -> Sequence[object]:
+    """Everything the service concluded, in an order that does not depend on the clock."""
+    alerts = http.get("/alerts", params={"run": run}).json()["items"]
+    state = http.get(f"/runs/{run}").json()
+    assert state["degraded"] is None
+    return [
+        sorted((without_identity(alert) for alert in alerts), key=lambda alert: alert["cause"]),
+        http.get(f"/runs/{run}/guard").json(),
+        [state[key] for key in ("health", "open_alerts", "last_step")],
+        [
+            http.get(f"/runs/{run}/series", params=wanted).json()["values"]
+            for wanted in ({"metric": "loss"}, {"metric": "grad_norm", "layer": TABLE.names[2]})
+        ],
+    ]
+
+
+def test_batches_and_restarts_do_not_change_what_is_concluded(server: Server, http: httpx.Client):
+    def restart(seq: int) -> None:
+        if seq in {4, 9}:
+            server.restart()
+
+    expected = push(http, ones())
+    assert expected[0], "the training must raise alerts, or nothing is compared"
+    assert push(http, tens()) == expected
+    assert push(http, random_sizes()) == expected
+    assert push(http, random_sizes(), restart) == expected
+
+
+def test_the_simple_path_does_not_depend_on_batches_either(http: httpx.Client):
+    steps = [
+        {
+            "step": int(step),
+            "loss": _word(REPORTS.scalars["loss"][row]),
+            "grad_norm": _word(REPORTS.scalars["grad_norm"][row]),
+            "layers": {
+                name: {"grad_norm": _word(REPORTS.layers["grad_norm"][row, column])}
+                for column, name in enumerate(TABLE.names)
+            },
+        }
+        for row, step in enumerate(REPORTS.steps)
+    ]
+
+    def push_steps(size: int) -> Sequence[object]:
+        run = http.post("/runs", json={"project": "batches"}).json()["id"]
+        for first in range(0, STEPS, size):
+            body = {"steps": steps[first : first + size]}
+            assert http.post(f"/runs/{run}/steps", json=body).status_code == 201
+        return verdict(http, run)
+
+    expected = push_steps(STEPS)
+    assert expected[0]
+    assert push_steps(7) == expected
+
+
+def _word(value: float) -> float | str:
+    return "NaN" if value != value else float(value)

@@ -1,0 +1,108 @@
+import uuid
+
+import pytest
+
+from gradwatch_service.api import shapes
+from tests.service.api.conftest import Api, problem
+
+
+@pytest.fixture(scope="module")
+def run(api: Api) -> str:
+    """A run whose loss turned NaN after a healthy start."""
+    path = api.new_run(project="alarming")
+    steps = [
+        {"step": step, "loss": 1.0, "grad_norm": 1.0, "layers": {"fc1": {"grad_norm": 1.0}}}
+        for step in range(40)
+    ]
+    broken = [
+        {"step": step, "loss": "NaN", "grad_norm": "NaN", "layers": {"fc1": {"grad_norm": "NaN"}}}
+        for step in range(40, 48)
+    ]
+    for push in (steps, broken):
+        assert api.post(f"{path}/steps", {"steps": push}).status_code == 201
+    return path
+
+
+def test_an_alert_is_raised_and_shown(api: Api, run: str):
+    page = api.get("/alerts", project="alarming", rule="non-finite").json()
+    shapes.Items[shapes.Alert].model_validate(page)
+    (alert,) = page["items"]
+    assert alert["run_id"] == run.removeprefix("/runs/")
+    assert (alert["rule"], alert["state"], alert["opened_step"]) == ("non-finite", "firing", 40)
+    assert alert["advice"]
+    assert api.get(f"/alerts/{alert['id']}").json() == alert
+
+
+def test_the_run_is_critical(api: Api, run: str):
+    found = api.get(run).json()
+    assert found["health"] == "critical"
+    assert found["open_alerts"] >= 1
+    assert found["degraded"] is None
+
+
+def test_the_receipt_carries_the_alerts_it_changed_and_the_advice(api: Api):
+    path = api.new_run(project="receipts")
+    good = [{"step": step, "loss": 1.0} for step in range(40)]
+    api.post(f"{path}/steps", {"steps": good})
+    receipt = api.post(f"{path}/steps", {"steps": [{"step": 40, "loss": "NaN"}]}).json()
+    shapes.ReceiptBody.model_validate(receipt)
+    assert "non-finite" in [alert["rule"] for alert in receipt["alerts"]]
+    assert receipt["advice"]
+    assert receipt["health"] == "critical"
+
+
+def test_alerts_are_filtered(api: Api, run: str):
+    def found(**wanted):
+        return [
+            alert["rule"]
+            for alert in api.get("/alerts", project="alarming", **wanted).json()["items"]
+        ]
+
+    everything = found()
+    assert "non-finite" in everything
+    assert found(run=run.removeprefix("/runs/")) == everything
+    assert found(run=str(uuid.uuid4())) == []
+    assert found(state="resolved") == []
+    labels = ("info", "warning", "error", "critical")
+    assert sorted(rule for label in labels for rule in found(severity=label)) == sorted(everything)
+
+
+@pytest.mark.usefixtures("run")
+def test_alerts_are_listed_page_by_page(api: Api):
+    everything = api.get("/alerts").json()["items"]
+    seen, cursor = [], {}
+    while cursor is not None:
+        page = api.get("/alerts", limit=1, **cursor).json()
+        seen += page["items"]
+        cursor = page["next_cursor"] and {"cursor": page["next_cursor"]}
+    assert seen == everything
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"severity": "bad"}, {"state": "open"}, {"run": "x"}, {"rule": "\n"}, {"limit": 0}]
+)
+def test_a_filter_that_makes_no_sense_is_refused(api: Api, wanted):
+    assert problem(api.get("/alerts", **wanted)) == (422, "invalid")
+
+
+def test_advice_is_ranked_and_numbered(api: Api, run: str):
+    page = api.get(f"{run}/advice").json()
+    shapes.Items[shapes.Advice].model_validate(page)
+    assert page["items"]
+    assert page["next_cursor"] is None
+    (alert,) = api.get("/alerts", project="alarming", rule="non-finite").json()["items"]
+    assert {item["id"] for item in page["items"]} >= {item["id"] for item in alert["advice"]}
+
+
+def test_a_healthy_run_needs_no_advice(api: Api):
+    path = api.new_run()
+    api.post(f"{path}/steps", {"steps": [{"step": 0, "loss": 1.0}]})
+    assert api.get(f"{path}/advice").json()["items"] == []
+
+
+def test_the_guard_is_that_of_the_last_receipt(api: Api, run: str):
+    guard = api.get(f"{run}/guard").json()
+    shapes.GuardBody.model_validate(guard)
+    again = api.post(f"{run}/steps", {"steps": [{"step": 0}]}).json()
+    assert guard == again["guard"]
+    assert guard["skip_nonfinite"] is True

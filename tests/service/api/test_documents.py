@@ -1,0 +1,63 @@
+import re
+
+from tests.service.api.conftest import Api
+
+ROUTES = {
+    "/api/v1/alerts": "get",
+    "/api/v1/alerts/{alert_id}": "get",
+    "/api/v1/runs": "get post",
+    "/api/v1/runs/{run_id}": "delete get patch",
+    "/api/v1/runs/{run_id}/advice": "get",
+    "/api/v1/runs/{run_id}/events": "post",
+    "/api/v1/runs/{run_id}/finish": "post",
+    "/api/v1/runs/{run_id}/guard": "get",
+    "/api/v1/runs/{run_id}/series": "get",
+    "/api/v1/runs/{run_id}/steps": "post",
+    "/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": "put",
+    "/healthz": "get",
+    "/readyz": "get",
+}
+
+
+def document(api: Api):
+    return api.send("GET", "http://test/openapi.json").json()
+
+
+def operations(api: Api):
+    paths = document(api)["paths"].values()
+    return [operation for path in paths for operation in path.values()]
+
+
+def test_openapi_lists_every_route(api: Api):
+    found = {path: " ".join(sorted(methods)) for path, methods in document(api)["paths"].items()}
+    assert found == ROUTES
+
+
+def test_every_reference_in_openapi_leads_somewhere(api: Api):
+    found = document(api)
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', str(found).replace("'", '"')))
+    assert references
+    assert references <= found["components"]["schemas"].keys()
+
+
+def test_every_operation_says_what_it_is_for_and_how_it_fails(api: Api):
+    for operation in operations(api):
+        assert operation["summary"]
+        assert operation["description"]
+        assert any(status.startswith("2") for status in operation["responses"])
+        problem = operation["responses"]["503"]["content"]["application/problem+json"]
+        assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_no_operation_promises_the_stock_validation_error(api: Api):
+    assert "HTTPValidationError" not in str(document(api))
+
+
+def test_the_page_lists_every_route_and_loads_nothing_from_elsewhere(api: Api):
+    answer = api.send("GET", "http://test/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for path, methods in ROUTES.items():
+        for method in methods.split():
+            assert f"<td>{method.upper()}<td><code>{path}</code>" in answer.text
+    assert not re.findall(r"https?://|<script|@import|//[a-z]", answer.text)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -1,0 +1,85 @@
+"""The schema under test is the migrated one; however many processes bring it there."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine
+
+from gradwatch_service.errors import Unavailable
+from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.migration import migrate, migrations_folder
+from gradwatch_service.store.tables import metadata
+from tests.databases import POSTGRES, migrate_at
+
+RACERS = 8
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrating_twice_changes_nothing(engine: Engine) -> None:
+    migrate(engine)
+    with engine.connect() as connection:
+        versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
+        assert versions.all() == ["0001_spine"]
+
+
+def test_eight_processes_race_and_all_find_the_schema(empty_database_url: str) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.databases"])
+    racers = [
+        context.Process(target=migrate_at, args=(empty_database_url,)) for _ in range(RACERS)
+    ]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(60)
+    assert [racer.exitcode for racer in racers] == [0] * RACERS
+    engine = make_engine(empty_database_url)
+    assert set(metadata.tables) < set(sa.inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_every_table_begins_its_primary_key_with_the_run() -> None:
+    firsts = {name: list(table.primary_key)[0].name for name, table in metadata.tables.items()}
+    assert firsts == dict.fromkeys(metadata.tables, "run_id")
+
+
+def test_the_schema_needs_no_sequence_and_no_trigger(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            counts = "SELECT (SELECT count(*) FROM pg_sequences) + (SELECT count(*) FROM pg_trigger)"
+        else:
+            counts = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
+        assert connection.execute(sa.text(counts)).scalar() == 0
+
+
+@pytest.mark.parametrize("backend", [POSTGRES])
+def test_postgresql_does_not_compress_frames(engine: Engine) -> None:
+    query = (
+        "SELECT attstorage FROM pg_attribute "
+        "WHERE attrelid = 'frames'::regclass AND attname = 'body'"
+    )
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(query)).scalar() == "e"
+
+
+def test_migration_files_are_named_by_date_and_subject() -> None:
+    names = [path.name for path in (migrations_folder() / "versions").glob("*.py")]
+    assert names == ["2026-11-23-spine.py"]
+
+
+def test_a_database_out_of_reach_is_unavailable(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/missing/folder.db")
+    with pytest.raises(Unavailable) as caught:
+        migrate(engine)
+    assert caught.value.retry_after_seconds == 2.0
