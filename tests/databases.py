@@ -34,6 +34,9 @@ class PostgresServer:
         uri = self._server.get_uri()
         self._url = sa.make_url(uri).set(drivername="postgresql+psycopg")
         self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
+        with self._admin.connect() as connection:  # processes are killed in tests, the machine not
+            connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(sa.text("SELECT pg_reload_conf()"))
 
     def url(self, database: str) -> str:
         return self._url.set(database=database).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""Fails the session if tests it was told to require were skipped: ``GRADWATCH_TEST_REQUIRE=torch``."""
+"""Fails tests that were skipped although ``GRADWATCH_TEST_REQUIRE="torch postgres"`` names them."""
 
 import os
 from collections.abc import Iterator

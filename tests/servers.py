@@ -80,8 +80,11 @@ class Server:
         if self.process.poll() is not None:
             pytest.fail(f"the server ended: {self.log.read_text(errors='replace')[-3000:]}")
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("GET", "/readyz", headers={"connection": "close"})
+        with (
+            contextlib.closing(connection),
+            contextlib.suppress(OSError, http.client.HTTPException),
+        ):
+            connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
         return False
 

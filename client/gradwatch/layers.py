@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from gradwatch.values import JsonValue, as_json, as_step, is_name
 
@@ -46,30 +45,30 @@ class Layer:
         }
 
 
-@dataclass(frozen=True)
 class LayerTable:
-    """The ordered layers of a run; it only grows at its end, so a column stays a column."""
+    """The ordered layers of a run, a value; it only grows at its end, so a column stays a column.
 
-    layers: tuple[Layer, ...] = ()
+    Not by ``functools.cached_property``: until Python 3.12 that takes a lock shared by all
+    instances, and a fork may leave it locked for ever.
+    """
+
+    def __init__(self, layers: Iterable[Layer] = ()) -> None:
+        self.layers = tuple(layers)
+        self.names = tuple(layer.name for layer in self.layers)
+        self.columns: Mapping[str, int] = {name: i for i, name in enumerate(self.names)}
+        self._hash: str | None = None
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Layer names in column order."""
-        return tuple(layer.name for layer in self.layers)
-
-    @cached_property
-    def columns(self) -> Mapping[str, int]:
-        """Column of each layer name."""
-        return {name: index for index, name in enumerate(self.names)}
-
-    @cached_property
+    @property
     def hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON, as the service computes it; "" if empty."""
-        if not self.layers:
-            return ""
+        if self._hash is None:
+            self._hash = self._digest() if self.layers else ""
+        return self._hash
+
+    def _digest(self) -> str:
         body = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(body.encode()).hexdigest()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -47,20 +46,20 @@ class Report:
     profiles: Mapping[str, Float32Array] = field(default_factory=dict)
     first: bool = False
 
-    @cached_property
+    @property
     def size(self) -> int:
         """About how many bytes this report occupies."""
         arrays = chain(self.layers.values(), self.profiles.values())
         return 200 + 100 * len(self.scalars) + sum(array.nbytes for array in arrays)
 
-    @cached_property
+    @property
     def critical(self) -> bool:
         """Whether an overflow must not drop it: the first one, or one with a non-finite value."""
         if self.first or not all(map(math.isfinite, self.scalars.values())):
             return True
         return any(map(has_nonfinite, chain(self.layers.values(), self.profiles.values())))
 
-    @cached_property
+    @property
     def group(self) -> tuple[object, ...]:
         """Reports may share a frame when their groups are equal."""
         lengths = sorted((axis, len(values)) for axis, values in self.profiles.items())

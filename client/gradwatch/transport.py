@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 
 import httpx
@@ -62,10 +61,16 @@ class Transport:
     def __init__(self, config: Config, http: httpx.BaseTransport | None = None) -> None:
         self._config = config
         self._http = http
+        self._opened: httpx.Client | None = None
 
-    @cached_property
+    @property
     def _client(self) -> httpx.Client:
         """Made with the first request: loading certificates takes longer than a fork should."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> httpx.Client:
         headers = {"accept": "application/json", "user-agent": f"gradwatch/{client_version()}"}
         if self._config.api_key:
             headers["authorization"] = f"Bearer {self._config.api_key}"

@@ -42,7 +42,8 @@ def missing64(*shape: int) -> FloatArray:
 def as_float(value: Number) -> float | None:
     """The number in ``value`` (Python, numpy or a one-element tensor); None if there is none."""
     try:
-        return float(value)  # type: ignore[arg-type]  # None is one of the failures below
+        detach = getattr(value, "detach", None)  # of a tensor, else it warns about its gradient
+        return float(value if detach is None else detach())
     except _UNREADABLE:
         return None
 

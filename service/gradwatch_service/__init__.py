@@ -1,0 +1,1 @@
+"""What a team runs: takes in gradient statistics, detects, diagnoses, advises, alerts."""

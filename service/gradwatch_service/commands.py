@@ -15,8 +15,10 @@ from functools import partial
 
 import uvicorn
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from gradwatch_service.app import backend, create_app
+from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate as migrate_database
@@ -40,9 +42,10 @@ def serve(argv: Sequence[str]) -> int:
     try:
         listener = _listen(settings)
     except OSError as error:
-        _tell(f"gradwatch: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
-        return FAILED
+        return _fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     with listener:
+        if not _is_migrated(settings):
+            return FAILED
         _announce(settings, listener)
         return _run(settings, listener)
 
@@ -50,9 +53,12 @@ def serve(argv: Sequence[str]) -> int:
 def worker(argv: Sequence[str]) -> int:
     """Run the worker on its own, beside servers with GRADWATCH_EMBEDDED_WORKER=false."""
     settings = _settings(_parser("worker", "Run the periodic work on its own."), argv)
+    if not _is_migrated(settings):
+        return FAILED
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    _tell(f"Gradwatch worker, data in {_database(settings)}")
     with backend(settings) as opened:
         work = partial(tick, opened.writer, opened.clock)
         run_worker(work, settings.worker_tick_seconds, stop)
@@ -62,9 +68,8 @@ def worker(argv: Sequence[str]) -> int:
 def migrate(argv: Sequence[str]) -> int:
     """Bring the database to the newest schema; ``serve`` does so by itself."""
     settings = _settings(_parser("migrate", "Bring the database to the newest schema."), argv)
-    engine = make_engine(settings.database_url)
-    migrate_database(engine)
-    engine.dispose()
+    if not _is_migrated(settings):
+        return FAILED
     _tell(f"{_database(settings)} has the newest schema")
     return DONE
 
@@ -90,12 +95,28 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
 
 
 def _refuse(settings: Settings) -> int:
-    _tell(
-        f"gradwatch: refusing to listen on {settings.host}: everybody who reaches this machine "
+    _fail(
+        f"refusing to listen on {settings.host}: everybody who reaches this machine "
         "could read and write without a key.\nListen on 127.0.0.1, or set "
         "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
     )
     return REFUSED
+
+
+def _is_migrated(settings: Settings) -> bool:
+    """Bring the schema up to date before anything is announced; say so if that fails."""
+    try:
+        engine = make_engine(settings.database_url)
+        migrate_database(engine)
+        engine.dispose()
+    except ServiceError as error:
+        reason = str(getattr(error.__cause__, "orig", error.detail)).partition("\n")[0]
+        _fail(f"cannot use {_database(settings)}: {reason}")
+    except (ValueError, ArgumentError) as error:
+        _fail(f"cannot use the database address: {error}")
+    else:
+        return True
+    return False
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -132,6 +153,11 @@ def _database(settings: Settings) -> str:
     return make_url(settings.database_url).render_as_string(hide_password=True)
 
 
+def _fail(line: str) -> int:
+    sys.stderr.write(f"gradwatch: {line}\n")
+    return FAILED
+
+
 def _tell(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,14 +1,14 @@
 """The one error tree of the service; ``api.problems`` renders it as RFC 9457 problem+json.
 
-    ServiceError
-    ├── Unreadable            400   the body cannot be parsed
-    ├── NotFound              404   no such run, alert, … for this caller
-    ├── Conflict              409   same identity, other body
-    │   └── UnknownLayers     409   the layer table of this hash was never sent
-    ├── TooLarge              413   over a limit: split and send again
-    ├── UnsupportedMedia      415   media type or encoding we do not read
-    ├── Invalid               422   readable, but every item breaks the contract
-    └── Unavailable           503   try again after ``retry_after_seconds``
+ServiceError
+├── Unreadable            400   the body cannot be parsed
+├── NotFound              404   no such run, alert, … for this caller
+├── Conflict              409   same identity, other body
+│   └── UnknownLayers     409   the layer table of this hash was never sent
+├── TooLarge              413   over a limit: split and send again
+├── UnsupportedMedia      415   media type or encoding we do not read
+├── Invalid               422   readable, but every item breaks the contract
+└── Unavailable           503   try again after ``retry_after_seconds``
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small service in memory that honours the contract of ingest, behind the client's network seam."""
+"""A service in memory that honours the contract of ingest, behind the network seam."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ class MemoryService:
         return [item.seq for item in self.stored]
 
     def scalar(self, name: str) -> list[float]:
-        return [float(value) for item in self.stored for value in item.frame.scalars[name]]
+        """A scalar of all steps; NaN where it was not measured."""
+        nothing = [float("nan")]
+        frames = [item.frame for item in self.stored]
+        return [float(v) for f in frames for v in f.scalars.get(name, nothing * len(f))]
 
     def stat(self, name: str) -> list[list[float]]:
         return [row.tolist() for item in self.stored for row in item.frame.layers[name]]

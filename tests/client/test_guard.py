@@ -52,7 +52,7 @@ def test_reads_the_guard_of_a_receipt() -> None:
         "max_consecutive_skips": 4,
         "expires_step": 256,
     }
-    assert Guard.from_json(body) == Guard(1.0, 9.5, True, 4, 256)  # noqa: FBT003
+    assert Guard.from_json(body) == Guard(1.0, 9.5, True, 4, 256)
 
 
 @pytest.mark.parametrize("value", ["NaN", None, -1.0, 0, math.inf, [1]])
@@ -61,7 +61,7 @@ def test_a_limit_that_is_no_positive_number_is_no_limit(value: object) -> None:
 
 
 def test_an_empty_guard_is_unarmed() -> None:
-    assert Guard.from_json({}) == Guard(None, None, False, 0, -1)  # noqa: FBT003
+    assert Guard.from_json({}) == Guard(None, None, False, 0, -1)
 
 
 def test_news_keep_the_newest_version_of_every_alert_and_the_newest_advice() -> None:

@@ -90,18 +90,22 @@ def test_forks_under_load_neither_hang_nor_lose_anything(
 ) -> None:
     run = open_run()
     stop = threading.Event()
-    logged = []
+    logged: list[int] = []
 
     def load() -> None:
         while not stop.is_set():
             run.log(len(logged), layers={"a": {"grad_norm": 1.0}})
             logged.append(1)
 
+    def report() -> bool:
+        run.log(0)
+        return run.flush(10.0)
+
     thread = threading.Thread(target=load)
     thread.start()
     try:
         for number in range(25):
-            assert in_child(lambda: (run.log(0), run.flush(10.0))[1]), number
+            assert in_child(report), number
     finally:
         stop.set()
         thread.join()
@@ -165,9 +169,10 @@ def test_importing_the_client_imports_nothing_beyond_its_dependencies(mode: str)
         GRADWATCH_MODE=mode,
     )
     allowed = {"gradwatch", "httpx", "msgpack", "numpy"}
-    of_httpx = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio", "socksio", "h2"}
-    of_httpx |= {"click", "rich", "pygments", "brotli", "zstandard", "typing_extensions"}
-    assert set(done.stdout.split()) - of_httpx <= allowed, done.stdout
+    brought_by_httpx = {"anyio", "certifi", "h11", "httpcore", "idna", "sniffio"}
+    brought_by_httpx |= {"click", "rich", "pygments", "zstandard"}  # where they are installed
+    extra = set(done.stdout.split()) - allowed - brought_by_httpx
+    assert not {name for name in extra if "cython" not in name}
 
 
 def test_the_client_imports_nothing_of_the_service() -> None:

@@ -100,7 +100,7 @@ def test_records_are_sent_promptly_without_being_asked(
 def test_an_overflow_keeps_the_first_the_broken_and_the_newest(
     open_run: OpenRun, service: MemoryService
 ) -> None:
-    run = open_run(queue_records=10, auth_pause_seconds=3600.0)
+    run = open_run(queue_records=10, auth_pause_seconds=3600.0, exit_seconds=0.0)
     service.faults.append(problem(401))
     run.log(0, loss=0.0)
     poll(lambda: bool(service.requests), "the sender has the first record")
@@ -185,9 +185,13 @@ def test_the_end_is_reported_once(open_run: OpenRun, service: MemoryService) -> 
 
 
 def test_a_block_that_raises_has_failed(open_run: OpenRun, service: MemoryService) -> None:
-    with pytest.raises(ZeroDivisionError), open_run() as run:
-        run.log(0)
-        _ = 1 / 0
+    def work() -> None:
+        with open_run() as run:
+            run.log(0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
     assert service.ended == {RUN_ID: {"state": "failed", "reason": "ZeroDivisionError"}}
 
 

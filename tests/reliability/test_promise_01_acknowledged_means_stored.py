@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import httpx
 import msgpack
 import numpy as np
-import pytest
 
 from tests.servers import Server, poll
 
@@ -120,13 +119,9 @@ def test_kill_dash_nine_loses_and_doubles_nothing_acknowledged(
     assert http.get(f"/runs/{run}").json()["degraded"] is None
 
 
-@pytest.mark.parametrize("encoding", ["steps", "frame"])
-def test_what_was_acknowledged_is_there_after_an_orderly_stop(
-    server: Server, http: httpx.Client, encoding: str
-):
+def test_what_was_acknowledged_is_there_after_an_orderly_stop(server: Server, http: httpx.Client):
     run = http.post("/runs", json={"project": "stops"}).json()["id"]
-    kind = StepsPusher if encoding == "steps" else FramePusher
-    pusher = kind(server.api, run, "loss", threading.Event())
+    pusher = StepsPusher(server.api, run, "loss", threading.Event())
     assert pusher.push(http, 0).status_code == 201
     assert server.stop() == 0
     server.start()

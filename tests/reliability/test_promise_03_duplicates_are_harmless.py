@@ -13,7 +13,7 @@ import numpy as np
 from tests.servers import Server
 
 CALLERS = 8
-PUSHES = 40
+PUSHES = 25
 
 
 def frame(number: int) -> bytes:

@@ -9,6 +9,8 @@ from gradwatch_service.errors import Invalid, ItemError
 
 Rejection = Mapping[str, JsonValue]
 
+MAX_PARTS = 6
+
 # The only words a pointer repeats are ours; a sender's own names never come back in an error.
 KNOWN = frozenset({
     "steps", "step", "time", "scalars", "layers", "layers_hash", "profiles", "events", "kind",
@@ -24,7 +26,7 @@ KNOWN = frozenset({
 def shown(pointer: str) -> str:
     """The pointer up to the first part that is neither an index nor a word of the contract."""
     parts = []
-    for part in pointer.split("/")[1:]:
+    for part in pointer.split("/")[1 : MAX_PARTS + 1]:
         if part not in KNOWN and not (part.isascii() and part.isdecimal() and len(part) < 10):
             break
         parts.append(f"/{part}")

@@ -8,6 +8,7 @@ result is an integer that depends on the number alone. Unit: 2**-14 bit; error b
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -31,11 +32,6 @@ _CURVE: Fixed = np.array(
 def bits(value: float) -> int:
     """Convert a number of bits (a base-2 logarithm) to fixed point."""
     return round(value * ONE_BIT)
-
-
-def log2_bits(value: float) -> int:
-    """The base-2 logarithm of a positive threshold, in fixed point."""
-    return bits(math.log2(value))
 
 
 def as_bits(fixed: int | np.integer) -> float:
@@ -63,3 +59,9 @@ def log2_fixed(values: FloatArray | Float32Array) -> Fixed:
     lead = wide.astype(np.int32)
     fixed = lead + _CURVE[lead & (ONE_BIT - 1)] - (1023 << FRACTION_BITS)
     return np.asarray(np.maximum(fixed, FLOOR), dtype=np.int32)
+
+
+@cache
+def log2_bits(threshold: float) -> int:
+    """The base-2 logarithm of a threshold, rounded as ``log2_fixed`` does: equal is not below."""
+    return int(log2_fixed(np.array([threshold]))[0])

@@ -261,7 +261,7 @@ def _follow_loss_sign(state: SubstrateState, first: FloatArray) -> SubstrateStat
     if state.loss_shift is not None or not _negative(first).any():
         return state
     forget = np.array([NORM, -1, RATIO], dtype=np.int64)
-    largest = max(int(log2_fixed(first)[0]), *state.pasts[LOSS].values().tolist())
+    largest = max([*log2_fixed(first).tolist(), *state.pasts[LOSS].values().tolist()])
     return replace(
         state,
         scalars=state.scalars.rearranged(forget),

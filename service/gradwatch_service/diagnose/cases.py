@@ -9,6 +9,7 @@ from gradwatch_service.detect.episodes import Episode
 from gradwatch_service.diagnose import report
 from gradwatch_service.diagnose.actionable import is_actionable
 from gradwatch_service.diagnose.fusion import Claim, worst
+from gradwatch_service.diagnose.situation import Mover
 from gradwatch_service.domain import AlertEvent, AlertPart, AlertState, Severity
 
 # A warning must last this many reports before its alert fires; anything worse fires at once.
@@ -20,13 +21,14 @@ class Case:
     """An alert and what it stands on: the findings attributed to it (none once resolved).
 
     ``due``: the report at which a pending alert fires; ``relapses``: it fired and was cleared, so
-    that its return is a regression.
+    that its return is a regression; ``mover``: the layer it named as the first to move.
     """
 
     part: AlertPart
     rules: frozenset[str]
     due: int | None = None
     relapses: bool = False
+    mover: Mover | None = None
 
     @property
     def live(self) -> bool:
@@ -106,7 +108,8 @@ def _open(before: Case | None, claim: Claim, rules: frozenset[str], moment: Mome
         part = replace(part, opened_step=opened, last_step=last)
         part = replace(part, regressed=before.part.regressed or before.relapses)
     due = moment.ordinal + PERSISTENCE if part.state == "pending" else None
-    case = touch(Case(part, rules, due), moment.episodes)
+    mover = claim.verdict.situation.mover
+    case = touch(Case(part, rules, due, mover=mover), moment.episodes)
     again = " again" if part.regressed else ""
     event = AlertEvent(part.cause, part.state, moment.step, f"{part.title}{again}")
     return case, (event,)
@@ -115,10 +118,10 @@ def _open(before: Case | None, claim: Claim, rules: frozenset[str], moment: Mome
 def _refresh(case: Case, claim: Claim, moment: Moment) -> Change:
     """New evidence for a live alert: write it anew; it may only get worse while it lives."""
     part = _write(case.part, claim)
+    after = replace(case, part=part, mover=claim.verdict.situation.mover)
     if part.state == "firing" and case.part.state == "pending":
         event = AlertEvent(part.cause, "firing", moment.step, part.title)
-        return replace(case, part=part, due=None), (event,)
-    after = replace(case, part=part)
+        return replace(after, due=None), (event,)
     if part.severity == case.part.severity:
         return after, ()
     text = f"{part.title}: now {part.severity.label}"

@@ -44,9 +44,10 @@ class WriterState:
         base = self.detector.substrate
         if not self.ordinal:
             return Guard()
-        median, scale = int(base.scalars.median[NORM]), int(base.scalars.scale[NORM])
-        ready = bool(base.scalars.ready[NORM])
-        skip = skip_above(median, scale, float(base.longterm.limit[NORM])) if ready else None
+        usual, limit = base.scalars, float(base.longterm.limit[NORM])
+        skip = skip_above(
+            bool(usual.ready[NORM]), int(usual.median[NORM]), int(usual.scale[NORM]), limit
+        )
         step = int(self.history.steps[-1])
         return armed(self.norms.max_norm, skip, step, self.history.increment)
 
@@ -154,7 +155,7 @@ def _transition(
         facts=state.facts,
         max_norm=state.norms.max_norm,
     )
-    live = {cause for cause, case in state.cases.items() if case.live}
+    live = {cause: case.mover for cause, case in state.cases.items() if case.live}
     changed = frozenset(x.rule for x in found if x.kind != "cleared")
     moment = Moment(ordinal, step, changed, episodes)
     cases, events = settle(state.cases, cover(situation, live), moment)

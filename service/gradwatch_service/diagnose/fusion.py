@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gradwatch_service.diagnose.cause import Cause
 from gradwatch_service.diagnose.causes import catalogue
-from gradwatch_service.diagnose.situation import Held, Situation
+from gradwatch_service.diagnose.situation import Held, Mover, Situation
 from gradwatch_service.domain import Evidence
 
 PRIOR = -2
@@ -40,9 +40,15 @@ class Claim:
     runner_up: Verdict | None
 
 
-def judge(cause: Cause, situation: Situation) -> Verdict:
-    """Weigh the evidence for and against one cause: Σ weights - 2."""
-    scoped = replace(situation, scope=cause.explains)
+def judge(cause: Cause, situation: Situation, named: Mover | None = None) -> Verdict:
+    """Weigh the evidence for and against one cause: Σ weights - 2.
+
+    ``named``: the first mover its live alert has named already. It stays the first, unless it was
+    only guessed and a layer that runs hot is known now.
+    """
+    now = situation.mover
+    keeps = named is not None and (named.hot or now is None or not now.hot)
+    scoped = replace(situation, scope=cause.explains, mover=named if keeps else now)
     seen = [(sign, text) for sign in cause.signs if (text := sign.seen(scoped)) is not None]
     evidence = tuple(
         Evidence(sign.name, text, situation.step, weight=float(sign.weight)) for sign, text in seen
@@ -50,14 +56,18 @@ def judge(cause: Cause, situation: Situation) -> Verdict:
     return Verdict(cause, scoped, PRIOR + sum(sign.weight for sign, _ in seen), evidence)
 
 
-def cover(situation: Situation, live: Collection[str]) -> tuple[Claim, ...]:
+def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim, ...]:
     """Give every active finding to the best cause that explains it; it takes all it can.
 
-    A cause that is already the diagnosis of a live alert gets a bonus of 1, so that nearly equal
-    causes do not take turns.
+    ``live``: causes of live alerts with the first mover they named. They get a bonus of 1, so that
+    nearly equal causes do not take turns.
     """
     left = {held.rule for held in situation.held.values() if held.active}
-    candidates = [judge(cause, situation) for cause in catalogue() if cause.explains & left]
+    candidates = [
+        judge(cause, situation, live.get(cause.id))
+        for cause in catalogue()
+        if cause.explains & left
+    ]
     ranked = sorted(
         candidates,
         key=lambda verdict: -verdict.score - (LIVE_BONUS if verdict.cause.id in live else 0),

@@ -47,7 +47,7 @@ def capacity(active: Collection[str]) -> int | None:
 class Norms:
     """The last 512 accepted norms, int32[512] fixed-point log2, and the limit they give.
 
-    ``waiting``: the newest ones, int32[≤ 32], not accepted yet; forgotten when an explosion is found.
+    ``waiting``: the newest ones, int32[≤ 32], not accepted yet; dropped when an explosion is found.
     ``max_norm`` changes where a block ends (and after reports 4 and 8), so it depends on the
     reports alone and not on how they were cut into frames.
     """
@@ -111,8 +111,10 @@ def _margin(scale: int, limit: float) -> int:
     return round(min(max(bits(least), limit * scale), bits(most)))
 
 
-def skip_above(median: int, scale: int, limit: float) -> float | None:
-    """2^(median + clip(zt·s, 4 bits, 10 bits)): norms above are worth skipping; None: no number."""
+def skip_above(ready: bool, median: int, scale: int, limit: float) -> float | None:
+    """2^(median + clip(zt·s, 4 bits, 10 bits)): norms above are worth skipping."""
+    if not ready:
+        return None
     value = as_value(median + _margin(scale, limit))
     return value if math.isfinite(value) else None
 

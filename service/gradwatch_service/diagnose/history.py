@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,7 +32,7 @@ class History:
     """Recent steps int64[≤ 65], learning rates, hot layers, spikes and announcements.
 
     ``high``: bool[≤ 16], whether the norm was at or over the spike limit; ``largest``: the newest
-    finite ``grad_max`` over all layers (NaN: none); ``spikes``: ordinals at which one began;
+    finite ``grad_max`` over all layers (None: none yet); ``spikes``: ordinals at which one began;
     ``gains``: initial gain of each layer of a badly initialised chain.
     """
 
@@ -42,7 +41,7 @@ class History:
     steps: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     high: BoolArray = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     rates: Rates = field(default_factory=Rates)
-    largest: float = math.nan
+    largest: float | None = None
     spikes: tuple[int, ...] = ()
     marks: tuple[Mark, ...] = ()
     gains: Mapping[str, float] = field(default_factory=dict)
@@ -98,6 +97,14 @@ class History:
             largest=_largest(view, rows, self.largest),
         )
 
+    def spikes_until(self, ordinal: int) -> int:
+        """How many spikes began in the last 1,024 reports."""
+        return sum(ordinal - at < SPIKE_MEMORY for at in self.spikes)
+
+    def marks_until(self, step: int) -> tuple[Mark, ...]:
+        """What was announced for this step or an earlier one."""
+        return tuple(mark for mark in self.marks if mark.step <= step)
+
     def struck(self, ordinal: int) -> History:
         """A spike began; loss and gradient of the same report, or a relapse soon after, are one."""
         if self.spikes and ordinal - self.spikes[-1] <= SAME_SPIKE:
@@ -106,7 +113,7 @@ class History:
         return replace(self, spikes=(*kept, ordinal))
 
 
-def _largest(view: View, rows: slice, before: float) -> float:
+def _largest(view: View, rows: slice, before: float | None) -> float | None:
     values = view.stat("grad_max")
     if values is None:
         return before

@@ -84,7 +84,6 @@ def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
         speaking, key=lambda name: (-speaking[name].severity, speaking[name].opened_step, name)
     )
     part = speaking[lead]
-    ends = [x.resolved_step for x in parts.values() if x.resolved_step is not None]
     return Alert(
         id=alert_id(run_id, part.cause),
         run_id=run_id,
@@ -96,7 +95,7 @@ def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
         confidence=part.confidence,
         opened_step=min(x.opened_step for x in parts.values()),
         last_step=max(x.last_step for x in parts.values()),
-        resolved_step=max(ends) if state == "resolved" and ends else None,
+        resolved_step=_end(parts) if state == "resolved" else None,
         regressed=any(x.regressed for x in parts.values()),
         title=part.title,
         explanation=part.explanation,
@@ -104,6 +103,11 @@ def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
         evidence=part.evidence,
         advice=part.advice,
     )
+
+
+def _end(parts: Mapping[str, AlertPart]) -> int:
+    """The step at which the last of resolved parts was."""
+    return max(part.resolved_step or 0 for part in parts.values())
 
 
 def health(alerts: Iterable[Judged]) -> Health:

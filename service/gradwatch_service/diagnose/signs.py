@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gradwatch_service.diagnose.rates import JUMP_FACTOR
 from gradwatch_service.diagnose.situation import LASTING, RECENTLY, RECURRENT_SPIKES, Situation
-from gradwatch_service.domain import Severity
 
 LARGE_RATIO = 0.02
 RELATIVE_BITS = 2.0
@@ -93,8 +92,3 @@ def normalised_or_residual(s: Situation) -> str | None:
     if weights and 2 * safe >= len(weights):
         return f"{safe} of {len(weights)} weight layers are normalised or residual"
     return None
-
-
-def spike_error(s: Situation) -> bool:
-    """Gradient and loss jumped together, the gradient at least tenfold."""
-    return s.at_least("gradient-spike", Severity.ERROR)

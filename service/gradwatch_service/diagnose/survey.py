@@ -33,7 +33,6 @@ def survey(
     active = tuple(x for x in held.values() if x.active)
     ordinal, step = int(view.ordinal[row]), int(view.step[row])
     norm, increment = view.norm, history.increment
-    skip = skip_above(norm.median, norm.scale, norm.limit) if norm.ready else None
     hot = moving(view, row, history.heat)
     names = view.layers.names
     beta, time_steps = _time_slope(view, row, held)
@@ -46,16 +45,18 @@ def survey(
         held=held,
         scope=frozenset(held),
         rates=history.rates,
-        guard=armed(max_norm, skip, step, increment),
+        guard=armed(
+            max_norm, skip_above(norm.ready, norm.median, norm.scale, norm.limit), step, increment
+        ),
         uw=_median_ratio(view, row),
-        uw_now=as_value(view.ratio.y[row]) if view.ratio.ok[row] else None,
+        uw_now=_value(view.ratio, row),
         uw_rise=_rise(view.ratio, row),
-        norm=as_value(norm.y[row]) if norm.ok[row] else None,
+        norm=_value(norm, row),
         normal=as_value(norm.median) if norm.ready else None,
         loss_z=float(view.loss.z[row]),
         clip_norm=_number(view, "clip_norm", row),
         loss_scale=_number(view, "loss_scale", row),
-        largest=None if np.isnan(history.largest) else history.largest,
+        largest=history.largest,
         mover=first_mover(view, row, history.heat, active),
         hot_layers=tuple(names[column] for column in hot),
         moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
@@ -63,8 +64,8 @@ def survey(
         time_steps=time_steps,
         shifted=_shifted(view, row),
         high_reports=int(history.high[-SAME_SPIKE:].sum()),
-        spikes=len([at for at in history.spikes if ordinal - at < 1024]),
-        marks=tuple(mark for mark in history.marks if mark.step <= step),
+        spikes=history.spikes_until(ordinal),
+        marks=history.marks_until(step),
         gains=history.gains,
     )
 
@@ -74,15 +75,17 @@ def initial_gains(view: View, row: int) -> dict[str, float]:
 
     Dividing a weight by its factor gives it the critical gain (DETECTORS section 4).
     """
-    norms, columns = view.stat("weight_norm"), chain(view.layers)
-    if norms is None:
-        return {}
+    norms, columns = view.stats["weight_norm"], chain(view.layers)
     gains = gain_bits(view.layers, columns, norms[row].astype(np.float64))
     worst = gains[int(gains.sum(axis=1).argmax())]
     return {
         view.layers.names[column]: 2.0 ** float(gain)
         for column, gain in zip(columns, worst, strict=True)
     }
+
+
+def _value(track: Track, row: int) -> float | None:
+    return as_value(track.y[row]) if track.ok[row] else None
 
 
 def _number(view: View, name: str, row: int) -> float | None:
@@ -92,10 +95,8 @@ def _number(view: View, name: str, row: int) -> float | None:
 
 def _median_ratio(view: View, row: int) -> float | None:
     ratio = view.ratio
-    if not ratio.ok[row]:
-        return None
-    if ratio.count[row] < _WINDOW:
-        return as_value(ratio.y[row])
+    if not ratio.ok[row] or ratio.count[row] < _WINDOW:
+        return _value(ratio, row)
     return as_value(np.sort(ratio.window(_WINDOW)[row])[_WINDOW // 2])
 
 

@@ -37,9 +37,11 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
 
 
 def degrade(run: RunDraft, error: Exception) -> None:
-    """Note that judgement failed on this run; its data is stored all the same."""
-    log.error("judgement failed on run %s", run.run_id, exc_info=error)
-    run.degraded = ascii(error)[:_LONGEST_ERROR]
+    """Note, once, how judgement failed on this run; its data is stored all the same."""
+    text = ascii(error)[:_LONGEST_ERROR]
+    if text not in {run.view.head.degraded, run.degraded}:
+        log.error("judgement failed on run %s", run.run_id, exc_info=error)
+        run.degraded = text
 
 
 def verdict_row(before: RunView, after: RunView) -> dict[str, object]:

@@ -6,11 +6,10 @@ it, and one that another process has moved on is caught up.
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, RowMapping
 
@@ -78,7 +77,7 @@ class Sources:
         key = (head.run_id, writer)
         cached = self.memory.streams.get(key)
         if cached is not None and cached.epoch == head.started_at:
-            stream = copy.copy(cached)
+            stream = replace(cached)
             return self._caught_up(head, stream) if self.verify else stream
         row = writers.find(self.connection, head.run_id, writer)
         if row is None:
@@ -108,8 +107,9 @@ class Sources:
         return self._replayed(head, stream, row)
 
     def _replayed(self, head: Head, stream: Stream, row: RowMapping) -> Stream:
-        """The stream with all folded that the row says is folded."""
-        log = frames.folded(self.connection, head.run_id, stream.writer, stream.position.next_seq)
+        """The stream with all folded that the row says is folded, and nothing beyond."""
+        missed = range(stream.position.next_seq, row["next_seq"])
+        log = frames.folded(self.connection, head.run_id, stream.writer, missed)
         for frame in log:
             if frame.layers_hash:
                 stream.layers = self.table(head, frame.layers_hash)

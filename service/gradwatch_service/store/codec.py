@@ -18,6 +18,7 @@ from gradwatch_service.errors import Invalid
 
 Json = dict[str, JsonValue]
 
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=dict)
 _counter = itertools.count()
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -42,7 +43,10 @@ def number(value: JsonValue) -> float | None:
 
 def encode(value: JsonValue) -> str:
     """JSON text in pure ASCII, so that every database holds every string in it."""
-    return json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
+    try:
+        return _encoder.encode(value)
+    except ValueError:  # there is a non-finite number somewhere
+        return _encoder.encode(plain(value))
 
 
 def decode(text: str) -> JsonValue:

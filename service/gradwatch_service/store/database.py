@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,18 +65,24 @@ def unavailable_when_down() -> Iterator[None]:
     """Turn "the database cannot take this now" into an error a caller may retry."""
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise Unavailable(
-            "the database does not answer; send the same again",
-            retry_after_seconds=RETRY_AFTER_SECONDS,
-        ) from error
+    except exc.TimeoutError as error:
+        raise _unavailable("no connection to the database is free") from error
     except exc.DBAPIError as error:
-        if not error.connection_invalidated:
+        if not _is_outage(error):
             raise
-        raise Unavailable(
-            "the connection to the database was lost; send the same again",
-            retry_after_seconds=RETRY_AFTER_SECONDS,
-        ) from error
+        raise _unavailable("the database does not answer") from error
+
+
+def _unavailable(what: str) -> Unavailable:
+    return Unavailable(f"{what}; send the same again", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _is_outage(error: exc.DBAPIError) -> bool:
+    if error.connection_invalidated or isinstance(error, exc.InterfaceError):
+        return True
+    # SQLite calls wrong SQL an operational error too; that one will not pass by itself.
+    is_wrong_sql = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(error, exc.OperationalError) and not is_wrong_sql
 
 
 def _sqlite(url: sa.URL) -> Engine:

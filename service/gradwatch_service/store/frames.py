@@ -74,10 +74,9 @@ def waiting(
     return tuple(connection.execute(query).scalars())
 
 
-def folded(
-    connection: Connection, run_id: uuid.UUID, writer: str, first_seq: int
-) -> Iterator[Frame]:
-    """The frames of a writer from ``first_seq`` that were folded, in the order they were."""
+def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Frame]:
+    """Those of a writer's frames that were folded, in the order they were."""
+    first_seq = seqs.start
     while True:
         query = (
             select(frames.c.seq, frames.c.body)
@@ -85,6 +84,7 @@ def folded(
                 frames.c.run_id == run_id,
                 frames.c.writer == writer,
                 frames.c.seq >= first_seq,
+                frames.c.seq < seqs.stop,
                 frames.c.ordinal.is_not(None),
             )
             .order_by(frames.c.seq)

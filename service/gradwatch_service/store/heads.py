@@ -38,6 +38,7 @@ _COLUMNS = (
     runs.c.degraded,
     runs.c.version,
 )
+_heads = select(*_COLUMNS).where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _step = bindparam("step", type_=BigInteger)
 _note_pushes = (
     update(runs)
@@ -67,7 +68,7 @@ _note_verdicts = (
 
 def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Head]:
     """The heads of those of the runs that exist."""
-    rows = connection.execute(select(*_COLUMNS).where(runs.c.run_id.in_(run_ids)))
+    rows = connection.execute(_heads, {"run_ids": run_ids})
     return {row.run_id: Head(*row) for row in rows}
 
 

@@ -1,3 +1,4 @@
+import base64
 import uuid
 
 import pytest
@@ -162,7 +163,21 @@ def test_a_broken_query_parameter_is_named(api: Api, wanted, pointer):
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "AAAA", "é", "MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCA"])
+def cursor_of(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "nonsense",
+        "AAAA",
+        "é",
+        cursor_of("2026-01-01T00:00:00+00:00 no-uuid"),
+        cursor_of(f"2026-01-01T00:00:00 {uuid.UUID(int=0)}"),
+        cursor_of(f"0001-01-01T00:00:00+14:00 {uuid.UUID(int=0)}"),
+    ],
+)
 def test_a_cursor_nobody_gave_out_is_refused(api: Api, cursor):
     assert problem(api.get("/runs", cursor=cursor)) == (422, "bad-cursor")
 

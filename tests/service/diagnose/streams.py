@@ -12,7 +12,7 @@ from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import AlertEvent, AlertPart, Facts, Frame, Layer, LayerTable
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 WIDTH = 64
 CRITICAL_NORM = float(np.sqrt(2 * WIDTH))  # ‖W‖ of a 64 x 64 ReLU layer that keeps the signal
 
@@ -62,7 +62,7 @@ class Stream:
         profile = self.profile
         return Frame(
             steps=steps,
-            time=steps * 0.5,
+            time=steps.astype(np.float64),
             scalars={name: values[rows] for name, values in self.scalars.items()},
             layers_hash=self.layers.hash,
             layers={name: values[rows].astype(np.float32) for name, values in self.stats.items()},
@@ -132,7 +132,8 @@ class Told:
 
 def tell(stream: Stream, cuts: Iterable[int] = ()) -> Told:
     """Fold a stream, cut into frames, from the start."""
-    state, events = fold.init(stream.layers, stream.facts), []
+    state = fold.init(stream.layers, stream.facts)
+    events: list[AlertEvent] = []
     for frame in stream.frames(cuts):
         state, outcome = fold.update(state, frame, stream.layers)
         events += outcome.events

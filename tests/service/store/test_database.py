@@ -67,7 +67,9 @@ def test_writers_of_many_threads_all_get_their_turn(engine: Engine) -> None:
 
     def write(name: str) -> None:
         with writing.begin() as connection:
-            connection.execute(sa.text("INSERT INTO alembic_version VALUES (:name)"), {"name": name})
+            connection.execute(
+                sa.text("INSERT INTO alembic_version VALUES (:name)"), {"name": name}
+            )
 
     threads = [threading.Thread(target=write, args=(f"v{index}",)) for index in range(8)]
     for thread in threads:
@@ -101,6 +103,20 @@ def test_a_lost_connection_is_unavailable_and_the_next_one_works(
     postgres.open_again(name)
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT 1")).scalar() == 1
+
+
+def test_wrong_sql_is_not_taken_for_an_outage(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(exc.DBAPIError), unavailable_when_down():
+        connection.execute(sa.text("SELECT nonsense"))
+
+
+def test_a_pool_that_is_used_up_is_unavailable(database_url: str) -> None:
+    engine = make_engine(database_url)
+    small = sa.create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with small.connect(), pytest.raises(Unavailable, match="is free"), unavailable_when_down():
+        small.connect()
+    small.dispose()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["mysql://localhost/x", "postgresql://localhost/x"])

@@ -36,9 +36,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
 def test_eight_processes_race_and_all_find_the_schema(empty_database_url: str) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.databases"])
-    racers = [
-        context.Process(target=migrate_at, args=(empty_database_url,)) for _ in range(RACERS)
-    ]
+    racers = [context.Process(target=migrate_at, args=(empty_database_url,)) for _ in range(RACERS)]
     for racer in racers:
         racer.start()
     for racer in racers:
@@ -50,14 +48,16 @@ def test_eight_processes_race_and_all_find_the_schema(empty_database_url: str) -
 
 
 def test_every_table_begins_its_primary_key_with_the_run() -> None:
-    firsts = {name: list(table.primary_key)[0].name for name, table in metadata.tables.items()}
+    firsts = {name: next(iter(table.primary_key)).name for name, table in metadata.tables.items()}
     assert firsts == dict.fromkeys(metadata.tables, "run_id")
 
 
 def test_the_schema_needs_no_sequence_and_no_trigger(engine: Engine) -> None:
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            counts = "SELECT (SELECT count(*) FROM pg_sequences) + (SELECT count(*) FROM pg_trigger)"
+            counts = (
+                "SELECT (SELECT count(*) FROM pg_sequences) + (SELECT count(*) FROM pg_trigger)"
+            )
         else:
             counts = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'"
         assert connection.execute(sa.text(counts)).scalar() == 0

@@ -17,8 +17,8 @@ from gradwatch_service.domain import Evidence, LayerTable, Severity
 class DepthExplosion:
     """D = -slope·(K-1) ≥ 6.13 bits (70x, as AutoTrainer) or ≥ 10, rank correlation ≥ .8, K ≥ 4.
 
-    Judged on block medians: two blocks on, two off (32 reports). The state counts the blocks in a
-    row.
+    Judged on block medians, two blocks in a row; ends after two blocks (32 reports) without. The
+    state counts the blocks in a row.
     """
 
     id: ClassVar[str] = "depth-explosion"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,28 +19,38 @@ _NONE = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Smallest log2 norm so far, the first loss, which of the last three losses were far above.
+    """First and smallest log2 norm, the first loss, which of the last three losses were far above.
 
     ``exploded``: the rule has held.
     """
 
+    first: int = _NONE
     least: int = _NONE
-    first_loss: float = np.nan
+    first_loss: float = math.nan
     high: tuple[bool, ...] = (False, False, False)
     exploded: bool = False
+
+    def begun(self, view: View) -> Opening:
+        """With the first norm and the first loss, if the view brings them."""
+        norms = view.norm.y[_usable(view.norm)]
+        losses = view.scalar("loss")[view.loss.ok]
+        first = self.first if self.first < _NONE or not len(norms) else int(norms[0])
+        known = not math.isnan(self.first_loss) or not len(losses)
+        return replace(self, first=first, first_loss=self.first_loss if known else float(losses[0]))
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyExplosion:
     """In the first 32 reports: norm ≥ 100x its minimum, or loss ≥ 10x its first value, 3 of 4.
 
-    A norm of exactly 0 (nothing to learn from, or a skipped step) is no minimum. Ends after 32
-    reports with neither.
+    The norm must also be 4x its first value: a dip is no explosion. A norm of exactly 0 (nothing
+    to learn from, or a skipped step) does not count. Ends after 32 reports with neither.
     """
 
     id: ClassVar[str] = "early-explosion"
     clear_after: ClassVar[int] = 32
     rise_bits: float = 6.64
+    above_first_bits: float = 2.0
     loss_factor: float = 10.0
     of_four: int = 3
 
@@ -49,32 +60,29 @@ class EarlyExplosion:
 
     def update(self, state: Opening, view: View) -> tuple[Opening, Signal]:
         """Compare with the start of the run; after 32 reports only calm down."""
-        if view.ordinal[0] >= FIRST and not state.exploded:
+        late = bool(view.ordinal[0] >= FIRST)
+        if late and not state.exploded:
             return state, quiet(view)
+        start = state if late else state.begun(view)
         least = _running_least(view.norm, state.least)
-        rise = np.where(view.norm.ok, view.norm.y - np.minimum(least, view.norm.y), 0)
-        first, high = self._losses(view, state)
+        rise = np.where(_usable(view.norm), view.norm.y - least, 0)
         risen = rise >= bits(self.rise_bits)
+        risen &= view.norm.y - start.first >= bits(self.above_first_bits)
+        loss = view.scalar("loss")
+        high = view.loss.ok & (start.first_loss > 0) & (loss >= self.loss_factor * start.first_loss)
         calm, known = ~risen & ~high, view.norm.ok | view.loss.ok
-        if view.ordinal[0] >= FIRST:
+        if late:
             return state, quiet(view, calm, known)
         lasting, recent = self._lasting(high, view.loss.ok, state.high)
         explodes = risen | lasting
 
         def describe(row: int) -> Sighting:
-            return self._describe(view, row, as_bits(rise[row]), bool(lasting[row]), first)
+            grown = as_bits(rise[row]) if risen[row] else None
+            return self._describe(view, row, grown, start.first_loss if lasting[row] else None)
 
-        state = Opening(int(least[-1]), first, recent, bool(state.exploded | explodes.any()))
+        exploded = state.exploded or bool(explodes.any())
+        state = replace(start, least=int(least[-1]), high=recent, exploded=exploded)
         return state, Signal(levels(view, (Severity.ERROR, explodes)), calm, describe, known)
-
-    def _losses(self, view: View, state: Opening) -> tuple[float, BoolArray]:
-        """The first loss, and where the loss is far above it: bool[n]."""
-        loss = view.scalar("loss")
-        known = loss[view.loss.ok]
-        first = state.first_loss
-        if np.isnan(first) and len(known) and view.ordinal[0] < FIRST:
-            first = float(known[0])
-        return first, view.loss.ok & (first > 0) & (loss >= self.loss_factor * first)
 
     def _lasting(
         self, high: BoolArray, measured: BoolArray, recent: tuple[bool, ...]
@@ -86,19 +94,27 @@ class EarlyExplosion:
             recent = (*recent[1:], bool(high[row]))
         return lasting, recent
 
-    def _describe(self, view: View, row: int, rise: float, lasting: bool, first: float) -> Sighting:
+    def _describe(
+        self, view: View, row: int, grown: float | None, first_loss: float | None
+    ) -> Sighting:
         step, n = int(view.step[row]), int(view.ordinal[row])
         facts = []
-        if rise >= self.rise_bits:
-            text = f"the gradient norm is {2.0**rise:.3g} times its minimum after {n + 1} reports"
-            facts.append(Evidence("early-norm", text, step, rise, self.rise_bits))
-        if lasting:
-            loss = float(view.scalar("loss")[row])
-            text = f"the loss is {loss:.3g}, {loss / first:.3g} times its first value {first:.3g}"
-            facts.append(Evidence("early-loss", text, step, loss, self.loss_factor * first))
+        if grown is not None:
+            text = f"the gradient norm is {2.0**grown:.3g} times its minimum after {n + 1} reports"
+            facts.append(Evidence("early-norm", text, step, grown, self.rise_bits))
+        if first_loss is not None:
+            loss, limit = float(view.scalar("loss")[row]), self.loss_factor * first_loss
+            text = (
+                f"the loss is {loss:.3g}, {loss / first_loss:.3g} times its first {first_loss:.3g}"
+            )
+            facts.append(Evidence("early-loss", text, step, loss, limit))
         return Sighting(tuple(facts))
 
 
+def _usable(norm: Track) -> BoolArray:
+    return norm.ok & (norm.y > FLOOR)
+
+
 def _running_least(norm: Track, least: int) -> IntArray:
-    known = norm.ok & (norm.y > FLOOR)
-    return np.minimum(np.minimum.accumulate(np.where(known, norm.y, _NONE)), least)
+    held = np.where(_usable(norm), norm.y, _NONE)
+    return np.minimum(np.minimum.accumulate(held), least)

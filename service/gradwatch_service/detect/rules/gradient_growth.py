@@ -33,13 +33,15 @@ class GradientGrowth:
     """A significant upward trend of log2 ‖g‖ over 32 values while the loss does not fall.
 
     t ≥ 6, a rise of ≥ 2 bits over them, ≥ 2 bits above the slow level. A warning; an error if
-    overflow may come within 256 reports, critical within 32. Ends after 32 reports without a rise.
+    overflow may come within 256 reports, critical within 32. Ends after 32 reports with a rise of
+    less than 1 bit: one of 0 may take noise a thousand reports to show.
     """
 
     id: ClassVar[str] = "gradient-growth"
     clear_after: ClassVar[int] = 32
     t_limit: float = 6.0
     rise_bits: float = 2.0
+    clear_rise_bits: float = 1.0
     above_slow_bits: float = 2.0
     error_within: float = 256.0
     critical_within: float = 32.0
@@ -54,8 +56,9 @@ class GradientGrowth:
             return state, quiet(view, known=norm.measured)
         window = norm.window(WINDOW)
         cross = (window * _TIME).sum(axis=1)
-        calm = norm.ok & (cross <= 0)
-        rises = norm.ok & (_slope(cross) * WINDOW >= self.rise_bits)
+        rise = _slope(cross) * WINDOW
+        calm = norm.ok & (rise < self.clear_rise_bits)
+        rises = norm.ok & (rise >= self.rise_bits)
         rises &= norm.y - norm.slow >= bits(self.above_slow_bits)
         if not rises.any():
             return state, quiet(view, calm, norm.measured)

@@ -102,10 +102,12 @@ def _where(names: list[str], last_finite: str | None) -> str:
 
 def _last_finite(view: View, row: int, order: np.ndarray, bad: BoolArray) -> str | None:
     """The last layer, in the direction of the computation, that was finite before the break."""
+    if not bad.any():
+        return None
     seen = np.zeros(len(bad), dtype=np.bool_)
     for name in (*_GRADIENTS, *_WEIGHTS):
         values = view.stat(name)
         seen |= False if values is None else np.isfinite(values[row])
     before = order[: int(bad[order].argmax())]
     known = before[seen[before]]
-    return view.layers.names[int(known[-1])] if len(known) and bad.any() else None
+    return view.layers.names[int(known[-1])] if len(known) else None

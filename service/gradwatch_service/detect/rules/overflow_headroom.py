@@ -69,7 +69,10 @@ class OverflowHeadroom:
     def _describe(self, view: View, row: int, left: float, columns: tuple[int, ...]) -> Sighting:
         name = view.layers.names[columns[0]] if columns else None
         subject = f"the gradient of {name}" if columns else "the global gradient norm"
-        text = f"{subject} is {left:.1f} bits (a factor {2.0**left:.3g}) below overflow"
+        side = "below" if left >= 0 else "beyond"
+        text = (
+            f"{subject} is {abs(left):.1f} bits (a factor {2.0 ** abs(left):.3g}) {side} overflow"
+        )
         step = int(view.step[row])
         fact = Evidence("overflow-headroom", text, step, left, self.warning_bits, name)
         return Sighting((fact,), columns)

@@ -33,7 +33,7 @@ class UpdateStepHuge:
 
         def describe(row: int) -> Sighting:
             value, step = as_value(ratio.y[row]), int(view.step[row])
-            text = f"one update changed the median weight layer by {value:.0%} of its norm"
+            text = f"one update changed the median weight layer by {value:.3g} times its norm"
             return Sighting((Evidence("update-step-huge", text, step, value, self.huge),))
 
         return state, Signal(levels(view, (Severity.CRITICAL, huge)), calm, describe, ratio.ok)

@@ -48,7 +48,7 @@ CAUSE = Cause(
     id="bad-initialisation",
     title="Bad initialisation",
     headline="The initial weights are badly scaled",
-    order=40,
+    order=50,
     explains=frozenset(
         {
             "depth-explosion",

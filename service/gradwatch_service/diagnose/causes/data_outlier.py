@@ -30,6 +30,12 @@ def _loss_too(s: Situation) -> str | None:
     return "loss and gradient jumped together" if together else None
 
 
+def _rising(s: Situation) -> str | None:
+    if s.sees("gradient-growth"):
+        return "the gradient norm keeps growing"
+    return spikes_recur(s)
+
+
 def _explain(s: Situation) -> str:
     return (
         f"At step {s.onset_step} one batch gave a gradient or a loss far outside the noise of this "
@@ -47,13 +53,13 @@ CAUSE = Cause(
     id="data-outlier",
     title="A bad batch",
     headline="One bad batch",
-    order=15,
+    order=30,
     explains=frozenset({"gradient-spike", "loss-spike"}),
     signs=(
         Sign("isolated", 3, _isolated),
         Sign("loss-jumps-too", 2, _loss_too),
         Sign("updates-large", -2, updates_large),
-        Sign("spikes-recur", -2, spikes_recur),
+        Sign("rising", -2, _rising),
     ),
     explain=_explain,
     advise=_advise,

@@ -45,7 +45,7 @@ CAUSE = Cause(
     id="distribution-shift",
     title="The data changed",
     headline="Loss and gradients moved to a new level",
-    order=12,
+    order=25,
     explains=frozenset({"gradient-spike", "loss-above-initial", "loss-divergence", "loss-spike"}),
     signs=(
         Sign("new-level", 3, _new_level),

@@ -51,7 +51,7 @@ CAUSE = Cause(
     id="explosion-through-time",
     title="Explosion through time",
     headline="Gradients explode through time",
-    order=5,
+    order=65,
     explains=frozenset(
         {
             "early-explosion",

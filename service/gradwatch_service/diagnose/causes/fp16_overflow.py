@@ -63,7 +63,7 @@ CAUSE = Cause(
     id="fp16-overflow",
     title="Half-precision overflow",
     headline="Gradients overflow half precision",
-    order=25,
+    order=35,
     explains=frozenset({"non-finite", "overflow-headroom"}),
     signs=(
         Sign("infinities-without-headroom", 4, _no_headroom),

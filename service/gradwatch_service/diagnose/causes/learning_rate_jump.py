@@ -18,7 +18,7 @@ from gradwatch_service.diagnose.situation import Situation
 
 
 def _updates_rose(s: Situation) -> str | None:
-    if s.uw_rise < RELATIVE_BITS:
+    if s.uw_rise < RELATIVE_BITS or rate_jumped(s) is None:
         return None
     return f"updates are {2.0**s.uw_rise:.3g} times what they were before"
 

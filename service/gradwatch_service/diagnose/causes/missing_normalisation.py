@@ -49,7 +49,7 @@ CAUSE = Cause(
     id="missing-normalisation",
     title="Missing normalisation",
     headline="Gradients explode through the depth of the network",
-    order=50,
+    order=55,
     explains=frozenset(
         {"depth-explosion", "gradient-growth", "gradient-spike", "non-finite", "overflow-headroom"}
     ),

@@ -48,7 +48,7 @@ CAUSE = Cause(
     id="no-warm-up",
     title="No warm-up",
     headline="The learning rate is not warmed up",
-    order=30,
+    order=60,
     explains=frozenset(
         {
             "early-explosion",

@@ -10,11 +10,22 @@ from gradwatch_service.diagnose.signs import growth_before
 from gradwatch_service.diagnose.situation import Situation
 
 
+def _healthy(s: Situation) -> bool:
+    return growth_before(s) is None and not s.sees("gradient-spike")
+
+
 def _forward_from_health(s: Situation) -> str | None:
-    fact = s.fact("non-finite", "non-finite-forward")
-    if fact is None or growth_before(s) or s.sees("gradient-spike"):
+    if s.fact("non-finite", "non-finite-forward") is None or not _healthy(s):
         return None
     return "the loss itself became non-finite, with healthy norms until then"
+
+
+def _backward_from_health(s: Situation) -> str | None:
+    """Weaker than the forward pass: an overflow that nothing announced looks the same."""
+    forward = s.fact("non-finite", "non-finite-forward")
+    if s.fact("non-finite", "non-finite-backward") is None or forward or not _healthy(s):
+        return None
+    return "the gradient became non-finite under a finite loss, with healthy norms until then"
 
 
 def _first_layer_first(s: Situation) -> str | None:
@@ -45,11 +56,12 @@ def _advise(s: Situation) -> tuple[Proposal, ...]:
 CAUSE = Cause(
     id="non-finite-input",
     title="A NaN from the data or from one operation",
-    headline="A non-finite number came in",
+    headline="A non-finite number appeared",
     order=3,
     explains=frozenset({"non-finite"}),
     signs=(
         Sign("forward-from-health", 4, _forward_from_health),
+        Sign("backward-from-health", 2, _backward_from_health),
         Sign("first-layer-first", 1, _first_layer_first),
         Sign("not-healthy-before", -3, growth_before),
     ),

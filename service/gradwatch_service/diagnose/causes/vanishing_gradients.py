@@ -59,7 +59,7 @@ CAUSE = Cause(
     id="vanishing-gradients",
     title="Vanishing gradients",
     headline="Gradients vanish",
-    order=55,
+    order=70,
     explains=frozenset({"depth-vanishing", "vanishing-absolute"}),
     signs=(
         Sign("vanishes-with-depth", 3, _through_depth),

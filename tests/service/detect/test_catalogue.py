@@ -1,0 +1,135 @@
+"""What every rule must do; a new file in ``detect/rules`` is found and tested by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradwatch_service.detect import engine, rules
+from gradwatch_service.detect.rule import Rule
+from gradwatch_service.detect.rules import catalogue
+from gradwatch_service.domain import MISSING32, MISSING64, Severity
+from tests.scenarios import FAULTY, HEALTHY, scenario
+from tests.service.detect.watching import watch
+from tests.streams import Scenario
+
+RULES = catalogue()
+# The scenarios that show each rule's fault.
+SHOWN_BY = {
+    "depth-explosion": "deep signal grows",
+    "depth-vanishing": "vanishing sigmoid",
+    "early-explosion": "early explosion",
+    "explosion-through-time": "through time",
+    "gradient-growth": "fast growth",
+    "gradient-spike": "poisoned batch",
+    "init-gain-profile": "bad initialisation",
+    "loss-above-initial": "worse than new",
+    "loss-divergence": "learning rate jump",
+    "loss-spike": "poisoned batch",
+    "non-finite": "not a number in one layer",
+    "overflow-headroom": "near overflow",
+    "update-ratio-high": "learning rate jump",
+    "update-step-huge": "learning rate too high",
+    "vanishing-absolute": "vanished",
+}
+# Healthy runs in which a finding of this rule is right: the scaler skips steps, as information.
+EXPECTED_INFORMATION = {
+    "loss scaler calibration": {"non-finite"},
+    "heavy tails": {"gradient-spike"},
+}
+
+
+def test_the_catalogue_is_one_rule_a_file_in_order_of_the_ids() -> None:
+    files = sorted(path.stem for path in Path(rules.__path__[0]).glob("[a-z]*.py"))
+    assert [rule.id for rule in RULES] == [name.replace("_", "-") for name in files]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_says_what_it_looks_for_and_when_it_ends(rule: Rule[Any]) -> None:
+    module = inspect.getmodule(type(rule))
+    assert (module.__doc__ or "").startswith(f"{rule.id}: ")
+    assert type(rule).__name__ == rule.id.title().replace("-", "")
+    text = type(rule).__doc__ or ""
+    assert "nds after" in text
+    assert str(rule.clear_after) in text
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_is_a_frozen_value_of_typed_thresholds(rule: Rule[Any]) -> None:
+    fields = dataclasses.fields(rule)
+    assert fields
+    assert all(type(getattr(rule, field.name)) in (int, float) for field in fields)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(rule, fields[0].name, 0)
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_no_rule_warns_about_a_healthy_run(name: str) -> None:
+    found = watch(scenario(name)).findings
+    assert [x for x in found if x.severity >= Severity.WARNING] == []
+    assert {x.rule for x in found} <= EXPECTED_INFORMATION.get(name, set())
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_every_fault_is_found_not_before_it_begins(name: str) -> None:
+    run = scenario(name)
+    found = [x for x in watch(run).findings if x.severity >= Severity.WARNING]
+    assert found
+    assert found[0].ordinal >= run.onset
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_rule_finds_its_fault(rule: Rule[Any]) -> None:
+    assert watch(scenario(SHOWN_BY[rule.id])).of(rule.id)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_values_that_are_not_numbers_never_silence_a_rule_afterwards(rule: Rule[Any]) -> None:
+    run = scenario(SHOWN_BY[rule.id])
+    clean, after = watch(run).first(rule.id), 4
+    for value in (np.nan, np.inf, -np.inf, MISSING64):
+        watched = watch(_poisoned_before(run, after, value))
+        assert watched.first(rule.id).ordinal <= clean.ordinal + after + 48, value
+        episode = watched.state.episodes[rule.id]
+        assert episode.last_ordinal >= clean.ordinal + after
+        assert episode.severity >= clean.severity
+
+
+def _poisoned_before(run: Scenario, count: int, value: float) -> Scenario:
+    """The stream with ``count`` more reports before the fault, in which nothing is a number."""
+    at = run.onset
+    bad = MISSING32 if value is MISSING64 else np.float32(value)
+
+    def widen(values: np.ndarray) -> np.ndarray:
+        filler = bad if values.dtype == np.float32 else value
+        rows = np.full((count, *values.shape[1:]), filler, values.dtype)
+        return np.concatenate([values[:at], rows, values[at:]])
+
+    frame = run.frame
+    wider = replace(
+        frame,
+        steps=np.arange(len(frame) + count),
+        time=widen(frame.time),
+        scalars={name: widen(values) for name, values in frame.scalars.items()},
+        layers={name: widen(values) for name, values in frame.layers.items()},
+        profiles={name: widen(values) for name, values in frame.profiles.items()},
+    )
+    return replace(run, frame=wider)
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_states_are_values_a_second_update_gives_the_same(name: str) -> None:
+    run = scenario(name)
+    state, before = engine.update(engine.init(run.layers), run.frame, run.layers)
+    again, after = engine.update(engine.init(run.layers), run.frame, run.layers)
+    _, once = engine.update(state, run.frame, run.layers)
+    _, twice = engine.update(state, run.frame, run.layers)
+    assert [x.findings for x in once] == [x.findings for x in twice]
+    assert [x.findings for x in before] == [x.findings for x in after]
+    assert state.episodes == again.episodes

@@ -1,0 +1,135 @@
+"""The causes that come with a batch or the number format: outliers, shifts, NaN, fp16, clipping."""
+
+import numpy as np
+import pytest
+
+from tests.service.diagnose.faults import (
+    clip_missing_or_loose,
+    data_outlier,
+    distribution_shift,
+    explosion_through_time,
+    fp16_overflow,
+    non_finite_input,
+)
+from tests.service.diagnose.streams import Stream, healthy, tell
+
+
+def test_one_bad_batch_is_skipped_by_the_guard_and_left_out() -> None:
+    told = tell(data_outlier())
+    assert list(told.parts) == ["data-outlier"]
+    advised = told.advised("data-outlier")
+    assert advised["skip_step"] == {
+        "skip_above": pytest.approx(39, rel=0.01),
+        "skip_nonfinite": True,
+        "max_consecutive_skips": 4,
+    }
+    assert advised["skip_batches"] == {"from_step": 200, "to_step": 200}
+    assert told.signs("data-outlier") == {"isolated": 3.0, "loss-jumps-too": 2.0}
+
+
+def test_a_loss_that_jumps_without_the_gradient_is_a_lone_sign() -> None:
+    told = tell(data_outlier(height=1.0, loss=3.0))
+    assert told.signs("data-outlier") == {"isolated": 3.0}
+
+
+def test_spikes_that_recur_are_not_outliers_but_lack_clipping() -> None:
+    told = tell(clip_missing_or_loose())
+    assert [event for event in told.story if event[0] == "firing"] == [
+        ("firing", "data-outlier", 400),
+        ("firing", "data-outlier", 600),
+        ("firing", "data-outlier", 800),
+        ("firing", "clip-missing-or-loose", 1000),
+    ]
+    advised = told.advised("clip-missing-or-loose")
+    assert list(advised) == ["clip_grad_norm", "skip_step"]
+    assert advised["clip_grad_norm"]["max_norm"] == pytest.approx(3.04, rel=0.01)
+
+
+@pytest.mark.parametrize(("limit", "missing"), [(3.0, False), (30.0, True)])
+def test_clipping_is_loose_from_eight_times_the_limit_on(limit: float, missing: bool) -> None:
+    stream = clip_missing_or_loose()
+    stream.scalars["clip_norm"] = np.full(len(stream), limit)
+    told = tell(stream)
+    assert ("clip-missing-or-loose" in told.parts) is missing
+    assert told.parts["data-outlier"].last_step == (800 if missing else 1000)
+
+
+def test_growth_of_unknown_origin_is_clipped() -> None:
+    stream = healthy(200)
+    stream.multiply_norms(120, 2.0 ** (0.2 * np.arange(80)))
+    part = tell(stream).parts["clip-missing-or-loose"]
+    assert (part.rule, part.confidence, part.actionable) == ("gradient-growth", 0.269, False)
+    assert "has been growing" in part.explanation
+
+
+def test_a_nan_in_a_batch_is_skipped_and_searched_for() -> None:
+    told = tell(non_finite_input())
+    assert told.story == [
+        ("firing", "non-finite-input", 100),
+        ("resolved", "non-finite-input", 132),
+    ]
+    assert told.signs("non-finite-input") == {"forward-from-health": 4.0, "first-layer-first": 1.0}
+    assert list(told.advised("non-finite-input")) == ["skip_step", "skip_batches", "check_input"]
+    assert told.parts["non-finite-input"].actionable
+
+
+def test_a_nan_after_an_explosion_belongs_to_the_explosion() -> None:
+    stream = explosion_through_time()
+    stream.scalars["loss"][200] = np.nan
+    stream.stats["grad_norm"][200] = np.inf
+    told = tell(stream)
+    assert list(told.parts) == ["explosion-through-time"]
+    assert told.parts["explosion-through-time"].rule == "explosion-through-time"
+
+
+def test_a_nan_that_begins_in_the_backward_pass_is_a_guess() -> None:
+    stream = healthy(200)
+    stream.stats["grad_norm"][100, 2:] = np.inf
+    part = tell(stream).parts["non-finite-input"]
+    assert (part.confidence, part.layers[0]) == (0.5, "fc5")
+
+
+def test_half_precision_overflow_halves_the_loss_scale() -> None:
+    told = tell(fp16_overflow())
+    assert list(told.parts) == ["fp16-overflow"]
+    advised = told.advised("fp16-overflow")
+    assert advised["set_loss_scale"] == {"loss_scale": 2.0**15}
+    assert list(advised) == ["set_loss_scale", "switch_precision"]
+    assert told.signs("fp16-overflow") == {
+        "infinities-without-headroom": 4.0,
+        "half-precision": 1.0,
+    }
+    assert told.parts["fp16-overflow"].title.endswith("in fc0 (step 198)")
+
+
+def unmeasured(dtype: str) -> Stream:
+    """The loss scaler skips a step; nobody measured the largest gradient."""
+    stream = fp16_overflow(dtype)
+    del stream.stats["grad_max"]
+    return stream
+
+
+def test_without_a_measured_headroom_the_scalers_word_counts() -> None:
+    told = tell(unmeasured("float16"))
+    assert told.signs("fp16-overflow") == {"scaler-skips": 2.0, "half-precision": 1.0}
+    assert told.parts["fp16-overflow"].severity.label == "info"
+
+
+def test_bfloat16_does_not_overflow_like_half_precision() -> None:
+    assert "fp16-overflow" not in tell(unmeasured("bfloat16")).parts
+
+
+def test_a_new_level_of_loss_and_norm_is_a_shift_of_the_data() -> None:
+    told = tell(distribution_shift())
+    assert told.signs("distribution-shift") == {"new-level": 3.0, "phase-announced": 3.0}
+    assert told.advised("distribution-shift") == {
+        "warmup_lr": {"steps": 500, "target_lr": 1e-3, "start_factor": 0.01}
+    }
+
+
+def test_a_shift_needs_no_announcement_but_a_steady_rate() -> None:
+    stream = distribution_shift()
+    stream.events = ()
+    assert tell(stream).signs("distribution-shift") == {"new-level": 3.0}
+    stream.scalars["lr"][199:] *= 2
+    assert "distribution-shift" not in tell(stream).parts

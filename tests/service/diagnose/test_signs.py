@@ -1,0 +1,81 @@
+"""Evidence that several causes weigh."""
+
+import numpy as np
+import pytest
+
+from gradwatch_service.diagnose import signs
+from gradwatch_service.diagnose.rates import Jump, Rates
+from gradwatch_service.domain import Layer, LayerTable
+from tests.service.diagnose.situations import held, situation
+from tests.service.diagnose.streams import mlp
+
+
+def test_large_updates_are_told_by_their_rules_first() -> None:
+    both = situation(held("update-step-huge"), held("update-ratio-high"), uw=0.5)
+    assert signs.updates_large(both) == "update-step-huge was seen"
+    assert signs.updates_large(situation(held("update-ratio-high"))) == "update-ratio-high was seen"
+
+
+@pytest.mark.parametrize(("uw", "large"), [(None, False), (0.019, False), (0.02, True)])
+def test_updates_are_large_from_two_percent_on(uw: float | None, large: bool) -> None:
+    assert (signs.updates_large(situation(uw=uw)) is not None) is large
+
+
+def test_divergence_is_the_loss_off_its_level_or_above_its_start() -> None:
+    assert signs.loss_diverges(situation()) is None
+    assert "left its level" in str(signs.loss_diverges(situation(held("loss-divergence"))))
+    assert "initial value" in str(signs.loss_diverges(situation(held("loss-above-initial"))))
+
+
+def test_one_layer_of_few_says_nothing() -> None:
+    assert signs.one_layer_only(situation(hot_layers=("fc1",))) == "only fc1 of 6 layers moves"
+    assert signs.one_layer_only(situation(hot_layers=("fc1", "fc2"))) is None
+    assert signs.one_layer_only(situation(hot_layers=("fc1",), layers=mlp(3))) is None
+
+
+def test_a_lasting_fault_is_named() -> None:
+    s = situation(held("gradient-growth"), held("early-explosion"), held("gradient-spike"))
+    assert str(signs.growth_before(s)).endswith("before: early-explosion, gradient-growth")
+
+
+@pytest.mark.parametrize(("spikes", "recur"), [(3, False), (4, True)])
+def test_four_spikes_recur(spikes: int, recur: bool) -> None:
+    assert (signs.spikes_recur(situation(spikes=spikes)) is not None) is recur
+
+
+@pytest.mark.parametrize(("jump", "counts"), [(435, False), (436, True), (500, True), (501, False)])
+def test_a_jump_counts_within_64_reports_before_the_onset(jump: int, counts: bool) -> None:
+    rates = Rates(np.ones(1), 1.0, 1.0, Jump(jump, jump, 0.5, 1.0))
+    text = signs.rate_jumped(situation(held("update-ratio-high"), rates=rates))
+    assert (text is not None) is counts
+
+
+@pytest.mark.parametrize(
+    ("layers", "plain"),
+    [
+        (mlp(4), True),
+        (mlp(3), False),
+        (mlp(4, normalised=True), False),
+        (mlp(4, normalised=None), True),
+        (mlp(4, kind=""), False),
+        (LayerTable((*mlp(4).layers, Layer("ln", "norm", 4, (64,)))), False),
+        (LayerTable(tuple(Layer(name) for name in "abcd")), False),
+    ],
+)
+def test_only_a_described_net_without_normalisation_is_plain(
+    layers: LayerTable, plain: bool
+) -> None:
+    assert (signs.no_norm_layers(situation(layers=layers)) is not None) is plain
+
+
+@pytest.mark.parametrize(("residual", "safe"), [(1, False), (2, True), (4, True)])
+def test_half_of_the_layers_make_a_net_safe(residual: int, safe: bool) -> None:
+    table = LayerTable((*mlp(residual, residual=True).layers, *mlp(4).layers[residual:]))
+    text = signs.normalised_or_residual(situation(layers=table))
+    assert (text is not None) is safe
+
+
+def test_the_depth_profile_may_be_off_either_way() -> None:
+    assert signs.depth_profile_off(situation()) is None
+    for rule in ("depth-explosion", "depth-vanishing"):
+        assert signs.depth_profile_off(situation(held(rule))) == f"{rule} was seen"

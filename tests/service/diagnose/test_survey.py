@@ -1,0 +1,113 @@
+"""The numbers of a situation, read off real views."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradwatch_service.detect import engine
+from gradwatch_service.detect.view import View
+from gradwatch_service.diagnose.history import History
+from gradwatch_service.diagnose.situation import Held, Situation
+from gradwatch_service.diagnose.survey import survey
+from gradwatch_service.domain import Evidence, Facts
+from tests.service.diagnose.faults import distribution_shift, explosion_through_time
+from tests.service.diagnose.situations import held
+from tests.service.diagnose.streams import Stream, healthy
+
+
+def last(stream: Stream, findings: Mapping[str, Held] | None = None) -> Situation:
+    """The situation at the last report of a stream."""
+    state, history = engine.init(stream.layers), History.empty(stream.layers)
+    views: list[View] = []
+    for frame in stream.frames(range(0, len(stream), 16)):
+        history = history.told(frame.events)
+        state, segments = engine.update(state, frame, stream.layers)
+        for seen in segments:
+            history = history.grown(seen.view.layers).advance(seen.view, 0, len(seen.view))
+            views.append(seen.view)
+    view = views[-1]
+    return survey(
+        view, len(view) - 1, history, findings or {}, facts=Facts(optimizer="sgd"), max_norm=2.0
+    )
+
+
+def test_a_healthy_run_in_plain_numbers() -> None:
+    s = last(healthy(300))
+    assert (s.ordinal, s.step, s.increment, s.lr) == (299, 299, 1, 1e-3)
+    assert s.uw == pytest.approx(1e-3, rel=1e-3)
+    assert s.uw_now == pytest.approx(1e-3, rel=1e-3)
+    assert s.normal == pytest.approx(6**0.5, rel=0.1)
+    assert (s.moving, s.hot_layers, s.mover, s.shifted, s.spikes) == (0.0, (), None, False, 0)
+    assert (s.guard.max_norm, s.guard.expires_step) == (2.0, 299 + 256)
+    assert (s.beta, s.time_steps, s.clip_norm, s.largest) == (None, 0, None, None)
+
+
+def test_what_was_not_measured_is_none() -> None:
+    stream = healthy(40)
+    stream.stats, stream.scalars = {}, {"loss": stream.scalars["loss"]}
+    s = last(stream)
+    assert (s.uw, s.uw_now, s.uw_rise, s.norm, s.normal, s.lr) == (
+        None,
+        None,
+        0.0,
+        None,
+        None,
+        None,
+    )
+
+
+def test_the_update_ratio_is_the_median_of_16_and_before_that_the_newest() -> None:
+    stream = healthy(80)
+    stream.update_ratio(75, 0.5)
+    s = last(stream)
+    assert s.uw == pytest.approx(1e-3, rel=1e-3)
+    assert s.uw_now == pytest.approx(0.5, rel=1e-3)
+    assert s.uw_rise == pytest.approx(np.log2(500), abs=0.01)
+    assert last(stream.until(10)).uw == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_time_slope_is_that_of_the_profile_else_that_of_the_finding() -> None:
+    stream = explosion_through_time().until(121)
+    s = last(stream)
+    assert s.beta == pytest.approx(0.3, abs=0.01)
+    assert s.time_steps == 40
+    stream.profile = None
+    slope = Evidence("time-slope", "β = 0.25 bits a time step", 100, 0.25)
+    known = {"explosion-through-time": held("explosion-through-time", facts=(slope,))}
+    assert last(stream, known).beta == 0.25
+    stream.profile = np.full((121, 40), np.nan)
+    assert last(stream).beta is None
+
+
+def test_a_shift_shows_half_a_window_after_it() -> None:
+    stream = distribution_shift()
+    assert not last(stream.until(207)).shifted
+    assert last(stream.until(209)).shifted
+    assert last(stream).marks[0].step == 200
+
+
+def test_a_shift_of_a_loss_that_can_be_negative_is_judged_linearly() -> None:
+    stream = distribution_shift()
+    stream.scalars["loss"] -= 1.5
+    assert last(stream.until(220)).shifted
+    assert not last(stream.until(200)).shifted
+
+
+def test_announcements_of_the_future_are_not_known_yet() -> None:
+    stream = healthy(100)
+    stream.events = ({"kind": "phase", "step": 90},)
+    assert last(replace(stream.until(80), events=stream.events)).marks == ()
+    assert [mark.step for mark in last(stream).marks] == [90]
+
+
+def test_early_movers_are_those_that_rose_by_three_bits() -> None:
+    stream = healthy(20)
+    stream.stats["grad_norm"][10:, 2] *= 20
+    stream.stats["grad_norm"][10:, 4] *= 40
+    s = last(stream)
+    assert s.hot_layers == ("fc4", "fc2")
+    assert s.mover is not None
+    assert (s.mover.name, s.mover.hot) == ("fc4", False)
+    assert s.moving == pytest.approx(1 / 3)

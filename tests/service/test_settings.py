@@ -1,0 +1,42 @@
+import pytest
+from pydantic import ValidationError
+
+from gradwatch_service.settings import Settings
+
+
+def test_without_anything_set_a_laptop_is_served(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("GRADWATCH_DATABASE_URL", raising=False)
+    settings = Settings()
+    assert settings.database_url == "sqlite:///gradwatch.db"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8321)
+    assert settings.may_listen
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRADWATCH_DATABASE_URL", "sqlite:///elsewhere.db")
+    monkeypatch.setenv("GRADWATCH_EMBEDDED_WORKER", "false")
+    settings = Settings()
+    assert settings.database_url == "sqlite:///elsewhere.db"
+    assert not settings.embedded_worker
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRADWATCH_PORT", "1111")
+    assert Settings(port=2222).port == 2222
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_permission(host):
+    assert Settings(host=host).may_listen
+
+
+@pytest.mark.parametrize("host", ["::", "10.0.0.5", "example.org", ""])
+def test_every_other_address_needs_one(host):
+    assert not Settings(host=host).may_listen
+    assert Settings(host=host, allow_unauthenticated=True).may_listen
+
+
+@pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 70_000}, {"body_bytes_max": 0}])
+def test_a_setting_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        Settings(**wrong)
