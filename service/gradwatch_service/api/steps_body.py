@@ -114,9 +114,7 @@ def _frame(rows: Sequence[_Row]) -> tuple[Frame, tuple[str, ...]]:
     scalars = _names(row.scalars for row in rows)
     layers = _names(row.layers for row in rows)
     statistics = _names(layer for row in rows for layer in row.layers.values())
-    cells = len(rows) * (len(scalars) + len(layers) * len(statistics))
-    if cells > MAX_CELLS or len(layers) > MAX_LAYERS or len(scalars) > MAX_NAMES:
-        raise TooLarge("too many different names for one push: split it")
+    _judge_size(len(rows), len(scalars), len(layers), len(statistics))
     column = {name: index for index, name in enumerate(layers)}
     frame = Frame(
         steps=np.array([row.step for row in rows], np.int64),
@@ -125,6 +123,12 @@ def _frame(rows: Sequence[_Row]) -> tuple[Frame, tuple[str, ...]]:
         layers={name: _statistic(rows, name, column) for name in statistics},
     )
     return frame, layers
+
+
+def _judge_size(rows: int, scalars: int, layers: int, statistics: int) -> None:
+    cells = rows * (scalars + layers * statistics)
+    if cells > MAX_CELLS or layers > MAX_LAYERS or scalars > MAX_NAMES:
+        raise TooLarge("too many different names for one push: split it")
 
 
 def _names(maps: Iterable[Mapping[str, object]]) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def survey(
     active = tuple(x for x in held.values() if x.active)
     ordinal, step = int(view.ordinal[row]), int(view.step[row])
     norm, increment = view.norm, history.increment
+    skip = skip_above(norm.ready, norm.median, norm.scale, norm.limit)
     hot = moving(view, row, history.heat)
     names = view.layers.names
     beta, time_steps = _time_slope(view, row, held)
@@ -45,9 +46,7 @@ def survey(
         held=held,
         scope=frozenset(held),
         rates=history.rates,
-        guard=armed(
-            max_norm, skip_above(norm.ready, norm.median, norm.scale, norm.limit), step, increment
-        ),
+        guard=armed(max_norm, skip, step, increment),
         uw=_median_ratio(view, row),
         uw_now=_value(view.ratio, row),
         uw_rise=_rise(view.ratio, row),
@@ -117,14 +116,21 @@ def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> tuple[float |
 
 
 def _shifted(view: View, row: int) -> bool:
-    """Median norm of 16 reports ≥ 1 bit, and loss ≥ .15 bit, over their levels of long ago."""
-    if min(view.norm.count[row], view.loss.count[row]) < SHIFT_AFTER:
+    """Norm and loss stand over their levels of long ago: by 1 and .15 bit; the loss rests there."""
+    norm, loss = view.norm, view.loss
+    if min(norm.count[row], loss.count[row]) < SHIFT_AFTER:
         return False
-    return _lifted(view.norm, row, bits(1.0)) and _lifted(
-        view.loss, row, 4 * view.loss.scale if view.loss.linear else bits(0.15)
+    rise = 4 * loss.scale if loss.linear else bits(0.15)
+    early, late = _level(loss, row, slice(0, 8)), _level(loss, row, slice(8, 16))
+    rests = late - early < 2 * rise
+    return (
+        rests
+        and _level(norm, row, slice(0, 16)) - norm.slow >= bits(1.0)
+        and _level(loss, row, slice(0, 16)) - loss.slow >= rise
     )
 
 
-def _lifted(track: Track, row: int, by: int) -> bool:
-    level = np.sort(track.window(_WINDOW)[row])[_WINDOW // 2]
-    return bool(int(level) - track.slow >= by)
+def _level(track: Track, row: int, part: slice) -> int:
+    """Upper median of part of the last 16 values."""
+    values = np.sort(track.window(_WINDOW)[row][part])
+    return int(values[len(values) // 2])

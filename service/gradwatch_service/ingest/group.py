@@ -15,6 +15,7 @@ from gradwatch_service.ingest.conclusion import conclude, degrade, verdict_row
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Arrival, Placed
+from gradwatch_service.ingest.pushes import FramePush, StepsPush
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.sources import Memory, Sources, StreamKey
 from gradwatch_service.ingest.stream import Stream
@@ -27,13 +28,15 @@ from gradwatch_service.store.parts import Contribution, Share
 class Group:
     """Drafts of the runs and streams that the pushes of one transaction touch."""
 
-    def __init__(self, sources: Sources, run_ids: Collection[uuid.UUID], now: dt.datetime) -> None:
+    def __init__(
+        self, sources: Sources, pushes: Collection[FramePush | StepsPush], now: dt.datetime
+    ) -> None:
         self.sources = sources
         self.ledger = Ledger(now)
         self.streams: dict[StreamKey, Stream] = {}
         self._touched: set[StreamKey] = set()
         self._arrivals: dict[Identity, Arrival] = {}
-        self._views = sources.views(run_ids) if run_ids else {}
+        self._views = sources.views({push.run_id for push in pushes}) if pushes else {}
         self._runs = {run_id: RunDraft(view) for run_id, view in self._views.items()}
 
     def run(self, run_id: uuid.UUID) -> RunDraft:
@@ -96,24 +99,9 @@ class Group:
 
         Runs first and in order: whoever shares a run with us waits there, and nobody deadlocks.
         """
-        connection, ledger = self.sources.connection, self.ledger
-        runs = sorted(
-            (run for run in self._runs.values() if run.pushes), key=lambda run: run.run_id
-        )
-        for run in runs:
-            self._views[run.run_id] = conclude(run, self.sources.fold, ledger)
-        verdicts = [verdict_row(run.view, self.view(run)) for run in runs if run.concludes]
-        pushes = [
-            {"run": run.run_id, "count": run.pushes, "step": run.last_step, "now": ledger.now}
-            for run in runs
-        ]
-        if not (
-            heads.note_pushes(connection, pushes) and heads.note_verdicts(connection, verdicts)
-        ):
+        if not (self._note_runs() and self._move_streams()):
             return False
-        if not self._move_streams():
-            return False
-        ledger.write(connection)
+        self.ledger.write(self.sources.connection)
         return True
 
     def view(self, run: RunDraft) -> RunView:
@@ -180,6 +168,17 @@ class Group:
             run.changed.setdefault(part.cause, {})[stream.writer] = contribution
             self.ledger.parts[Share(run.run_id, part.cause, stream.writer)] = contribution
         return {part.cause for part in outcome.parts}
+
+    def _note_runs(self) -> bool:
+        connection, ledger = self.sources.connection, self.ledger
+        runs = sorted(
+            (run for run in self._runs.values() if run.pushes), key=lambda run: run.run_id
+        )
+        for run in runs:
+            self._views[run.run_id] = conclude(run, self.sources.fold, ledger)
+        verdicts = [verdict_row(run.view, self.view(run)) for run in runs if run.concludes]
+        pushes = [run.push_row(ledger.now) for run in runs]
+        return heads.note_pushes(connection, pushes) and heads.note_verdicts(connection, verdicts)
 
     def _move_streams(self) -> bool:
         connection = self.sources.connection

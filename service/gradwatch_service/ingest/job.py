@@ -19,6 +19,10 @@ class Job:
     work: FramePush | StepsPush | Callable[[Connection], Any]
     future: Future[Any]
 
+    def is_push(self) -> bool:
+        """Whether it is a push; otherwise it is a command."""
+        return not callable(self.work)
+
     @property
     def bytes(self) -> int:
         """The size of what it brings."""

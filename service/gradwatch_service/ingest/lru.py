@@ -16,9 +16,6 @@ class Lru(Generic[K, V]):
         self._capacity = capacity
         self._entries: OrderedDict[K, V] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def get(self, key: K) -> V | None:
         """The value, which counts as a use; None if it is not here."""
         value = self._entries.get(key)

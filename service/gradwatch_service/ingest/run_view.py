@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,10 @@ class RunDraft:
         """Whether anything changed that others must not overlook."""
         marked = self.extended is not None or self.degraded is not None
         return marked or bool(self.changed or self.view.outdated)
+
+    def push_row(self, now: dt.datetime) -> dict[str, object]:
+        """What ``store.heads.note_pushes`` writes."""
+        return {"run": self.run_id, "count": self.pushes, "step": self.last_step, "now": now}
 
     def contributions(self) -> Contributions:
         """Every writer's part of every alert, with the changes of this group."""

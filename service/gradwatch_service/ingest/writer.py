@@ -107,6 +107,7 @@ class Writer:
         while (first := self._queue.get()) is not None:
             jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
             if jobs:
+                jobs.sort(key=Job.is_push)  # commands first, the rest as it came
                 self._settle(jobs)
 
     def _gather(self, first: Job) -> list[Job]:
@@ -151,28 +152,18 @@ class Writer:
 
     def _transaction(self, jobs: list[Job], *, verify: bool) -> list[object] | None:
         """One try; None if another process was faster and it has to begin again."""
-        memory = self._memory
         now = self._clock()
+        pushes = [job.work for job in jobs if not callable(job.work)]
         with self._engine.connect() as connection:
-            commanded = {
-                index: _command(connection, job.work)
-                for index, job in enumerate(jobs)
-                if callable(job.work)
-            }
-            run_ids = {job.work.run_id for job in jobs if not callable(job.work)}
-            group = Group(Sources(connection, memory, self._fold, verify), run_ids, now)
-            placed = [
-                commanded[index] if callable(job.work) else _place(group, job.work)
-                for index, job in enumerate(jobs)
-            ]
+            done = [_command(connection, job.work) for job in jobs if callable(job.work)]
+            sources = Sources(connection, self._memory, self._fold, verify)
+            group = Group(sources, pushes, now)
+            placed = [_place(group, push) for push in pushes]
             if not group.write():
                 return None
             connection.commit()
-        group.install(memory)
-        return [
-            item.receipt(group.view(item.run), now) if isinstance(item, Placed) else item
-            for item in placed
-        ]
+        group.install(self._memory)
+        return done + [_answer(group, outcome) for outcome in placed]
 
 
 def _place(group: Group, push: FramePush | StepsPush) -> Placed | ServiceError:
@@ -180,6 +171,12 @@ def _place(group: Group, push: FramePush | StepsPush) -> Placed | ServiceError:
         return place_frame(group, push) if isinstance(push, FramePush) else place_steps(group, push)
     except ServiceError as error:
         return error
+
+
+def _answer(group: Group, outcome: Placed | ServiceError) -> object:
+    if isinstance(outcome, ServiceError):
+        return outcome
+    return outcome.receipt(group.view(outcome.run), group.ledger.now)
 
 
 def _command(connection: Connection, command: Callable[[Connection], object]) -> object:

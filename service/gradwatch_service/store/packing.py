@@ -42,20 +42,16 @@ _HASH_LENGTH = 64
 
 def pack(frame: Frame) -> bytes:
     """Write a frame; parts that are empty are left out."""
-    fields: dict[str, object] = {"steps": _raw(frame.steps, _STEP)}
-    if len(frame.time):
-        fields["time"] = _raw(frame.time, _SCALAR)
-    if frame.scalars:
-        fields["scalars"] = {name: _raw(row, _SCALAR) for name, row in frame.scalars.items()}
-    if frame.layers_hash:
-        fields["layers_hash"] = frame.layers_hash
-    if frame.layers:
-        fields["layers"] = {name: _raw(block, _VALUE) for name, block in frame.layers.items()}
-    if frame.profiles:
-        fields["profiles"] = {name: _raw(block, _VALUE) for name, block in frame.profiles.items()}
-    if frame.events:
-        fields["events"] = [dict(event) for event in frame.events]
-    return cast(bytes, msgpack.packb(fields))
+    fields: Fields = {
+        "steps": _raw(frame.steps, _STEP),
+        "time": _raw(frame.time, _SCALAR),
+        "scalars": _raw_each(frame.scalars, _SCALAR),
+        "layers_hash": frame.layers_hash,
+        "layers": _raw_each(frame.layers, _VALUE),
+        "profiles": _raw_each(frame.profiles, _VALUE),
+        "events": [dict(event) for event in frame.events],
+    }
+    return cast(bytes, msgpack.packb({key: part for key, part in fields.items() if part}))
 
 
 def unpack(body: bytes) -> Frame:
@@ -130,6 +126,10 @@ def read_series(body: bytes, metric: str, column: int | None) -> tuple[IntArray,
 
 def _raw(values: NDArray[Any], dtype: np.dtype[Any]) -> bytes:
     return np.ascontiguousarray(values, dtype).tobytes()
+
+
+def _raw_each(blocks: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> dict[str, bytes]:
+    return {name: _raw(block, dtype) for name, block in blocks.items()}
 
 
 def _array(raw: object, dtype: np.dtype[Any], pointer: str) -> NDArray[Any]:

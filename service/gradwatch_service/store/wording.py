@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from gradwatch_service.domain import MAX_STEP, JsonValue
@@ -55,17 +55,19 @@ def check_event(event: object, pointer: str) -> Mapping[str, JsonValue]:
 
 
 def _check_json(value: object, pointer: str, depth: int) -> None:
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise invalid(pointer, "not-json", "keys are text")
-        inner = list(value.values())
-    elif isinstance(value, list):
-        inner = value
-    elif value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float | str):
         return
-    else:
-        raise invalid(pointer, "not-json", "values are maps, lists, text, numbers, true or false")
     if not depth:
         raise invalid(pointer, "too-deep", f"at most {MAX_DEPTH} levels")
-    for item in inner:
+    for item in _members(value, pointer):
         _check_json(item, pointer, depth - 1)
+
+
+def _members(value: object, pointer: str) -> Iterable[object]:
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        raise invalid(pointer, "not-json", "values are maps, lists, text, numbers, true or false")
+    if not all(isinstance(key, str) for key in value):
+        raise invalid(pointer, "not-json", "keys are text")
+    return value.values()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -49,10 +51,10 @@ class Api:
         return f"/runs/{answer.json()['id']}"
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    app = create_app(Settings(database_url=f"sqlite:///{folder}/gradwatch.db"))
+@contextmanager
+def served(folder: Path, **settings: Any) -> Iterator[Api]:
+    """The application from its start to its end."""
+    app = create_app(Settings(database_url=f"sqlite:///{folder}/gradwatch.db", **settings))
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test/api/v1")
     with (
         start_blocking_portal() as portal,
@@ -60,6 +62,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         portal.wrap_async_context_manager(http),
     ):
         yield Api(app, portal, http)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with served(tmp_path_factory.mktemp("api")) as running:
+        yield running
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

@@ -248,6 +248,7 @@ def test_a_broken_event_is_named(api: Api, event, pointer):
         ("POST", f"{NOBODY}/steps", {"steps": [{"step": 1}]}),
         ("PUT", f"{NOBODY}/writers/w/frames/0", {"steps": [1]}),
         ("GET", "/runs/no-uuid", None),
+        ("PUT", "/runs/no-uuid/writers/w/frames/0", {"steps": [1]}),
         ("GET", "/alerts/no-uuid", None),
         ("GET", "/nothing/here", None),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +37,9 @@ class Watched:
         return np.concatenate([getattr(getattr(x.view, track), name) for x in self.seen])
 
 
-def watch(run: Scenario, at: Sequence[int] = (), *, first: LayerTable | None = None) -> Watched:
+def watch(run: Scenario, at: Sequence[int] = ()) -> Watched:
     """Feed a stream to a fresh engine, cut before the reports ``at``."""
-    state = engine.init(run.layers if first is None else first)
+    state = engine.init(run.layers)
     seen: list[Seen] = []
     for frame in cut(run.frame, at):
         state, new = engine.update(state, frame, run.layers if frame.layers else LayerTable())
@@ -47,6 +47,6 @@ def watch(run: Scenario, at: Sequence[int] = (), *, first: LayerTable | None = N
     return Watched(state, tuple(seen))
 
 
-def every(step: int, run: Scenario) -> Iterable[int]:
+def every(step: int, run: Scenario) -> Sequence[int]:
     """Cuts that make frames of this many reports."""
     return range(step, len(run), step)

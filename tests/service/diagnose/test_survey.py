@@ -81,11 +81,12 @@ def test_the_time_slope_is_that_of_the_profile_else_that_of_the_finding() -> Non
     assert last(stream).beta is None
 
 
-def test_a_shift_shows_half_a_window_after_it() -> None:
+def test_a_shift_shows_once_the_loss_rests_at_its_new_level() -> None:
     stream = distribution_shift()
-    assert not last(stream.until(207)).shifted
-    assert last(stream.until(209)).shifted
-    assert last(stream).marks[0].step == 200
+    assert not last(stream.until(211)).shifted
+    assert last(stream.until(212)).shifted
+    stream.multiply_loss(200, 1.05 ** np.arange(200))
+    assert not last(stream.until(230)).shifted
 
 
 def test_a_shift_of_a_loss_that_can_be_negative_is_judged_linearly() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from gradwatch_service.store import alerts, parts, runs, tables
+from gradwatch_service.domain import Guard
+from gradwatch_service.store import alerts, parts, runs, tables, writers
 from gradwatch_service.store.series import SeriesQuery, series
 from tests.service.ingest.rig import (
     answer,
@@ -30,6 +31,24 @@ def points(engine: Engine, run_id: uuid.UUID) -> list[tuple[int, float]]:
     with engine.connect() as connection:
         steps, values = series(connection, run_id, SeriesQuery("loss"))
     return list(zip(steps.tolist(), values.tolist(), strict=True))
+
+
+def guard_of(engine: Engine, run_id: uuid.UUID) -> Guard:
+    with engine.connect() as connection:
+        return writers.guard(connection, run_id)
+
+
+def test_the_guard_of_a_run_is_that_of_the_furthest_writer_of_the_newest_attempt(
+    engine: Engine,
+) -> None:
+    run_id = create_run(engine, launch_id="first")
+    assert guard_of(engine, run_id) == Guard()
+    with serving(engine) as writer:
+        answer(writer, frame_push(run_id, 0, make_frame(range(50), loss=1.0), "first"))
+        create_run(engine, id=run_id, launch_id="second")
+        answer(writer, frame_push(run_id, 0, make_frame([1], loss=1.0), "rank0"))
+        ahead = answer(writer, frame_push(run_id, 0, make_frame([1, 2], loss=1.0), "rank1"))
+    assert guard_of(engine, run_id) == ahead.guard
 
 
 def test_points_a_later_attempt_goes_over_again_are_left_out(engine: Engine) -> None:

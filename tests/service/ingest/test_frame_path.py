@@ -115,6 +115,18 @@ def test_frames_that_waited_are_folded_after_a_restart_too(engine: Engine) -> No
     assert rows(engine, tables.frames, run_id, "seq", "ordinal") == [(n, n) for n in range(4)]
 
 
+def test_a_long_stream_is_replayed_in_full(engine: Engine) -> None:
+    run_id = create_run(engine)
+    writer = Writer(engine)
+    pending = [writer.submit(simple_push(run_id, seq)) for seq in range(150)]
+    writer.start()
+    assert {one.result(60).status for one in pending} == {"stored"}
+    writer.stop()
+    with serving(engine) as restarted:
+        assert answer(restarted, simple_push(run_id, 150)).guard.expires_step == 150 + 256
+    assert rows(engine, tables.writers, run_id, "ordinal", "next_seq") == [(151, 151)]
+
+
 def test_a_gap_is_given_up_and_its_frame_stored_late_without_being_folded(
     engine: Engine, writer: Writer, run_id: uuid.UUID
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.fold import Outcome, WriterState
+from gradwatch_service.diagnose.merge import Alert
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.errors import Conflict, NotFound, Unavailable
 from gradwatch_service.ingest.fold import Fold
@@ -56,6 +59,19 @@ def test_data_a_rule_stumbles_over_is_stored_and_the_run_marked_degraded(engine:
     assert rows(engine, tables.runs, healthy, "degraded") == [(None,)]
 
 
+def test_an_alert_that_cannot_be_joined_degrades_its_run_and_no_more(engine: Engine) -> None:
+    def unable(*_: object) -> Alert:
+        raise ZeroDivisionError("no way to join")
+
+    run_id = create_run(engine)
+    with serving(engine, fold=Fold(join=unable)) as writer:
+        receipts = [answer(writer, simple_push(run_id, seq, loss=math.nan)) for seq in range(2)]
+    assert [(one.status, one.health, one.alerts) for one in receipts] == [("stored", "ok", ())] * 2
+    assert rows(engine, tables.runs, run_id, "degraded") == [
+        ("ZeroDivisionError('no way to join')",)
+    ]
+
+
 def test_a_refused_push_fails_alone_in_its_group(engine: Engine) -> None:
     run_id = create_run(engine)
     writer = Writer(engine)
@@ -90,6 +106,26 @@ def test_what_breaks_a_whole_group_is_found_by_trying_one_by_one(engine: Engine)
     wrong_sql, bug = [one.exception(60) for one in failing]
     assert isinstance(wrong_sql, DBAPIError)
     assert isinstance(bug, KeyError)
+    writer.stop()
+
+
+def test_a_write_that_always_collides_is_given_up_and_its_neighbours_are_not(
+    engine: Engine,
+) -> None:
+    run_id = create_run(engine)
+    writer = Writer(engine)
+
+    def collide(connection: Connection) -> None:
+        connection.execute(tables.layer_tables.insert().values(run_id=run_id, hash="h", layers=[]))
+        connection.execute(tables.layer_tables.insert().values(run_id=run_id, hash="h", layers=[]))
+
+    colliding = writer.run(collide)
+    pushed = writer.submit(simple_push(run_id, 0))
+    writer.start()
+    error = colliding.exception(60)
+    assert isinstance(error, Unavailable)
+    assert error.code == "contended"
+    assert pushed.result(60).status == "stored"
     writer.stop()
 
 
@@ -163,6 +199,27 @@ def test_a_full_queue_refuses_and_a_stopped_writer_too(engine: Engine) -> None:
     writer.stop()
     assert [one.result(0).status for one in kept] == ["stored", "stored"]
     assert "stopping" in str(writer.submit(simple_push(run_id, 2)).exception(0))
+
+
+def test_stopping_waits_for_what_is_queued(engine: Engine) -> None:
+    run_id = create_run(engine)
+    writer = Writer(engine, limits=Limits(jobs_in_group=2))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> None:
+        begun.set()
+        go_on.wait(60)
+
+    held = writer.run(hold)
+    writer.start()
+    begun.wait(60)
+    pending = [writer.submit(simple_push(run_id, seq)) for seq in range(3)]
+    stopper = threading.Thread(target=writer.stop)
+    stopper.start()
+    go_on.set()
+    stopper.join(60)
+    assert held.result(0) is None
+    assert [one.result(0).contiguous_through for one in pending] == [0, 1, 2]
 
 
 def test_work_given_up_before_its_turn_is_not_done(engine: Engine) -> None:

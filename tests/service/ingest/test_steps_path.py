@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from gradwatch_service.domain import is_missing
-from gradwatch_service.errors import Conflict, Invalid, NotFound
+from gradwatch_service.domain import Layer, LayerTable, is_missing
+from gradwatch_service.errors import Conflict, Invalid, NotFound, TooLarge
+from gradwatch_service.ingest.step_tables import extend
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.store import layers, packing, tables
+from gradwatch_service.store.packing import MAX_LAYERS
 from gradwatch_service.store.series import SeriesQuery, series
 from tests.service.ingest.rig import (
     LAYERS,
@@ -150,6 +152,13 @@ def test_a_new_attempt_stores_the_same_steps_again(engine: Engine, writer: Write
     assert (receipt.accepted, receipt.duplicates, receipt.contiguous_through) == (2, 0, 0)
     written = rows(engine, tables.frames, run_id, "writer", "attempt")
     assert written == [("steps", 1), ("steps-2", 2)]
+
+
+def test_a_table_has_a_widest() -> None:
+    full = LayerTable(tuple(Layer(str(n)) for n in range(MAX_LAYERS)))
+    assert extend(full, ("0", "1")) is full
+    with pytest.raises(TooLarge, match="at most 100000 layers"):
+        extend(full, ("one more",))
 
 
 def test_rejections_travel_back_in_the_receipt(writer: Writer, run_id: uuid.UUID) -> None:

@@ -174,6 +174,7 @@ F8, F4 = b"\x00" * 8, b"\x00" * 4
             "out-of-range",
         ),
         ({"steps": steps(1), "events": [{"kind": "x", "y": b"z"}]}, "/events/0", "not-json"),
+        ({"steps": steps(1), "events": [{"kind": "x", b"y": 1}]}, "/events/0", "not-json"),
     ],
 )
 def test_a_broken_field_is_named_by_its_pointer(

@@ -20,6 +20,15 @@ from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
 
 _FAR = bits(4000.0)  # nothing measured: further than any number can be
 _UNSCALED: FloatArray = np.ones(1)
+_SMALL = 2.0**11  # float16 has 5 bits left here
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Whether the rule has ever held, and for a layer at that."""
+
+    ever: bool = False
+    by_layer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,8 @@ class OverflowHeadroom:
 
     The limit is that of the layer's format. Where ``grad_max`` was not measured the layer's norm
     stands in. A norm has a limit of its own, 2**64, at which a float32 sum of squares overflows.
-    Ends after 32 reports with more than 4 bits. The state tells whether layers were ever measured:
-    then reports without them end nothing.
+    Ends after 32 reports with more than 4 bits; if it was a layer's gradient, reports without the
+    layers do not count.
     """
 
     id: ClassVar[str] = "overflow-headroom"
@@ -38,21 +47,20 @@ class OverflowHeadroom:
     error_bits: float = 1.0
     clear_bits: float = 4.0
 
-    def init(self, _layers: LayerTable) -> bool:
-        """No layer measured yet."""
-        return False
+    def init(self, _layers: LayerTable) -> Held:
+        """Never yet."""
+        return Held()
 
-    def update(self, state: bool, view: View) -> tuple[bool, Signal]:
-        """Measure the headroom of the layer nearest its limit."""
-        layer = _layer_headroom(view)
+    def update(self, state: Held, view: View) -> tuple[Held, Signal]:
+        """Measure the headroom of the layer nearest its limit, once any number is large."""
+        if not state.ever and _all_small(view):
+            return state, quiet(view)
+        layer, norm = _layer_headroom(view), _norm_headroom(view)
         nearest_layer = layer.min(axis=1, initial=_FAR)
-        layered = state | np.logical_or.accumulate(nearest_layer < _FAR)
-        nearest = np.minimum(nearest_layer, _norm_headroom(view))
-        known = np.where(layered, nearest_layer, nearest) < _FAR
-        calm = nearest > bits(self.clear_bits)
-        state = bool(layered[-1])
-        if calm.all():
-            return state, quiet(view, calm, known)
+        nearest = np.minimum(nearest_layer, norm)
+        by_layer = np.logical_or.accumulate(nearest_layer < bits(self.warning_bits))
+        by_layer |= state.by_layer
+        known = np.where(by_layer, nearest_layer, nearest) < _FAR
         level = levels(
             view,
             (Severity.WARNING, nearest < bits(self.warning_bits)),
@@ -60,10 +68,11 @@ class OverflowHeadroom:
         )
 
         def describe(row: int) -> Sighting:
-            from_layer = nearest_layer[row] <= nearest[row]
-            columns = (int(layer[row].argmin()),) if from_layer else ()
+            columns = (int(layer[row].argmin()),) if nearest_layer[row] <= norm[row] else ()
             return self._describe(view, row, as_bits(nearest[row]), columns)
 
+        calm = nearest > bits(self.clear_bits)
+        state = Held(state.ever or bool(level.any()), bool(by_layer[-1]))
         return state, Signal(level, calm, describe, known)
 
     def _describe(self, view: View, row: int, left: float, columns: tuple[int, ...]) -> Sighting:
@@ -76,6 +85,14 @@ class OverflowHeadroom:
         step = int(view.step[row])
         fact = Evidence("overflow-headroom", text, step, left, self.warning_bits, name)
         return Sighting((fact,), columns)
+
+
+def _all_small(view: View) -> bool:
+    """Whether no gradient, times the loss scale, comes near the end of even the smallest format."""
+    limit = _SMALL / np.nanmax(view.scalars.get("loss_scale", _UNSCALED), initial=1.0)
+    stats = (view.stats[name] for name in ("grad_norm", "grad_max") if name in view.stats)
+    gradients = (view.scalar("grad_norm"), *stats)
+    return not any(np.count_nonzero(np.abs(values) >= limit) for values in gradients)
 
 
 def _layer_headroom(view: View) -> Fixed:

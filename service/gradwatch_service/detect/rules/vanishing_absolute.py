@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_bits
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
 from gradwatch_service.detect.view import Track, View
@@ -61,6 +62,7 @@ class VanishingAbsolute:
 
 
 def _loss_bits(loss: Track) -> float:
-    """log2 of the usual loss if that is below 1, else 0."""
-    small = loss.ready and not loss.linear
-    return min(as_bits(loss.median), 0.0) if small else 0.0
+    """log2 of the median of the last 16 losses if that is below 1, else 0."""
+    if loss.linear or loss.count[-1] < BLOCK:
+        return 0.0
+    return min(as_bits(np.sort(loss.window(BLOCK)[-1])[BLOCK // 2]), 0.0)

@@ -20,6 +20,8 @@ def healthy_norm(s: Situation) -> float:
 def clip_grad_norm(s: Situation) -> Proposal:
     """Clip the global norm at clip(P97.5 of the last 512 accepted norms, .5 mean, 10 mean)."""
     limit = healthy_norm(s)
+    healthy = "the top of the healthy range of this run"
+    origin = healthy if s.guard.max_norm else "a usual value until this run has a history"
     torch = (
         "loss.backward()\n"
         f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={limit:.4g})\n"
@@ -34,8 +36,8 @@ def clip_grad_norm(s: Situation) -> Proposal:
         klass=1,
         title=f"Clip the gradient norm at {limit:.3g}",
         text=(
-            f"Scale every gradient whose global norm is over {limit:.3g} down to that norm. The "
-            "limit is what this run stayed below in 97.5 % of its healthy steps."
+            f"Scale every gradient whose global norm is over {limit:.3g} down to that norm, "
+            f"{origin}."
         ),
         code=code_for(s, torch=torch, plain=plain),
         params={"max_norm": limit},

@@ -41,12 +41,13 @@ def rollback(s: Situation) -> Proposal:
 def skip_batches(s: Situation) -> Proposal:
     """Leave out the batches around the onset and look at them."""
     first, last = s.onset_step, s.step
+    which = f"step {first}" if first == last else f"steps {first} to {last}"
     return Proposal(
         action="skip_batches",
         klass=3,
-        title=f"Leave out the data of steps {first} to {last}",
+        title=f"Leave out the data of {which}",
         text=(
-            f"Look at the batches of steps {first} to {last}: wrong labels, empty or very long "
+            f"Look at the batches of {which}: wrong labels, empty or very long "
             "samples, values out of range. Leave them out when this data comes round again."
         ),
         code=code_for(

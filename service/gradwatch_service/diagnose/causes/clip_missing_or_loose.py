@@ -35,12 +35,13 @@ def _growth_passes(s: Situation) -> str | None:
 
 def _explain(s: Situation) -> str:
     grows = s.sees("gradient-growth")
-    what = "has been growing" if grows else f"has jumped {s.spikes} times of late"
+    times = f"has jumped, {s.spikes} times in 1,024 reports and last at step {s.onset_step}"
+    what = f"has been growing since step {s.onset_step}" if grows else times
     return (
-        f"The gradient norm {what}, since step {s.onset_step}{s.place}, and no clipping limit "
-        "holds it. Each such step moves the weights as many times too far as the norm is too "
-        "large, and the run may not find back. A limit at the top of the healthy range leaves "
-        "normal steps as they are and takes the force out of these."
+        f"The gradient norm {what}, and no clipping limit holds it. Each such step moves the "
+        "weights as many times too far as the norm is too large, and the run may not find back. A "
+        "limit at the top of the healthy range leaves normal steps as they are and takes the "
+        "force out of these."
     )
 
 

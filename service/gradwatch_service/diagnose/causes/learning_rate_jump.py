@@ -45,11 +45,8 @@ def _advise(s: Situation) -> tuple[Proposal, ...]:
     jump = s.rates.jump
     if jump is None:
         return (scale_lr(s, reducing_factor(s.uw)),)
-    start = f"starting from the old rate {jump.old:.3g}"
-    return (
-        cap_lr(s, JUMP_FACTOR * jump.old),
-        warmup_lr(s, warmup_steps(s), jump.new, start),
-    )
+    cap = JUMP_FACTOR * jump.old
+    return (cap_lr(s, cap), warmup_lr(s, warmup_steps(s), cap, "once it is capped"))
 
 
 CAUSE = Cause(

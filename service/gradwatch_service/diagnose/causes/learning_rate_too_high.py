@@ -17,6 +17,13 @@ def _explain(s: Situation) -> str:
         if s.uw is None
         else f" One update changes a typical layer by {s.uw:.1%} of its size; about 0.1 % is usual."
     )
+    if updates_large(s) is None:
+        return (
+            f"Since step {s.onset_step} the loss or the gradient has been rising, which most often "
+            f"means that the learning rate{rate} is too high. An update that is too long jumps "
+            "over the minimum and lands higher up, where the gradient is larger, so the next one "
+            "is longer still. Report the norms of updates and weights of each layer to make sure."
+        )
     return (
         f"Since step {s.onset_step} the updates are too large for the shape of the loss: with the "
         f"learning rate{rate} each step jumps over the minimum and lands higher up.{size} From "

@@ -36,9 +36,10 @@ def _rate_near_zero(s: Situation) -> str | None:
 
 
 def _explain(s: Situation) -> str:
+    first = "" if s.mover is None else f", {s.mover.name} above all"
     return (
         f"Since step {s.onset_step} at the latest the gradient gets lost on its way back to the "
-        f"first layers{s.place}. Each layer shrinks what the next one sends back, and over many "
+        f"first layers{first}. Each layer shrinks what the next one sends back, and over many "
         "layers nothing is left. These layers stay as they were initialised; the rest of the "
         "network has to work with what they give, so the loss stops falling early. It does not "
         "explode: it does not learn."

@@ -37,7 +37,7 @@ def test_doubling_time_and_steps_to_overflow_are_right_within_a_few_percent(bits
 
 def test_it_is_found_within_a_window_of_its_beginning() -> None:
     assert opened(watch(growing(0.2))) == (225, "opened", "warning")
-    assert opened(watch(growing(0.5))) == (217, "opened", "error")
+    assert opened(watch(growing(0.5))) == (225, "opened", "error")
 
 
 def test_it_becomes_an_error_below_256_reports_and_critical_below_32() -> None:

@@ -14,7 +14,7 @@ from gradwatch_service.diagnose.history import Mark
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.rates import Rates
 from gradwatch_service.domain import Facts, Guard
-from tests.service.diagnose.situations import situation
+from tests.service.diagnose.situations import held, situation
 from tests.service.diagnose.streams import mlp
 
 NUMPY = Facts(framework="numpy")
@@ -80,6 +80,12 @@ def test_a_rollback_takes_the_newest_checkpoint_100_reports_before_the_onset() -
         "skip_data_to_step": 700,
     }
     assert rewind.rollback(situation(step=50)).params["latest_step"] == 0
+
+
+def test_one_bad_step_is_one_step() -> None:
+    assert rewind.skip_batches(situation(step=7)).title == "Leave out the data of step 7"
+    since = situation(held("gradient-spike", opened=5), step=7)
+    assert rewind.skip_batches(since).title == "Leave out the data of steps 5 to 7"
 
 
 def test_the_worst_layers_come_first_in_a_new_initialisation() -> None:

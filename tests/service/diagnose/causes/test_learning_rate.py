@@ -39,17 +39,25 @@ def test_too_high_caps_a_schedule_that_rises() -> None:
     assert advised["cap_lr"]["max_lr"] < 1e-3 * 1.01**225
 
 
+def test_too_high_is_a_guess_while_no_updates_are_reported() -> None:
+    stream = learning_rate_too_high()
+    del stream.stats["update_norm"]
+    part = tell(stream).parts["learning-rate-too-high"]
+    assert part.confidence == 0.5
+    assert "most often means that the learning rate of 0.001 is too high" in part.explanation
+
+
 def test_too_high_is_not_blamed_for_one_bad_batch() -> None:
     assert "learning-rate-too-high" not in tell(data_outlier()).parts
 
 
-def test_a_jump_caps_at_the_old_rate_and_warms_up_to_the_new() -> None:
+def test_a_jump_caps_at_the_old_rate_and_warms_up_to_the_cap() -> None:
     told = tell(learning_rate_jump())
     assert list(told.parts) == ["learning-rate-jump"]
     assert told.signs("learning-rate-jump") == {"rate-jumped": 4.0, "updates-rose": 2.0}
     advised = told.advised("learning-rate-jump")
     assert advised["cap_lr"] == {"max_lr": 1.25e-3}
-    assert advised["warmup_lr"] == {"steps": 100, "target_lr": 1e-2, "start_factor": 0.01}
+    assert advised["warmup_lr"] == {"steps": 100, "target_lr": 1.25e-3, "start_factor": 0.01}
 
 
 @pytest.mark.parametrize("jump", [100, 280])
