@@ -66,7 +66,7 @@ def worker(argv: Sequence[str]) -> int:
 
 
 def migrate(argv: Sequence[str]) -> int:
-    """Bring the database to the newest schema; ``serve`` does so by itself."""
+    """Bring the database to the newest schema; `serve` does so by itself."""
     settings = _settings(_parser("migrate", "Bring the database to the newest schema."), argv)
     if not _is_migrated(settings):
         return FAILED

@@ -36,14 +36,14 @@ STOCK_ERROR = "HTTPValidationError"
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Gradwatch API</title>
 <meta name="viewport" content="width=device-width"><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-  color-scheme: light dark }}
-td, th {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0 }}
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+dt {{ margin-top: .8rem }} dd {{ margin: 0 }} code {{ overflow-wrap: anywhere }}
 </style></head><body><h1>Gradwatch API {version}</h1>
 <p>{description}</p><p>For machines: <a href="/openapi.json">openapi.json</a></p>
-<table><thead><tr><th>Method<th>Path<th>Purpose</thead><tbody>
+<dl>
 {rows}
-</tbody></table></body></html>
+</dl></body></html>
 """
 
 
@@ -80,7 +80,7 @@ def docs(request: Request) -> Response:
     """Every route on one plain page."""
     document = openapi(request.app)
     rows = [
-        f"<tr><td>{method.upper()}<td><code>{escape(path)}</code><td>{escape(operation['summary'])}"
+        f"<dt>{method.upper()} <code>{escape(path)}</code><dd>{escape(operation['description'])}"
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]

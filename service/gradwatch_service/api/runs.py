@@ -26,7 +26,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
     responses=answers({201: Run, 200: Run}, 400, 409, 413, 415, 422),
 )
 def post_run(body: Annotated[RunBody, Depends(reader(RunBody))], backend: Served) -> Response:
-    """Open a run; a known id finds it again, with a new ``launch_id`` as its next attempt."""
+    """Open a run; a known id finds it again, a new launch id opens its next attempt."""
     now = backend.clock()
     request = body.as_request(now)
     run, is_new = backend.write(

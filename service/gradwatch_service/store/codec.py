@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import itertools
 import json
@@ -101,12 +100,16 @@ class Mark:
         try:
             padded = text + "=" * (-len(text) % 4)
             moment, identity = base64.urlsafe_b64decode(padded.encode()).decode().split(" ")
-            mark = Mark(dt.datetime.fromisoformat(moment), uuid.UUID(identity))
-        except (ValueError, binascii.Error) as error:
+            return Mark(_aware(moment), uuid.UUID(identity))
+        except (ValueError, OverflowError) as error:
             raise Invalid("cursor is not one this list gave out", code="bad-cursor") from error
-        if mark.moment.tzinfo is None:
-            raise Invalid("cursor is not one this list gave out", code="bad-cursor")
-        return mark
+
+
+def _aware(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return moment.astimezone(dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)

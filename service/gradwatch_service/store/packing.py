@@ -23,7 +23,7 @@ from gradwatch_service.domain import (
     JsonValue,
 )
 from gradwatch_service.errors import Unreadable
-from gradwatch_service.store.wording import check_event, check_name, invalid, pointer_to
+from gradwatch_service.store.wording import check_event, check_name, invalid, pointer_to, too_large
 
 MAX_STEPS = 1_000
 MAX_LAYERS = 100_000
@@ -63,6 +63,7 @@ def unpack(body: bytes) -> Frame:
     Raises:
         Unreadable: not msgpack, or not a map with text keys.
         Invalid: a field breaks the contract; ``errors`` says where.
+        TooLarge: there are more steps, events or values a step than a frame may carry.
     """
     fields = read_fields(body)
     for key in fields:
@@ -102,7 +103,7 @@ def read_steps(fields: Fields) -> IntArray:
     """The steps of a packed frame, int64[n]."""
     steps = _array(fields.get("steps", b""), _STEP, "/steps")
     if len(steps) > MAX_STEPS:
-        raise invalid("/steps", "too-many", f"at most {MAX_STEPS} steps a frame: split it")
+        raise too_large("/steps", "too-many", f"at most {MAX_STEPS} steps a frame: split it")
     if len(steps) and not (steps.min() >= 0 and steps.max() <= MAX_STEP):
         raise invalid("/steps", "out-of-range", "steps must be from 0 to 2^53 - 1")
     return cast(IntArray, steps)
@@ -183,7 +184,7 @@ def _block(raw: object, count: int, widest: int, pointer: str) -> Float32Array:
     if rest or (count and not width):
         raise invalid(pointer, "wrong-length", "must have the same number of values for each step")
     if width > widest:
-        raise invalid(pointer, "too-wide", f"at most {widest} values a step")
+        raise too_large(pointer, "too-wide", f"at most {widest} values a step")
     return values.reshape(count, width)
 
 
@@ -197,7 +198,8 @@ def _layers_hash(fields: Fields, *, needed: bool) -> str:
 
 
 def _events(raw: object) -> tuple[Mapping[str, JsonValue], ...]:
-    if not isinstance(raw, list) or len(raw) > MAX_EVENTS:
-        detail = f"must be a list of at most {MAX_EVENTS} events"
-        raise invalid("/events", "not-a-list", detail)
+    if not isinstance(raw, list):
+        raise invalid("/events", "not-a-list", "must be a list")
+    if len(raw) > MAX_EVENTS:
+        raise too_large("/events", "too-many", f"at most {MAX_EVENTS} events a frame: split it")
     return tuple(check_event(event, f"/events/{index}") for index, event in enumerate(raw))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from gradwatch_service.domain import MAX_STEP, JsonValue
-from gradwatch_service.errors import Invalid, ItemError
+from gradwatch_service.errors import Invalid, ItemError, TooLarge
 
 MAX_NAME_BYTES = 512
 MAX_DEPTH = 32
@@ -18,6 +18,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def invalid(pointer: str, code: str, detail: str) -> Invalid:
     """The error for one broken field: ``pointer`` says where, ``detail`` never repeats a value."""
     return Invalid(detail, errors=(ItemError(pointer, code),))
+
+
+def too_large(pointer: str, code: str, detail: str) -> TooLarge:
+    """The error for a field over its limit."""
+    return TooLarge(detail, errors=(ItemError(pointer, code),))
 
 
 def pointer_to(*keys: str) -> str:

@@ -58,6 +58,6 @@ def test_the_page_lists_every_route_and_loads_nothing_from_elsewhere(api: Api):
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     for path, methods in ROUTES.items():
         for method in methods.split():
-            assert f"<td>{method.upper()}<td><code>{path}</code>" in answer.text
+            assert f"<dt>{method.upper()} <code>{path}</code><dd>" in answer.text
     assert not re.findall(r"https?://|<script|@import|//[a-z]", answer.text)
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -68,10 +68,13 @@ def test_a_cursor_nobody_gave_out_is_refused(text: str) -> None:
     assert caught.value.code == "bad-cursor"
 
 
-def test_a_naive_cursor_is_refused() -> None:
-    naive = Mark(NOW.replace(tzinfo=None), uuid.UUID(int=5))
+@pytest.mark.parametrize(
+    "moment",
+    [NOW.replace(tzinfo=None), dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=14)))],
+)
+def test_a_cursor_of_no_time_in_utc_is_refused(moment: dt.datetime) -> None:
     with pytest.raises(Invalid):
-        Mark.parse(naive.cursor)
+        Mark.parse(Mark(moment, uuid.UUID(int=5)).cursor)
 
 
 def test_a_page_names_its_successor_only_if_there_is_one() -> None:

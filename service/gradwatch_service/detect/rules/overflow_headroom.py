@@ -16,7 +16,7 @@ from gradwatch_service.detect.formats import (
 )
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
+from gradwatch_service.domain import Evidence, Float32Array, FloatArray, LayerTable, Severity
 
 _FAR = bits(4000.0)  # nothing measured: further than any number can be
 _UNSCALED: FloatArray = np.ones(1)
@@ -89,9 +89,9 @@ class OverflowHeadroom:
 
 def _all_small(view: View) -> bool:
     """Whether no gradient, times the loss scale, comes near the end of even the smallest format."""
-    limit = _SMALL / np.nanmax(view.scalars.get("loss_scale", _UNSCALED), initial=1.0)
-    stats = (view.stats[name] for name in ("grad_norm", "grad_max") if name in view.stats)
-    gradients = (view.scalar("grad_norm"), *stats)
+    limit = _SMALL / np.fmax.reduce(view.scalars.get("loss_scale", _UNSCALED), initial=1.0)
+    gradients: list[FloatArray | Float32Array] = [view.scalar("grad_norm")]
+    gradients += [view.stats[name] for name in ("grad_norm", "grad_max") if name in view.stats]
     return not any(np.count_nonzero(np.abs(values) >= limit) for values in gradients)
 
 
