@@ -8,8 +8,9 @@ See ``init`` and ``Run``.
 
 from gradwatch.buffer import Counts
 from gradwatch.guard import Decision, Guard
+from gradwatch.monitor import Monitor
 from gradwatch.off import OffRun
-from gradwatch.run import Monitor, Run
+from gradwatch.run import Run
 from gradwatch.start import init
 from gradwatch.transport import client_version
 

@@ -48,19 +48,23 @@ def load(url: str | None = None, api_key: str | None = None, mode: str | None = 
     Raises:
         BadConfig: the mode is unknown, or the address is unusable or unsafe.
     """
-    chosen = mode or os.getenv("GRADWATCH_MODE") or "online"
+    chosen = _setting(mode, "MODE", "online")
     if chosen not in ("online", "offline", "disabled"):
         raise BadConfig(f"GRADWATCH_MODE is {chosen!r}; use online, offline or disabled")
-    key = api_key or os.getenv("GRADWATCH_API_KEY") or ""
-    if not (str(key).isascii() and str(key).isprintable()):
+    key = str(_setting(api_key, "API_KEY", ""))
+    if not (key.isascii() and key.isprintable()):
         raise BadConfig("GRADWATCH_API_KEY holds characters no key has; copy it again")
     rank = os.getenv("RANK", "0")
     return Config(
-        url=_checked_url(url or os.getenv("GRADWATCH_URL") or DEFAULT_URL),
+        url=_checked_url(_setting(url, "URL", DEFAULT_URL)),
         api_key=key or None,
         mode=cast("Mode", chosen),
         rank=int(rank) if rank.isdecimal() else 0,
     )
+
+
+def _setting(argument: str | None, name: str, default: str) -> str:
+    return argument or os.getenv(f"GRADWATCH_{name}") or default
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 
 from gradwatch import frames
 from gradwatch.buffer import Buffer
@@ -19,31 +18,13 @@ from gradwatch.launch import Launch
 from gradwatch.layers import LayerTable
 from gradwatch.news import News
 from gradwatch.notices import Notices
+from gradwatch.pause import AT_ONCE, Patience, Pause
 from gradwatch.records import Record
 from gradwatch.transport import API, Answer, Transport
 from gradwatch.values import JsonValue
 from gradwatch.verdict import Verdict, backoff_limit, judge_frame, judge_introduction
 
 _jitter = random.SystemRandom()  # also different in every fork
-
-
-class Patience(Enum):
-    """What may cut a pause short."""
-
-    IDLE = auto()  # new records
-    BACKOFF = auto()  # a flush or the end of the run
-    ORDERED = auto()  # nothing: the server, or a person, has to act first
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """How long to wait before the next turn."""
-
-    seconds: float = 0.0
-    patience: Patience = Patience.IDLE
-
-
-AT_ONCE = Pause()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from gradwatch.values import (
     JsonValue,
     Number,
     as_float,
+    as_json,
+    as_step,
     has_nonfinite,
     is_name,
     missing32,
@@ -110,6 +112,17 @@ def read_scalars(given: Mapping[str, Number]) -> tuple[dict[str, float], int]:
     scalars = {name: as_float(value) for name, value in given.items() if value is not None}
     good = {name: value for name, value in scalars.items() if value is not None and is_name(name)}
     return good, len(scalars) - len(good)
+
+
+def read_event(
+    kind: object, step: SupportsIndex | None, fields: Mapping[str, object]
+) -> dict[str, JsonValue] | None:
+    """The body of an event; None if it has no usable kind or a step that is none."""
+    number = None if step is None else as_step(step)
+    if not is_name(kind) or (step is not None and number is None):
+        return None
+    body = {name: as_json(value) for name, value in fields.items()}
+    return body | {"kind": str(kind)} | ({} if number is None else {"step": number})
 
 
 def read_named(table: LayerTable, given: object) -> tuple[Mapping[str, Any], int]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, SupportsIndex
 
 import httpx
 import numpy as np
@@ -19,6 +19,7 @@ from gradwatch.config import Config
 from gradwatch.guard import PROCEED, Decision, Guard, decide
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer, LayerTable
+from gradwatch.monitor import Monitor, Watcher
 from gradwatch.notices import Notices, logger
 from gradwatch.off import OffMonitor
 from gradwatch.records import (
@@ -26,33 +27,14 @@ from gradwatch.records import (
     LayerStats,
     Measured,
     Report,
+    read_event,
     read_layer_stats,
     read_named,
     read_profiles,
     read_scalars,
 )
 from gradwatch.sender import Sender
-from gradwatch.values import Number, as_float, as_json, as_step, is_name
-
-
-class Monitor(Protocol):
-    """What ``Run.watch`` returns: call ``step`` between ``backward()`` and ``optimizer.step()``."""
-
-    def step(self, loss: Any = None, **scalars: Any) -> bool:
-        """Collect and send the statistics of one step; False means: skip this update."""
-        ...
-
-
-class Watcher(Monitor, Protocol):
-    """A monitor that may hold back the report of the newest step."""
-
-    def flush(self) -> None:
-        """Log the report held back."""
-        ...
-
-    def forget(self) -> None:
-        """Drop the report held back: another process has it."""
-        ...
+from gradwatch.values import Number, as_float, as_json, as_step
 
 
 class Run:
@@ -164,15 +146,11 @@ class Run:
         """
         if self._sender.is_current_thread:
             return
-        number = None if step is None else as_step(step)
-        if not is_name(kind) or (step is not None and number is None) or self._finished:
-            self._refuse(_AFTER_END if self._finished else "event() needs a kind, and a valid step")
+        body = read_event(kind, step, fields)
+        if body is None or self._finished:
+            self._refuse("event() needs a kind, and a valid step" if body is None else _AFTER_END)
             return
-        body = {name: as_json(value) for name, value in fields.items() if name != "time"}
-        body |= {"kind": kind, "time": clock.now()}
-        if number is not None:
-            body["step"] = number
-        self._sender.put(Event(self._table, body))
+        self._sender.put(Event(self._table, body | {"time": clock.now()}))
 
     def decide(self, grad_norm: Number, step: SupportsIndex | None = None) -> Decision:
         """Judge the step about to be made by the armed guard; a skip is reported as an event.

@@ -11,8 +11,9 @@ import httpx
 from gradwatch import ids
 from gradwatch.buffer import Buffer
 from gradwatch.config import Config
-from gradwatch.delivery import Delivery, Patience, Pause
+from gradwatch.delivery import Delivery
 from gradwatch.launch import Launch
+from gradwatch.pause import Patience, Pause
 from gradwatch.records import Record
 from gradwatch.transport import Transport
 from gradwatch.values import JsonValue

@@ -43,7 +43,7 @@ def as_float(value: Number) -> float | None:
     """The number in ``value`` (Python, numpy or a one-element tensor); None if there is none."""
     try:
         detach = getattr(value, "detach", None)  # of a tensor, else it warns about its gradient
-        return float(value if detach is None else detach())
+        return float(value if detach is None else detach())  # type: ignore[arg-type]  # None: below
     except _UNREADABLE:
         return None
 

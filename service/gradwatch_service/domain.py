@@ -66,8 +66,8 @@ Health = Literal["ok", "warning", "critical"]
 class Layer:
     """One watched tensor: a weight matrix, a bias, an embedding, …, as the job described it.
 
-    ``depth`` counts from the input (0); -1 means unknown. ``kind`` is a lower-case word:
-    ``linear``, ``conv``, ``recurrent``, ``embedding``, ``norm``, ``bias``, ``head``; empty: unknown.
+    ``depth`` counts from the input (0); -1 means unknown. ``kind`` is a lower-case word, empty if
+    unknown: ``linear``, ``conv``, ``recurrent``, ``embedding``, ``norm``, ``bias``, ``head``.
     """
 
     name: str

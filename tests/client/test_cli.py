@@ -5,16 +5,17 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from email.utils import format_datetime
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from typing import Any
 
 import httpx
 import pytest
 
 from gradwatch import cli, clock, retry, terminal
-from gradwatch.commands import tail
+from gradwatch.commands import doctor, tail
 from gradwatch.config import Config
 from gradwatch.transport import client_version
 
@@ -138,6 +139,11 @@ def test_alerts_say_what_where_why_and_what_to_do(command: Run) -> None:
     assert routes.bodies(f"GET {API}/alerts") == [{"run": RUN, "severity": "error", "limit": "20"}]
 
 
+def test_alerts_as_json_are_one_object_a_line(command: Run) -> None:
+    code, out, _ = command("alerts --json", {f"GET {API}/alerts": [page(ALERT)]})
+    assert (code, [json.loads(line) for line in out]) == (0, [ALERT])
+
+
 def test_tail_follows_a_run_to_its_end(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.0)
 
@@ -240,6 +246,32 @@ def test_push_sends_many_lines_in_batches(command: Run) -> None:
     assert code == 0
     assert [item["step"] for steps in sent for item in steps] == list(range(250))
     assert max(map(len, sent)) <= 100
+
+
+def test_push_of_nothing_sends_nothing(command: Run) -> None:
+    assert command(f"push --run {RUN}", {}, "") == (0, [RUN], [])
+
+
+def test_push_does_not_keep_lines_waiting_for_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrived = threading.Event()
+
+    def job() -> Iterator[str]:
+        yield '{"step": 0}\n'
+        assert arrived.wait(30.0)
+        yield '{"step": 1}\n'
+
+    def receive(body: dict[str, Any]) -> Any:
+        arrived.set()
+        return receipt(body)
+
+    routes = Routes({f"POST {API}/runs/{RUN}/steps": [receive]})
+    monkeypatch.setattr("sys.stdin", job())
+    http = httpx.MockTransport(routes)
+    assert cli.main(["push", "--run", RUN], settings=SETTINGS, http=http) == 0
+    assert len(routes.seen) == 2
+    assert capsys.readouterr().out == f"{RUN}\n"
 
 
 def test_push_names_the_lines_it_cannot_use(command: Run) -> None:
@@ -392,6 +424,19 @@ def test_doctor_as_json(command: Run) -> None:
     assert json.loads(out[0]) == {
         "status": "ok", "name": "address", "text": "http://127.0.0.1:8321",
     }  # fmt: skip
+
+
+def test_doctor_notices_what_is_not_installed(
+    command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", nothing)
+    code, out, _ = command("doctor", well())
+    assert code == 1
+    assert "fail  package    numpy missing: pip install gradwatch" in out
+    assert "ok    package    torch not here, only run.watch() needs it" in out
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])

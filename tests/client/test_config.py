@@ -65,6 +65,10 @@ def test_plain_http_to_another_machine_needs_a_word(monkeypatch: pytest.MonkeyPa
     assert config.load("http://10.0.0.5:8321").url == "http://10.0.0.5:8321"
 
 
+def test_a_host_name_is_another_machine() -> None:
+    assert not config.is_loopback("gpu-7.example.org")
+
+
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(BadConfig, match="GRADWATCH_MODE is 'on'; use online, offline or disabled"):
         config.load(mode="on")

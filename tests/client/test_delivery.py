@@ -9,9 +9,10 @@ import pytest
 
 from gradwatch.buffer import Buffer, Counts
 from gradwatch.config import Config
-from gradwatch.delivery import Delivery, Patience, Pause
+from gradwatch.delivery import Delivery
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer, LayerTable
+from gradwatch.pause import Patience, Pause
 from gradwatch.records import Event, Report
 from gradwatch.transport import Transport
 from tests.client.memory_service import MemoryService, problem
@@ -19,6 +20,10 @@ from tests.client.memory_service import MemoryService, problem
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 TABLE = LayerTable((Layer("a"), Layer("b")))
 REFUSED = httpx.ConnectError("refused")
+
+
+def served(_: httpx.Request) -> None:
+    """Not a fault: the request is answered by the contract."""
 
 
 class Line:
@@ -37,7 +42,7 @@ class Line:
 
     def turns(self, limit: int = 50) -> list[Pause]:
         """Turn until nothing is left to do; at most ``limit`` times."""
-        pauses = []
+        pauses: list[Pause] = []
         while len(pauses) < limit and self.buffer.counts.pending:
             pauses.append(self.delivery.turn())
         return pauses
@@ -99,7 +104,7 @@ def test_the_same_bytes_are_sent_until_they_are_acknowledged(
         raise httpx.ReadError("cut after the commit")
 
     line.log(0, 1)
-    service.faults.extend([REFUSED, lambda _: None, lose_the_answer, lose_the_answer])
+    service.faults.extend([REFUSED, served, lose_the_answer, lose_the_answer])
     line.turns()
     assert len(service.stored) == 1
     assert sent == [service.stored[0].body] * 2
@@ -121,7 +126,7 @@ def test_failures_are_waited_out_longer_and_longer(service: MemoryService) -> No
 def test_retry_after_is_obeyed_and_cannot_be_cut_short(line: Line, service: MemoryService) -> None:
     line.log(0)
     header = {"retry-after": "30"}
-    service.faults.extend([lambda _: None, problem(503, "unavailable", **header)])
+    service.faults.extend([served, problem(503, "unavailable", **header)])
     (first, *_) = line.turns()
     assert first.patience is Patience.ORDERED
     assert 30.0 <= first.seconds <= 33.0
@@ -165,7 +170,7 @@ def test_a_service_that_never_learns_the_run_costs_one_frame(
     line: Line, service: MemoryService
 ) -> None:
     line.log(0)
-    service.faults.extend([lambda _: None, *[problem(404, "not-found"), lambda _: None] * 6])
+    service.faults.extend([served, *[problem(404, "not-found"), served] * 6])
     line.turns()
     line.log(1)
     line.turns()
@@ -203,7 +208,7 @@ def test_a_frame_refused_for_good_is_counted_and_leaves_no_gap(
     line: Line, service: MemoryService, status: int
 ) -> None:
     line.log(0, 1)
-    service.faults.extend([lambda _: None, problem(status)])
+    service.faults.extend([served, problem(status)])
     line.turns()
     line.log(2)
     line.turns()
@@ -220,7 +225,7 @@ def test_a_number_consumed_by_a_refused_frame_is_passed_over(
         return problem(422)
 
     line.log(0)
-    service.faults.extend([lambda _: None, consume])
+    service.faults.extend([served, consume])
     line.delivery.turn()
     line.log(1)
     line.turns()
@@ -230,7 +235,7 @@ def test_a_number_consumed_by_a_refused_frame_is_passed_over(
 
 def test_a_conflict_out_of_the_blue_rejects_the_frame(line: Line, service: MemoryService) -> None:
     line.log(0)
-    service.faults.extend([lambda _: None, problem(409, "conflict")])
+    service.faults.extend([served, problem(409, "conflict")])
     line.turns()
     line.log(1)
     line.turns()
@@ -240,7 +245,7 @@ def test_a_conflict_out_of_the_blue_rejects_the_frame(line: Line, service: Memor
 
 def test_a_defect_of_the_service_is_tried_six_times(line: Line, service: MemoryService) -> None:
     line.log(0)
-    service.faults.extend([lambda _: None, *[problem(500)] * 6])
+    service.faults.extend([served, *[problem(500)] * 6])
     line.turns()
     line.log(1)
     line.turns()
@@ -251,7 +256,7 @@ def test_a_defect_of_the_service_is_tried_six_times(line: Line, service: MemoryS
 
 def test_outages_do_not_count_as_defects(line: Line, service: MemoryService) -> None:
     line.log(0)
-    service.faults.extend([lambda _: None, *[REFUSED, problem(503)] * 10, *[problem(500)] * 5])
+    service.faults.extend([served, *[REFUSED, problem(503)] * 10, *[problem(500)] * 5])
     line.turns()
     assert line.buffer.counts == Counts(observed=1, stored=1)
 
@@ -283,7 +288,7 @@ def test_a_run_refused_for_good_rejects_what_belongs_to_it(
 def test_a_login_page_acknowledges_nothing(line: Line, service: MemoryService) -> None:
     line.log(0)
     pages = [httpx.Response(200, html="<p>Sign in</p>") for _ in range(2)]
-    service.faults.extend([pages[0], lambda _: None, pages[1]])
+    service.faults.extend([pages[0], served, pages[1]])
     line.turns()
     assert service.steps == [0]
 
@@ -291,7 +296,7 @@ def test_a_login_page_acknowledges_nothing(line: Line, service: MemoryService) -
 def test_records_refused_within_a_frame_are_counted(line: Line, service: MemoryService) -> None:
     line.log(0, 1, 2)
     receipt = {"status": "stored", "accepted": 2, "rejected": 1}
-    service.faults.extend([lambda _: None, httpx.Response(201, json=receipt)])
+    service.faults.extend([served, httpx.Response(201, json=receipt)])
     line.turns()
     assert line.buffer.counts == Counts(observed=3, stored=2, rejected=1)
 
@@ -327,7 +332,7 @@ def test_the_end_is_reported_after_everything_else(line: Line, service: MemorySe
 
 
 def test_a_run_without_reports_is_introduced_and_ended(line: Line, service: MemoryService) -> None:
-    service.faults.extend([REFUSED, lambda _: None, problem(503)])
+    service.faults.extend([REFUSED, served, problem(503)])
     line.delivery.close({"state": "finished"})
     while not line.delivery.ended:
         line.delivery.turn()
@@ -338,8 +343,35 @@ def test_a_run_without_reports_is_introduced_and_ended(line: Line, service: Memo
 def test_an_end_refused_for_good_is_the_end_all_the_same(
     line: Line, service: MemoryService
 ) -> None:
-    service.faults.extend([lambda _: None, problem(422)])
+    service.faults.extend([served, problem(422)])
     line.delivery.close({"state": "finished"})
     while not line.delivery.ended:
         line.delivery.turn()
     assert service.ended == {}
+
+
+def test_a_fork_ends_without_a_farewell(line: Line, service: MemoryService) -> None:
+    line.log(0)
+    line.delivery.close(None)
+    while not line.delivery.ended:
+        line.delivery.turn()
+    assert service.steps == [0]
+    assert service.ended == {}
+
+
+def test_what_is_queued_is_sent_without_a_rest_while_the_run_ends(
+    service: MemoryService,
+) -> None:
+    line = Line(service, frame_records=2)
+    line.log(*range(6))
+    line.delivery.close({"state": "finished"})
+    pauses = line.turns()
+    assert [pause.seconds for pause in pauses] == [0.0, 0.0, 0.0]
+
+
+def test_frames_keep_to_their_limits(service: MemoryService) -> None:
+    line = Line(service, frame_records=3, frame_bytes=700)
+    line.log(*range(10))
+    line.turns()
+    assert [len(item.frame) for item in service.stored] == [2, 2, 2, 2, 2]
+    assert service.steps == list(range(10))

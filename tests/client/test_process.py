@@ -6,113 +6,74 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gradwatch import process
+from gradwatch.buffer import Counts
 from tests.client.conftest import OpenRun
+from tests.client.fork_scenarios import FORKS
 from tests.client.memory_service import MemoryService
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
-def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+
+def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, *arguments],
         env={**os.environ, "GRADWATCH_URL": CLOSED_PORT, "GRADWATCH_MODE": "", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
 
-def in_child(work: Callable[[], Any]) -> Any:
-    """What ``work`` returns in a forked child."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writer, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(answer)
+def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return execute("-c", program, **environment)
 
 
-def test_a_forked_child_reports_as_a_writer_of_its_own(
-    open_run: OpenRun, service: MemoryService
-) -> None:
-    run = open_run()
-    for step in range(3):
-        run.log(step)
+def scenario(name: str) -> Any:
+    done = execute("-m", "tests.client.fork_scenarios", name)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
-    def work() -> Any:
-        inherited = run.counts.observed
-        service.stored.clear()
-        run.log(100)
-        delivered = run.flush(10.0)
-        run.finish()
-        writers = {item.writer for item in service.stored}
-        return [inherited, delivered, service.steps, *writers, list(service.ended)]
 
-    inherited, delivered, steps, writer, ended = in_child(work)
+@forks
+def test_a_forked_child_reports_as_a_writer_of_its_own() -> None:
+    found = scenario("a_child_reports")
+    inherited, delivered, steps, writers, ended = found["child"]
     assert (inherited, delivered, steps) == (0, True, [100])
-    assert writer != run._sender.delivery.writer
+    assert writers != [found["writer"]]
     assert ended == []  # the run belongs to the parent
-    assert run.flush(10.0)
-    assert service.steps == [0, 1, 2]
+    assert found["steps"] == [0, 1, 2]
 
 
-def test_a_child_that_reports_nothing_sends_nothing(
-    open_run: OpenRun, service: MemoryService
-) -> None:
+@forks
+def test_a_child_that_reports_nothing_sends_nothing() -> None:
+    assert scenario("a_child_says_nothing") == [0, 1]
+
+
+@forks
+def test_forks_under_load_neither_hang_nor_lose_anything() -> None:
+    found = scenario("many_forks_under_load")
+    assert found == {"children": [True] * FORKS, "unaccounted": 0, "twice or lost": 0}
+
+
+def test_a_fork_makes_every_run_of_the_process_start_afresh(open_run: OpenRun) -> None:
     run = open_run()
     run.log(0)
     assert run.flush(10.0)
-
-    def work() -> Any:
-        before = len(service.requests)
-        run.finish()
-        return [len(service.requests) - before, threading.active_count()]
-
-    assert in_child(work) == [0, 1]
-
-
-def test_forks_under_load_neither_hang_nor_lose_anything(
-    open_run: OpenRun, service: MemoryService
-) -> None:
-    run = open_run()
-    stop = threading.Event()
-    logged: list[int] = []
-
-    def load() -> None:
-        while not stop.is_set():
-            run.log(len(logged), layers={"a": {"grad_norm": 1.0}})
-            logged.append(1)
-
-    def report() -> bool:
-        run.log(0)
-        return run.flush(10.0)
-
-    thread = threading.Thread(target=load)
-    thread.start()
+    others = process._living - {run}
+    process._living -= others
     try:
-        for number in range(25):
-            assert in_child(report), number
+        process._after_fork()
     finally:
-        stop.set()
-        thread.join()
-    assert run.flush(30.0)
-    counts = run.counts
-    assert counts.observed == len(logged) == counts.stored + counts.dropped
-    assert len(service.steps) == counts.stored
+        process._living |= others
+    assert run.counts == Counts()
 
 
 def test_at_exit_the_runs_of_the_process_are_finished(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from gradwatch.buffer import Counts
 from gradwatch.guard import PROCEED, Decision
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer
+from gradwatch.records import Measured
 from gradwatch.run import Run
 from gradwatch.sender import THREAD_NAME
 from tests.client.conftest import RUN_ID, OpenRun
@@ -279,6 +281,46 @@ def test_a_defect_of_ours_costs_one_frame_and_is_logged(
     assert run.counts == Counts(observed=2, stored=1, rejected=1)
     assert service.steps == [1]
     assert "because of a defect; please report it" in warnings_logged()[0]
+
+
+def test_a_system_without_threads_to_spare_keeps_the_job_alive(
+    open_run: OpenRun,
+    warnings_logged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    service: MemoryService,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    run = open_run()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        run.log(0)
+        run.log(1)
+    assert warnings_logged() == ["gradwatch: the sender cannot start: can't start new thread"]
+    run.log(2)
+    delivered(run)
+    assert service.steps == [0, 1, 2]
+
+
+def test_watching_without_pytorch_is_said(
+    open_run: OpenRun,
+    warnings_logged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradwatch.integrations.pytorch", None)
+    monitor = open_run().watch(object(), object())
+    assert monitor.step()
+    (warning,) = warnings_logged()
+    assert warning.startswith("gradwatch: watch() needs PyTorch: ")
+
+
+def test_an_integration_that_reports_after_the_end_is_refused(open_run: OpenRun) -> None:
+    run = open_run()
+    columns = run.add_layers([Layer("a")])
+    run.finish()
+    run.log_measured(Measured(0, 0.0, {}, columns, {}))
+    assert run.counts == Counts(observed=1, rejected=1)
 
 
 def test_every_thread_may_log(open_run: OpenRun, service: MemoryService) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import httpx
 import pytest
 
+from gradwatch import transport as transport_module
 from gradwatch.config import Config
 from gradwatch.errors import Refused, Unreachable
 from gradwatch.transport import Answer, Transport, items_of
@@ -130,3 +133,13 @@ def test_a_refusal_says_status_code_and_detail() -> None:
     response = httpx.Response(404, json={"code": "not-found", "detail": "no such run"})
     with pytest.raises(Refused, match="404 not-found: no such run"):
         transport(response).get("/x").expect_success()
+
+
+def test_without_an_installed_distribution_the_version_is_0(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(transport_module, "version", missing)
+    assert transport_module.client_version() == "0"

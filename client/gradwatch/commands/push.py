@@ -44,8 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Send JSON lines from standard input as the steps of a run; prints its id."""
     pushing = _Push(context, args.run or str(uuid7()))
     if args.run is None:
-        name = {} if args.name is None else {"name": args.name}
-        pushing.post("", {"id": pushing.run_id, "project": args.project, **name})
+        pushing.open(args.project, args.name)
     write(pushing.run_id)
     for batch in _batches(_start_reading()):
         pushing.send([item for line in batch for item in pushing.read(*line)])
@@ -75,6 +74,11 @@ class _Push:
     context: Context
     run_id: str
     totals: Counter[str] = field(default_factory=Counter)
+
+    def open(self, project: str, name: str | None) -> None:
+        """Make the run."""
+        named = {} if name is None else {"name": name}
+        self.post("", {"id": self.run_id, "project": project, **named})
 
     def read(self, number: int, line: str) -> list[_Item]:
         """The item on a line: none if the line is blank or cannot be read."""

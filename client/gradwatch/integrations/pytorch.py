@@ -8,23 +8,21 @@ fails, ``RuntimeError`` (its out-of-memory error is one), ends the watching with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from gradwatch import clock
 from gradwatch.guard import PROCEED
+from gradwatch.integrations.foreach import Parts, Tensors, dense, global_norm, norms, scale
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.records import Measured, read_scalars
-from gradwatch.values import Float32Array, missing32, narrow
+from gradwatch.values import Float32Array
 
 if TYPE_CHECKING:
     from gradwatch.run import Run
-
-Tensors = Sequence[torch.Tensor]
 
 COPY_EVERY_STEP_BYTES = 64 << 20  # up to here the update of every step is measured
 COPY_MAX_BYTES = 1 << 30  # beyond, a copy of the parameters could take memory the job needs
@@ -116,11 +114,11 @@ class Monitor:
         self._run.note_malformed(unread)
         decision = PROCEED
         if any(gradient is not None for gradient in gradients):
-            numbers["grad_norm"] = _global_norm(arrays["grad_norm"])
+            numbers["grad_norm"] = global_norm(arrays["grad_norm"])
             decision = self._run.decide(numbers["grad_norm"], step)
         if decision.clip < 1.0:
-            numbers["clip_norm"] = numbers["grad_norm"] * decision.clip
-            _scale(gradients, decision.clip)
+            numbers["clip_norm"] = decision.clip * (numbers["grad_norm"] + 1e-6)  # the limit
+            scale(gradients, decision.clip)
         self._held = Measured(step, clock.now(), numbers, self._columns, arrays)
         if self._copy_interval and step % self._copy_interval == 0:
             self._remember()
@@ -132,17 +130,17 @@ class Monitor:
         self, gradients: Sequence[torch.Tensor | None], scalars: Mapping[str, Any]
     ) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """All statistics of this moment: statistic -> float32[L], and the scalars as numbers."""
-        dense = {i: _dense(tensor) for i, tensor in enumerate(gradients) if tensor is not None}
+        present = {i: dense(tensor) for i, tensor in enumerate(gradients) if tensor is not None}
         every = range(len(self._parameters))
-        parts = _Parts(len(self._parameters), self._parameters[0].device)
-        parts.add("grad_norm", list(dense), _norms(list(dense.values())))
-        parts.add("weight_norm", every, _norms(self._parameters))
-        half = [i for i in self._half if i in dense]
+        parts = Parts(len(self._parameters), self._parameters[0].device)
+        parts.add("grad_norm", list(present), norms(list(present.values())))
+        parts.add("weight_norm", every, norms(self._parameters))
+        half = [i for i in self._half if i in present]
         if half:
-            parts.add("grad_max", half, _norms([dense[i] for i in half], math.inf))
+            parts.add("grad_max", half, norms([present[i] for i in half], math.inf))
         if self._copy is not None:
             torch._foreach_sub_(self._copy, self._parameters)
-            parts.add("update_norm", every, _norms(self._copy))
+            parts.add("update_norm", every, norms(self._copy))
         return parts.fetch(scalars)
 
     def _complete(self, update_norm: Float32Array | None) -> None:
@@ -158,84 +156,6 @@ class Monitor:
         if self._copy is None:
             self._copy = [torch.empty_like(parameter) for parameter in self._parameters]
         torch._foreach_copy_(self._copy, self._parameters)
-
-
-class _Parts:
-    """Collects device results of one step, then brings them to the host in one transfer."""
-
-    def __init__(self, width: int, device: torch.device) -> None:
-        self._width = width
-        self._device = device
-        self._rows: dict[str, Sequence[int]] = {}
-        self._results: list[torch.Tensor] = []
-
-    def add(self, name: str, rows: Sequence[int], results: Tensors) -> None:
-        self._rows[name] = rows
-        self._results.extend(results)
-
-    def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
-        tensors = {name: value for name, value in scalars.items() if _is_single(value)}
-        every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
-        host = _to_host(every, self._device)
-        arrays = {}
-        for name, rows in self._rows.items():
-            arrays[name] = missing32(self._width)
-            arrays[name][list(rows)] = narrow(host[: len(rows)])
-            host = host[len(rows) :]
-        return arrays, {**scalars, **dict(zip(tensors, host.tolist(), strict=True))}
-
-
-def _to_host(results: Sequence[torch.Tensor], device: torch.device) -> np.ndarray[Any, Any]:
-    """The single values of all results as float64 on the host: the one transfer of a step."""
-    wide = any(result.dtype == torch.float64 for result in results)
-    dtype = torch.float64 if wide else torch.float32
-    alike = [
-        result if result.dtype == dtype and result.device == device else result.to(device, dtype)
-        for result in results
-    ]
-    stacked = torch.stack(alike)
-    return stacked.cpu().numpy().astype(np.float64)
-
-
-def _norms(tensors: Tensors, order: float = 2.0) -> Tensors:
-    """The norm of each tensor, computed in 32 bits at least: 16 would overflow at 65,504."""
-    results: list[torch.Tensor | None] = [None] * len(tensors)
-    for dtype, places in _by_dtype(tensors):
-        wide = dtype if dtype == torch.float64 else torch.float32
-        norms = torch._foreach_norm([tensors[i] for i in places], order, dtype=wide)
-        for place, norm in zip(places, norms, strict=True):
-            results[place] = norm
-    return [result for result in results if result is not None]
-
-
-def _by_dtype(tensors: Tensors) -> Iterator[tuple[torch.dtype, list[int]]]:
-    for key in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):
-        yield (
-            key[0],
-            [i for i, tensor in enumerate(tensors) if (tensor.dtype, tensor.device) == key],
-        )
-
-
-def _dense(gradient: torch.Tensor) -> torch.Tensor:
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def _scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
-    present = [gradient for gradient in gradients if gradient is not None]
-    torch._foreach_mul_([gradient for gradient in present if not gradient.is_sparse], factor)
-    for gradient in present:
-        if gradient.is_sparse:
-            gradient.mul_(factor)
-
-
-def _global_norm(norms: Float32Array) -> float:
-    """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
-    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
-    return float(np.sqrt(np.sum(measured * measured)))
-
-
-def _is_single(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
 
 
 def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:

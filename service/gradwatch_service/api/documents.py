@@ -37,7 +37,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Gradwatch API</title>
 <meta name="viewport" content="width=device-width"><style>
 :root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }}
 dt {{ margin-top: .8rem }} dd {{ margin: 0 }} code {{ overflow-wrap: anywhere }}
 </style></head><body><h1>Gradwatch API {version}</h1>
 <p>{description}</p><p>For machines: <a href="/openapi.json">openapi.json</a></p>

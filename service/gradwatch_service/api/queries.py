@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from typing import Annotated, Literal
 
@@ -73,8 +72,8 @@ class SeriesParameters(_Parameters):
 
     @property
     def query(self) -> SeriesQuery:
-        """The same as the store knows it, in full: the answer says how many points there are."""
-        return SeriesQuery(self.metric, self.layer, self.first, self.last, points=sys.maxsize)
+        """The same as the store knows it."""
+        return SeriesQuery(self.metric, self.layer, self.first, self.last)
 
 
 RunList = Annotated[RunParameters, Query()]

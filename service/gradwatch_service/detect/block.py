@@ -16,7 +16,6 @@ from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArr
 
 SIGNALS = ("act_grad_norm", "bias_grad_norm", "grad_norm")
 MIN_LAYERS = 4
-_MIN_REPORTS = 4  # fewer values in a block say nothing about its median
 _NO_CHAIN = frozenset({"norm", "embedding", "recurrent", "head"})
 
 
@@ -67,8 +66,8 @@ class Block:
 
     @cached_property
     def medians(self) -> Mapping[str, Fixed]:
-        """Median per layer, ``medians[statistic]`` int32[L], EMPTY where too little is known."""
-        return {name: _median(rows) for name, rows in self.rows.items()}
+        """Median per layer, ``medians[statistic]`` int32[L], EMPTY where nothing was measured."""
+        return {name: upper_median(rows) for name, rows in self.rows.items()}
 
     @cached_property
     def rms_bits(self) -> tuple[FloatArray, BoolArray]:
@@ -113,11 +112,6 @@ def _fixed(rows: Sequence[Rows], name: str, width: int) -> Fixed:
         [part.signals.get(name, np.full((len(part.scalars), width), nan)) for part in rows]
     )
     return np.where(np.isfinite(values), log2_fixed(values), EMPTY).astype(np.int32)
-
-
-def _median(rows: Fixed) -> Fixed:
-    enough = (rows != EMPTY).sum(axis=0) >= _MIN_REPORTS
-    return np.where(enough, upper_median(rows), EMPTY).astype(np.int32)
 
 
 @per_table

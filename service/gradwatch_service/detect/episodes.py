@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from gradwatch_service.detect.rule import Sighting, Signal
 from gradwatch_service.detect.view import View
@@ -49,14 +49,16 @@ def follow(
     rule: str, clear_after: int, episode: Episode | None, signal: Signal, view: View
 ) -> tuple[Episode | None, list[Finding]]:
     """Advance a rule's episode over the rows of a view."""
-    if (episode is None or not episode.active) and signal.level is None:
-        return episode, []
     findings: list[Finding] = []
-    for row in range(len(view)):
+    for row in range(len(view)) if signal.level is not None or _active(episode) else ():
         episode, kind = _advance(episode, signal, view, row, clear_after)
         if episode is not None and kind is not None:
             findings.append(_finding(rule, kind, episode, signal, view, row))
     return episode, findings
+
+
+def _active(episode: Episode | None) -> TypeGuard[Episode]:
+    return episode is not None and episode.active
 
 
 def _advance(
@@ -65,14 +67,19 @@ def _advance(
     level = 0 if signal.level is None else int(signal.level[row])
     if level:
         return _sighted(episode, Severity(level), int(view.ordinal[row]), int(view.step[row]))
-    if episode is None or not episode.active:
+    if not _active(episode):
         return episode, None
-    known = signal.known is None or bool(signal.known[row])
-    rests = bool(signal.calm[row]) if known else episode.calm > 0
-    calm = episode.calm + 1 if rests else 0
-    if calm < clear_after:
-        return (episode if calm == episode.calm else replace(episode, calm=calm)), None
-    return replace(episode, calm=calm, active=False), "cleared"
+    calm = episode.calm + 1 if _rests(episode, signal, row) else 0
+    if calm >= clear_after:
+        return replace(episode, calm=calm, active=False), "cleared"
+    return (episode if calm == episode.calm else replace(episode, calm=calm)), None
+
+
+def _rests(episode: Episode, signal: Signal, row: int) -> bool:
+    """Whether the report is calm; one without a measurement is as the one before it was."""
+    if signal.known is None or signal.known[row]:
+        return bool(signal.calm[row])
+    return episode.calm > 0
 
 
 def _sighted(

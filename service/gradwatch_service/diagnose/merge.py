@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 from gradwatch_service.domain import (
     Advice,
     AlertPart,
     AlertState,
     Evidence,
-    Health,
     JsonValue,
     Severity,
     alert_id,
@@ -60,18 +58,6 @@ class Alert:
         }
 
 
-class Judged(Protocol):
-    """Anything with the state and the severity of an alert."""
-
-    @property
-    def state(self) -> AlertState:
-        """Where the alert stands."""
-
-    @property
-    def severity(self) -> Severity:
-        """How bad it is."""
-
-
 def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
     """The alert of a run and cause from the part of each writer; at least one part.
 
@@ -108,19 +94,3 @@ def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
 def _end(parts: Mapping[str, AlertPart]) -> int:
     """The step at which the last of resolved parts was."""
     return max(part.resolved_step or 0 for part in parts.values())
-
-
-def health(alerts: Iterable[Judged]) -> Health:
-    """Critical from a firing or acknowledged error on, warning from a warning on, else ok."""
-    going_on = [x.severity for x in alerts if x.state in {"firing", "acknowledged"}]
-    worst = max(going_on, default=Severity.INFO)
-    if worst >= Severity.ERROR:
-        return "critical"
-    return "warning" if worst == Severity.WARNING else "ok"
-
-
-def ranked_advice(alerts: Iterable[Alert]) -> tuple[tuple[Alert, Advice], ...]:
-    """The advice of all live alerts: worst severity first, then the most confident cause."""
-    live = [alert for alert in alerts if alert.state != "resolved"]
-    live.sort(key=lambda x: (-x.severity, -x.confidence, x.opened_step, x.cause))
-    return tuple((alert, advice) for alert in live for advice in alert.advice)

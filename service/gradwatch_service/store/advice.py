@@ -25,14 +25,15 @@ def health_of(alerts: Iterable[Json]) -> Health:
 
 
 def ranked_advice(alerts: Iterable[Json]) -> tuple[Json, ...]:
-    """The advice of the firing alerts: the gravest alert first, then the most confident."""
-    ranked = [
-        (-severity_of(alert), -cast(float, item["confidence"]), cast(str, item["id"]), item)
-        for alert in alerts
-        if alert["state"] == "firing"
-        for item in cast(Sequence[Json], alert["advice"])
-    ]
-    return tuple(item for *_, item in sorted(ranked, key=lambda entry: entry[:3]))
+    """The advice of the firing alerts: the gravest alert first, then the most confident.
+
+    Within an alert the order is the diagnosis's own: what to try first comes first.
+    """
+    firing = sorted(
+        (alert for alert in alerts if alert["state"] == "firing"),
+        key=lambda alert: (-severity_of(alert), -cast(float, alert["confidence"]), alert["id"]),
+    )
+    return tuple(item for alert in firing for item in cast(Sequence[Json], alert["advice"]))
 
 
 def severity_of(alert: Mapping[str, JsonValue]) -> Severity:

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Select, func, select
 
 from gradwatch_service.domain import MAX_STEP, FloatArray, IntArray, is_missing
 from gradwatch_service.store import layers, packing
-from gradwatch_service.store.downsampling import downsample
 from gradwatch_service.store.tables import attempts, frames, writers
 
 
@@ -23,7 +22,6 @@ class SeriesQuery:
     layer: str | None = None
     first: int = 0
     last: int = MAX_STEP
-    points: int = 1_000
 
 
 def series(
@@ -35,7 +33,7 @@ def series(
     """
     steps, values = _read(connection, run_id, query)
     order = np.argsort(steps, kind="stable")
-    return downsample(steps[order], values[order], query.points)
+    return steps[order], values[order]
 
 
 def effective_until(connection: Connection, run_id: uuid.UUID) -> Mapping[int, int]:

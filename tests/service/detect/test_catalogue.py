@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,16 +112,42 @@ def _poisoned_before(run: Scenario, count: int, value: float) -> Scenario:
         rows = np.full((count, *values.shape[1:]), filler, values.dtype)
         return np.concatenate([values[:at], rows, values[at:]])
 
-    frame = run.frame
+    return _mapped(run, widen)
+
+
+def _mapped(run: Scenario, widen: Callable[[np.ndarray], np.ndarray]) -> Scenario:
+    frame, time = run.frame, widen(run.frame.time)
     wider = replace(
         frame,
-        steps=np.arange(len(frame) + count),
-        time=widen(frame.time),
+        steps=np.arange(len(time)),
+        time=time,
         scalars={name: widen(values) for name, values in frame.scalars.items()},
         layers={name: widen(values) for name, values in frame.layers.items()},
         profiles={name: widen(values) for name, values in frame.profiles.items()},
     )
     return replace(run, frame=wider)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_fault_is_found_as_well_where_few_reports_measure(rule: Rule[Any]) -> None:
+    # Of the first 32 reports, which early-explosion judges, every 10th would be too few.
+    by = 4 if rule.id == "early-explosion" else 10
+    run = scenario(SHOWN_BY[rule.id])
+    clean, sparse = watch(run).first(rule.id), watch(_stretched(run, by)).first(rule.id)
+    assert by * run.onset <= sparse.ordinal <= by * (clean.ordinal + 32)
+    assert sparse.severity >= min(clean.severity, Severity.WARNING)
+
+
+def _stretched(run: Scenario, by: int) -> Scenario:
+    """The stream with reports that measure nothing in between."""
+
+    def widen(values: np.ndarray) -> np.ndarray:
+        missing = MISSING32 if values.dtype == np.float32 else MISSING64
+        wide = np.full((by * len(values), *values.shape[1:]), missing, values.dtype)
+        wide[::by] = values
+        return wide
+
+    return _mapped(run, widen)
 
 
 @pytest.mark.parametrize("name", FAULTY)

@@ -8,7 +8,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradwatch_service.diagnose.merge import Alert, health, join, ranked_advice
+from gradwatch_service.diagnose.merge import Alert, join
 from gradwatch_service.domain import AlertPart, AlertState, JsonValue, Severity, alert_id
 from tests.service.diagnose.faults import data_outlier
 from tests.service.diagnose.streams import tell
@@ -106,26 +106,3 @@ def test_the_wire_form_has_every_field_of_the_api() -> None:
     assert advice[0]["alert_id"] == body["id"] == str(alert_id(RUN, "data-outlier"))
     assert advice[0]["class"] == 1
     assert advice[0]["id"] == str(uuid.uuid5(alert_id(RUN, "data-outlier"), "skip_step"))
-
-
-def test_health_is_that_of_the_worst_alert_that_fires() -> None:
-    assert health([]) == "ok"
-    assert health([part("firing", Severity.INFO)]) == "ok"
-    assert health([part("firing", Severity.WARNING), part("pending")]) == "warning"
-    assert health([part("acknowledged", Severity.ERROR)]) == "critical"
-    assert health([part("resolved", Severity.CRITICAL)]) == "ok"
-
-
-def test_advice_is_ranked_by_severity_then_confidence_and_only_of_live_alerts() -> None:
-    unsure = replace(join(RUN, {"a": part()}), cause="unsure", confidence=0.5)
-    sure = replace(unsure, cause="sure", confidence=0.9)
-    mild = replace(sure, cause="mild", severity=Severity.WARNING)
-    over = replace(sure, cause="over", state="resolved", severity=Severity.CRITICAL)
-    ranked = [
-        (alert.cause, advice.action) for alert, advice in ranked_advice([mild, over, unsure, sure])
-    ]
-    assert ranked == [
-        (cause, action)
-        for cause in ("sure", "unsure", "mild")
-        for action in ("skip_step", "skip_batches")
-    ]

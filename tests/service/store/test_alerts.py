@@ -239,19 +239,21 @@ def test_health_follows_the_worst_open_alert(
     assert (health_of([body]), len(open_alerts([body]))) == (health, count)
 
 
-def test_advice_is_ranked_by_severity_and_then_by_confidence() -> None:
-    def advised(cause: str, severity: Severity, *confidences: float, state: str = "firing") -> Any:
-        tips = tuple(
-            replace(TIP, cause=cause, action=f"{cause}-{n}", confidence=confidence)
-            for n, confidence in enumerate(confidences)
-        )
-        return incident(cause=cause, severity=severity, state=state, advice=tips).as_json()
+def test_advice_is_ranked_by_severity_then_confidence_then_as_the_diagnosis_gave_it() -> None:
+    def advised(cause: str, severity: Severity, confidence: float, state: str = "firing") -> Any:
+        tips = tuple(replace(TIP, cause=cause, action=f"{cause}-{n}") for n in range(2))
+        return incident(
+            cause=cause, severity=severity, state=state, confidence=confidence, advice=tips
+        ).as_json()
 
     ranked = ranked_advice(
         [
             advised("mild", Severity.WARNING, 0.9),
-            advised("grave", Severity.CRITICAL, 0.3, 0.6),
+            advised("unsure", Severity.CRITICAL, 0.3),
+            advised("sure", Severity.CRITICAL, 0.6),
             advised("over", Severity.CRITICAL, 0.99, state="resolved"),
         ]
     )
-    assert [item["action"] for item in ranked] == ["grave-1", "grave-0", "mild-0"]
+    assert [item["action"] for item in ranked] == [
+        f"{cause}-{n}" for cause in ("sure", "unsure", "mild") for n in range(2)
+    ]

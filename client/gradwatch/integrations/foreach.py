@@ -1,0 +1,94 @@
+"""PyTorch kernels over lists of tensors: norms, scaling, and the one transfer of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradwatch.values import Float32Array, missing32, narrow
+
+Tensors = Sequence[torch.Tensor]
+
+
+class Parts:
+    """Collects device results of one step, then brings them to the host in one transfer."""
+
+    def __init__(self, width: int, device: torch.device) -> None:
+        self._width = width
+        self._device = device
+        self._rows: dict[str, Sequence[int]] = {}
+        self._results: list[torch.Tensor] = []
+
+    def add(self, name: str, rows: Sequence[int], results: Tensors) -> None:
+        """Add a statistic: one result for each of the rows (layers) in which it was measured."""
+        self._rows[name] = rows
+        self._results.extend(results)
+
+    def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
+        """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
+        tensors = {name: value for name, value in scalars.items() if _is_single(value)}
+        every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
+        host = _to_host(every, self._device)
+        arrays = {}
+        for name, rows in self._rows.items():
+            arrays[name] = missing32(self._width)
+            arrays[name][list(rows)] = narrow(host[: len(rows)])
+            host = host[len(rows) :]
+        return arrays, {**scalars, **dict(zip(tensors, host.tolist(), strict=True))}
+
+
+def _to_host(results: Tensors, device: torch.device) -> np.ndarray[Any, Any]:
+    """The single values of all results as float64 on the host: the one transfer of a step."""
+    wide = any(result.dtype == torch.float64 for result in results)
+    dtype = torch.float64 if wide else torch.float32
+    results = [
+        result if result.dtype == dtype and result.device == device else result.to(device, dtype)
+        for result in results
+    ]
+    stacked = torch.stack(results)
+    return stacked.cpu().numpy().astype(np.float64)
+
+
+def norms(tensors: Tensors, order: float = 2.0) -> Tensors:
+    """The norm of each tensor, computed in 32 bits at least: 16 would overflow at 65,504."""
+    results: dict[int, torch.Tensor] = {}
+    for dtype, places in _alike(tensors).items():
+        wide = dtype if dtype == torch.float64 else torch.float32
+        found = torch._foreach_norm([tensors[i] for i in places], order, dtype=wide)
+        results.update(zip(places, found, strict=True))
+    return [results[i] for i in range(len(tensors))]
+
+
+def _alike(tensors: Tensors) -> dict[torch.dtype, list[int]]:
+    """Places of the tensors by type; foreach kernels sort out devices themselves, not types."""
+    places: dict[torch.dtype, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        places.setdefault(tensor.dtype, []).append(place)
+    return places
+
+
+def dense(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient as a tensor that foreach kernels take; its norm is the same."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
+    """Multiply all gradients in place."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    torch._foreach_mul_([gradient for gradient in present if not gradient.is_sparse], factor)
+    for gradient in present:
+        if gradient.is_sparse:
+            gradient.mul_(factor)
+
+
+def global_norm(norms: Float32Array) -> float:
+    """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
+    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
+    return float(np.sqrt(np.sum(measured * measured)))
+
+
+def _is_single(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()

@@ -1,0 +1,25 @@
+"""What an integration gives to a job: something to call once a step."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Monitor(Protocol):
+    """What ``Run.watch`` returns: call ``step`` between ``backward()`` and ``optimizer.step()``."""
+
+    def step(self, loss: Any = None, **scalars: Any) -> bool:
+        """Collect and send the statistics of one step; False means: skip this update."""
+        ...
+
+
+class Watcher(Monitor, Protocol):
+    """A monitor that may hold back the report of the newest step."""
+
+    def flush(self) -> None:
+        """Log the report held back."""
+        ...
+
+    def forget(self) -> None:
+        """Drop the report held back: another process has it."""
+        ...
