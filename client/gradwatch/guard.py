@@ -72,5 +72,6 @@ def _unacceptable(guard: Guard, grad_norm: float) -> bool:
 
 
 def _limit(value: object) -> float | None:
-    positive = isinstance(value, int | float) and math.isfinite(value) and value > 0
-    return float(value) if positive else None  # type: ignore[arg-type]  # narrowed by `positive`
+    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        return None
+    return float(value)

@@ -6,7 +6,7 @@ import functools
 import math
 import operator
 from collections.abc import Mapping
-from typing import SupportsFloat, SupportsIndex, TypeAlias
+from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +43,17 @@ def as_float(value: Number) -> float | None:
     """The number in ``value`` (Python, numpy or a one-element tensor); None if there is none."""
     try:
         detach = getattr(value, "detach", None)  # of a tensor, else it warns about its gradient
-        return float(value if detach is None else detach())  # type: ignore[arg-type]  # None: below
+        plain: Any = value if detach is None else detach()
+        return float(plain)
     except _UNREADABLE:
         return None
 
 
 def as_step(value: SupportsIndex | None) -> int | None:
     """A step number in 0 … 2^53 - 1; None if ``value`` is not one."""
+    index: Any = value
     try:
-        step = operator.index(value)  # type: ignore[arg-type]  # as above
+        step = operator.index(index)
     except _UNREADABLE:
         return None
     return step if 0 <= step <= MAX_STEP else None

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.client.conftest import OpenRun
 from tests.client.fork_scenarios import FORKS
 from tests.client.memory_service import MemoryService
 
+ROOT = Path(__file__).parents[2]
 CLOSED_PORT = "http://127.0.0.1:9"
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -24,6 +26,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not
 def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
+        cwd=ROOT,
         env={**os.environ, "GRADWATCH_URL": CLOSED_PORT, "GRADWATCH_MODE": "", **environment},
         capture_output=True,
         text=True,

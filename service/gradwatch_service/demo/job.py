@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import gradwatch
 import numpy as np
+
+import gradwatch
 from gradwatch.guard import PROCEED
 from gradwatch.off import OffRun
-
 from gradwatch_service.demo.rnn import (
     Gradients,
     Task,

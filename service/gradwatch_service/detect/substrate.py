@@ -13,8 +13,7 @@ from gradwatch_service.detect.baseline import BLOCK, EMPTY, Baseline, LongTerm
 from gradwatch_service.detect.block import Block, Rows
 from gradwatch_service.detect.context import Context
 from gradwatch_service.detect.fixedpoint import FRACTION_BITS, Fixed, log2_fixed
-from gradwatch_service.detect.scalars import LOSS, RATIO, TRACKS
-from gradwatch_service.detect.scalars import NORM as NORM
+from gradwatch_service.detect.scalars import LOSS, NORM, RATIO, TRACKS
 from gradwatch_service.detect.view import Past, Track, View
 from gradwatch_service.domain import FloatArray, Frame, IntArray, LayerTable, is_missing
 

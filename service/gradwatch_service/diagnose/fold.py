@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gradwatch_service.detect import engine
 from gradwatch_service.detect.engine import DetectorState, Seen
 from gradwatch_service.detect.episodes import Episode, Finding
-from gradwatch_service.detect.substrate import NORM
+from gradwatch_service.detect.scalars import NORM
 from gradwatch_service.detect.view import View
 from gradwatch_service.diagnose.cases import Case, Moment, promote, settle, touch
 from gradwatch_service.diagnose.fusion import cover

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value, bits
-from gradwatch_service.detect.rules.explosion_through_time import backward_slope
+from gradwatch_service.detect.rules.explosion_through_time import backward_slope, time_steps
 from gradwatch_service.detect.rules.init_gain_profile import chain, gain_bits
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.diagnose.guard import armed, skip_above
@@ -107,9 +107,10 @@ def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> tuple[float |
     """β and T of this report's time profile, else what explosion-through-time saw last."""
     profile = view.profiles.get("time")
     if profile is not None:
-        beta, known = backward_slope(profile[row : row + 1])
+        one = profile[row : row + 1]
+        beta, known = backward_slope(one)
         if known[0]:
-            return float(beta[0]), profile.shape[1]
+            return float(beta[0]), int(time_steps(one)[0])
     through_time = held.get("explosion-through-time")
     slope = through_time.fact("time-slope") if through_time else None
     return (slope.value, 0) if slope else (None, 0)
