@@ -8,6 +8,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
@@ -63,8 +64,8 @@ def _dispatch(
         parser.print_help()
         return MISUSED
     chosen = settings or config.load()
-    context = commands.Context(chosen, Transport(chosen, http))
-    code: int = args.command(args, context)
+    with closing(Transport(chosen, http)) as transport:
+        code: int = args.command(args, commands.Context(chosen, transport))
     return code
 
 

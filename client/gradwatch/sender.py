@@ -35,9 +35,9 @@ class Sender:
         self, launch: Launch, config: Config, http: httpx.BaseTransport | None = None
     ) -> None:
         self.buffer = Buffer(config)
-        transport = Transport(config, http)
+        self._transport = Transport(config, http)
         writer = ids.writer_name(config.rank)
-        self.delivery = Delivery(launch, writer, self.buffer, transport, config)
+        self.delivery = Delivery(launch, writer, self.buffer, self._transport, config)
         self._eager_records = config.eager_records
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()
@@ -93,6 +93,7 @@ class Sender:
             pause = self._turn()
             if pause.seconds > 0:
                 self._rest(pause)
+        self._transport.close()
         self._done.set()
 
     def _turn(self) -> Pause:

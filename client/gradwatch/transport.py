@@ -99,6 +99,12 @@ class Transport:
         headers = {"content-type": "application/msgpack"}
         return self._send(self._client.build_request("PUT", path, content=body, headers=headers))
 
+    def close(self) -> None:
+        """Close the connections; the next request would open new ones."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
     def _send(self, request: httpx.Request) -> Answer:
         try:
             response = self._client.send(request)
