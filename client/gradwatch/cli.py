@@ -38,7 +38,7 @@ def main(
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments, settings, http)
+        return _flushed(arguments, settings, http)
     except Unreachable as error:
         complain(f"no answer from the service ({error}); `gradwatch doctor` says what to do")
     except GradwatchError as error:
@@ -49,6 +49,16 @@ def main(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return FAILED
+
+
+def _flushed(
+    arguments: list[str], settings: config.Config | None, http: httpx.BaseTransport | None
+) -> int:
+    """Dispatch, and find out here, not at exit, that nobody reads any more."""
+    try:
+        return _dispatch(arguments, settings, http)
+    finally:
+        sys.stdout.flush()
 
 
 def _dispatch(

@@ -43,7 +43,7 @@ class Task:
     """
 
     length: int = 60
-    batch: int = 16
+    batch: int = 32
     growth: float = 1.1
     spread: float = 1.3
 
