@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 import gradwatch
-from gradwatch.guard import PROCEED
 from gradwatch.off import OffRun
+from gradwatch_service.demo.policy import Alert, Plan, Policy
 from gradwatch_service.demo.rnn import (
     Gradients,
     Task,
@@ -23,143 +22,82 @@ from gradwatch_service.demo.rnn import (
 )
 
 Run: TypeAlias = gradwatch.Run | OffRun
-Advice: TypeAlias = Mapping[str, Any]
 
 FIRST_RATE, DOUBLING_STEPS = 5e-5, 60
-WARM, ANNEALING = 260, 500  # steps: the rate rises until WARM and falls from ANNEALING on
+WARM, ANNEALING = 260, 500  # the rate rises until step WARM, falls from step ANNEALING on
 # The net steps far faster than a real one: waiting for the service this often keeps advice current.
 FLUSH_STEPS = 10
 GIVE_UP_AFTER = 3  # losses in a row that are no number
-ALLOWED_CLASS, CONFIDENCE, REST_STEPS = 2, 0.7, 64  # which advice is followed without a person
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the outcome depends on, but for the help."""
 
-    seed: int = 11
+    seed: int = 1
     steps: int = 600
     hidden: int = 40
     task: Task = field(default_factory=Task)
 
-    def config(self) -> dict[str, object]:
-        """What Gradwatch keeps with the run."""
-        return {
-            "optimizer": "sgd",
-            "framework": "numpy",
-            "seed": self.seed,
-            "hidden": self.hidden,
-            "sequence_length": self.task.length,
-            "batch_size": self.task.batch,
-        }
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An alert as the job first heard of it, after it had reported ``step``."""
+
+    step: int
+    alert: Alert
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What advice has changed so far; ``applied`` are (step, title)."""
-
-    horizon: int
-    rate_factor: float = 1.0
-    rate_limit: float = math.inf
-    followed: frozenset[str] = frozenset()
-    applied: tuple[tuple[int, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Who decides: about each update, and about the plan whenever the service was heard."""
-
-    decide: Callable[[float, int], gradwatch.Decision]
-    adapt: Callable[[Plan, int], Plan]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """How a job went, step by step, and what was done about it."""
+class Course:
+    """How a job went, step by step, what it heard and what it did about it."""
 
     loss: list[float] = field(default_factory=list)
     grad_norm: list[float] = field(default_factory=list)
     clipped: list[int] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    heard: dict[str, Heard] = field(default_factory=dict)
     applied: tuple[tuple[int, str], ...] = ()
 
 
-ALONE = Policy(lambda _norm, _step: PROCEED, lambda plan, _step: plan)
-
-
-def guided(run: Run) -> Policy:
-    """Apply the armed guard, and advice up to class 2, as the user of this job allowed."""
-    return Policy(run.decide, lambda plan, step: follow(plan, run.advice, step))
-
-
-def follow(plan: Plan, advice: Iterable[Advice], step: int) -> Plan:
-    """The plan with the best advice that may be applied now; one piece in 64 steps.
-
-    Class 1 is the guard, which is applied step by step.
-    """
-    if plan.applied and step - plan.applied[-1][0] < REST_STEPS:
-        return plan
-    for one in advice:
-        changed = _changed(plan, one)
-        if changed is not None:
-            return replace(
-                changed,
-                followed=plan.followed | {one["action"]},
-                applied=(*plan.applied, (step + 1, one["title"])),
-            )
-    return plan
-
-
-def _changed(plan: Plan, advice: Advice) -> Plan | None:
-    allowed = advice["class"] == ALLOWED_CLASS and advice["confidence"] >= CONFIDENCE
-    if not allowed or advice["action"] in plan.followed:
-        return None
-    params = advice["params"]
-    match advice["action"]:
-        case "truncate_bptt":
-            return replace(plan, horizon=min(plan.horizon, params["time_steps"]))
-        case "scale_lr":
-            return replace(plan, rate_factor=plan.rate_factor * params["factor"])
-        case "cap_lr":
-            return replace(plan, rate_limit=params["max_lr"])
-    return None
+def start(settings: Settings, name: str, url: str) -> Run:
+    """Begin to report a job with these settings to the service at ``url``."""
+    config = {
+        "optimizer": "sgd",
+        "framework": "numpy",
+        "seed": settings.seed,
+        "hidden": settings.hidden,
+        "sequence_length": settings.task.length,
+        "batch_size": settings.task.batch,
+    }
+    layers = describe(initial_weights(settings.seed, settings.hidden))
+    return gradwatch.init("demo", name, config, url=url, mode="online", layers=layers)
 
 
 def learning_rate(step: int, steps: int) -> float:
     """A warm-up that doubles the rate every 60 steps and ends too high, then a cosine to zero."""
-    rate = FIRST_RATE * 2.0 ** (min(step, WARM) / DOUBLING_STEPS)
+    rate = FIRST_RATE * math.exp2(min(step, WARM) / DOUBLING_STEPS)
     left = min(1.0, (steps - step) / (steps - ANNEALING))
-    return rate * 0.5 * (1 - math.cos(math.pi * left))
+    return rate * 0.5 * (1.0 - math.cos(math.pi * left))
 
 
-def train(settings: Settings, run: Run, policy: Policy) -> Curve:
+def train(settings: Settings, run: Run, policy: Policy) -> Course:
     """Train to the last step, or until the loss is no number any more."""
-    curve, plan = Curve(), Plan(settings.task.length)
+    course, plan = Course(), Plan(settings.task.length)
     weights = initial_weights(settings.seed, settings.hidden)
     for step in range(settings.steps):
         gradients = gradients_of(weights, settings.task.draw(settings.seed, step), plan.horizon)
         decision = policy.decide(gradients.norm, step)
-        scheduled = learning_rate(step, settings.steps) * plan.rate_factor
-        rate = min(scheduled, plan.rate_limit)
+        rate = plan.rate(learning_rate(step, settings.steps))
         changed = updated(weights, gradients, 0.0 if decision.skip else rate * decision.clip)
         run.log(step, **report(gradients, weights, changed, rate))
-        _note(curve, gradients, decision, step)
+        _note(course, gradients, decision, step)
         weights = changed
         if (step + 1) % FLUSH_STEPS == 0:
-            run.flush()
-            plan = policy.adapt(plan, step)
-        if not any(map(math.isfinite, curve.loss[-GIVE_UP_AFTER:])):
+            plan = _listen(course, run, policy, plan)
+        if not any(map(math.isfinite, course.loss[-GIVE_UP_AFTER:])):
             break
-    return replace(curve, applied=plan.applied)
-
-
-def _note(curve: Curve, gradients: Gradients, decision: gradwatch.Decision, step: int) -> None:
-    curve.loss.append(gradients.loss)
-    curve.grad_norm.append(gradients.norm)
-    if decision.skip:
-        curve.skipped.append(step)
-    elif decision.clip < 1:
-        curve.clipped.append(step)
+    return replace(course, applied=plan.applied)
 
 
 def updated(weights: Weights, gradients: Gradients, rate: float) -> Weights:
@@ -193,14 +131,23 @@ def report(gradients: Gradients, weights: Weights, changed: Weights, rate: float
     }
 
 
-def start(settings: Settings, name: str, url: str) -> Run:
-    """Begin to report a job of these settings to the service at ``url``."""
-    weights = initial_weights(settings.seed, settings.hidden)
-    return gradwatch.init(
-        "demo",
-        name,
-        settings.config(),
-        url=url,
-        mode="online",
-        layers=describe(weights),
-    )
+def _note(course: Course, gradients: Gradients, decision: gradwatch.Decision, step: int) -> None:
+    course.loss.append(gradients.loss)
+    course.grad_norm.append(gradients.norm)
+    if decision.skip:
+        course.skipped.append(step)
+    elif decision.clip < 1:
+        course.clipped.append(step)
+
+
+def _listen(course: Course, run: Run, policy: Policy, plan: Plan) -> Plan:
+    """Wait for the answer to all reports so far; note new alerts, and what they change."""
+    run.flush()
+    step = len(course.loss) - 1
+    for alert in run.alerts:
+        if alert["state"] == "firing":
+            course.heard.setdefault(alert["id"], Heard(step, alert))
+    changed = policy.adapt(plan, step)
+    for number, title in changed.applied[len(plan.applied) :]:
+        run.event("advice", number, text=title, outcome="applied")
+    return changed

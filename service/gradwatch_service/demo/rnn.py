@@ -85,7 +85,7 @@ class Gradients:
         return float(np.sqrt(sum(norm(one) ** 2 for one in self.by_layer.values())))
 
 
-def norm(array: Array) -> float:
+def norm(array: NDArray[np.floating]) -> float:
     """The Euclidean norm, summed in double precision so that it overflows late."""
     return float(np.sqrt(np.sum(np.square(array, dtype=np.float64))))
 
@@ -131,27 +131,28 @@ def forward(weights: Weights, inputs: Array) -> Passage:
 
 
 def backward(weights: Weights, batch: Batch, passage: Passage, horizon: int) -> Gradients:
-    """Back-propagate the mean squared error through at most ``horizon`` time steps."""
+    """Back-propagate the mean squared error through at most ``horizon`` time steps.
+
+    Products are summed time step by time step: one large product would start the threads of the
+    linear algebra library, which slow a net this small down by a factor of eight.
+    """
     states, slopes = passage.states, passage.slopes
     error = passage.output - batch.targets
     at_output = 2 / len(error) * error
+    by_layer = {name: np.zeros_like(weight) for name, weight in weights.items()}
+    by_layer["W_hy"] += at_output.T @ states[-1]
+    by_layer["b_y"] += at_output.sum(axis=0)
     length = len(slopes)
     first = max(length - horizon, 0)
-    signal = at_output @ weights["W_hy"]
     through_time = np.empty(length - first)
-    deltas = np.empty_like(slopes[first:])
+    signal = at_output @ weights["W_hy"]
     for t in range(length - 1, first - 1, -1):
         through_time[t - first] = norm(signal)
-        deltas[t - first] = signal * slopes[t]
-        signal = deltas[t - first] @ weights["W_hh"]
-    flat = deltas.reshape(-1, deltas.shape[-1])
-    by_layer = {
-        "W_xh": flat.T @ batch.inputs[first:].reshape(len(flat), -1),
-        "W_hh": flat.T @ states[first:length].reshape(len(flat), -1),
-        "b_h": flat.sum(axis=0),
-        "W_hy": at_output.T @ states[-1],
-        "b_y": at_output.sum(axis=0),
-    }
+        delta = signal * slopes[t]
+        by_layer["W_hh"] += delta.T @ states[t]
+        by_layer["W_xh"] += delta.T @ batch.inputs[t]
+        by_layer["b_h"] += delta.sum(axis=0)
+        signal = delta @ weights["W_hh"]
     return Gradients(float(np.mean(np.square(error))), by_layer, through_time)
 
 
