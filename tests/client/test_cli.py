@@ -128,12 +128,12 @@ def test_alerts_say_what_where_why_and_what_to_do(command: Run) -> None:
     assert code == 0
     assert out == [
         "ERROR     firing  Gradients double every 8 steps",
-        "    gradient-growth since step 96 in rnn.weight_hh, rnn.weight_ih, out.weight; "
-        "cause: learning-rate-too-high",
+        "    since step 96 in rnn.weight_hh, rnn.weight_ih, out.weight; "
+        "cause: learning-rate-too-high; rule: gradient-growth",
         "    do: Lower the learning rate to 0.003",
         f"    run {RUN}, project lm, changed 1 h ago",
         "-         -  bare",
-        "    - since step -; cause: -",
+        "    since step -; cause: -; rule: -",
         "    run -, project -, changed -",
     ]
     assert routes.bodies(f"GET {API}/alerts") == [{"run": RUN, "severity": "error", "limit": "20"}]

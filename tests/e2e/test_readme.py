@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.servers import Server
@@ -53,3 +57,37 @@ def test_the_curl_lines_work_as_printed(server: Server) -> None:
     assert alert["layers"] == ["fc2.weight"]
     assert alert["run_id"] == run["id"]
     assert alert["advice"]
+
+
+TRAINING = """
+import torch
+
+torch.manual_seed(1)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+loader = [torch.randn(4, 8) for _ in range(40)]
+
+
+def train_loss(model, batch):
+    return (model(batch) - batch.sum(1, keepdim=True)).square().mean()
+
+
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_the_three_lines_watch_a_model(server: Server, http: httpx.Client) -> None:
+    lines = block_after("## Watch a PyTorch model: three lines", "python")
+    assert len(re.findall(r"# [123]\b", lines)) == 3
+    subprocess.run(
+        [sys.executable, "-c", TRAINING + lines],
+        env={**os.environ, "GRADWATCH_URL": server.url},
+        check=True,
+        timeout=120,
+    )
+    (run,) = http.get("/runs").json()["items"]
+    assert (run["project"], run["name"], run["state"]) == ("lm", "gpt-small", "finished")
+    assert (run["last_step"], run["layers_count"]) == (39, 4)
+    series = http.get(f"/runs/{run['id']}/series", params={"metric": "loss"}).json()
+    assert series["steps"] == list(range(40))

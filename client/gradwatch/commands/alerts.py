@@ -55,8 +55,8 @@ def describe(alert: Mapping[str, object]) -> list[str]:
     layers = alert.get("layers")
     where = f" in {', '.join(map(str, layers[:3]))}" if isinstance(layers, list) and layers else ""
     lines.append(
-        f"    {text(alert, 'rule')} since step {text(alert, 'opened_step')}{where}; "
-        f"cause: {text(alert, 'cause')}"
+        f"    since step {text(alert, 'opened_step')}{where}; "
+        f"cause: {text(alert, 'cause')}; rule: {text(alert, 'rule')}"
     )
     advice = alert.get("advice")
     if isinstance(advice, list) and advice and isinstance(advice[0], dict):

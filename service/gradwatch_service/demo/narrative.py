@@ -138,7 +138,7 @@ def _evidence(alert: Alert) -> list[str]:
 
 def _remedies(advice: Iterable[Advice]) -> list[str]:
     lines = [
-        "  what to do  (1: the guard does it by itself, 2: if allowed to, 3 and 4: a person decides)"
+        "  what to do  (class 1: the guard does it, 2: the job if allowed to, 3 and 4: a person)"
     ]
     for number, one in enumerate(advice, 1):
         lines.append(f"  {number}. {one['title']}  (class {one['class']})")

@@ -1,0 +1,106 @@
+"""Whatever the service does and the job says: no exception, the same weights, and it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.reliability.bad_servers import REPLIES, hanging, replying
+from tests.reliability.training_job import BAD_STARTS, STEPS
+from tests.servers import Server, free_port
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 60.0  # for a job that takes a second and may wait two at its end
+
+
+@pytest.fixture
+def backend() -> str:
+    return "sqlite"
+
+
+def run_job(url: str, habit: str, start: str = "") -> dict[str, Any]:
+    """What the job says at its end; it must come to that, in time and with status 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.training_job", habit, start],
+        cwd=ROOT,
+        env={**os.environ, "GRADWATCH_URL": url, "GRADWATCH_MODE": ""},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "defect" not in done.stderr
+    assert len(done.stderr.splitlines()) < 12, done.stderr
+    return json.loads(done.stdout)
+
+
+@cache
+def weights() -> str:
+    """The weights of the training that nobody watches."""
+    return str(run_job("http://127.0.0.1:9", "silent")["weights"])
+
+
+def check(said: dict[str, Any]) -> None:
+    assert (said["steps"], said["weights"]) == (STEPS, weights())
+    assert said["observed"] == said["accounted"]
+
+
+def test_nobody_listens():
+    said = run_job(f"http://127.0.0.1:{free_port()}", "plain")
+    check(said)
+    assert said["observed"] == STEPS
+
+
+def test_the_server_takes_connections_and_hangs():
+    with hanging() as url:
+        check(run_job(url, "plain"))
+
+
+@pytest.mark.parametrize("fault", REPLIES)
+def test_the_server_is_no_good(fault: str):
+    with replying(REPLIES[fault]) as url:
+        said = run_job(url, "plain")
+    check(said)
+    assert said["observed"] == STEPS
+
+
+@pytest.mark.parametrize("start", BAD_STARTS)
+def test_init_is_given_nonsense(start: str):
+    check(run_job(f"http://127.0.0.1:{free_port()}", "plain", start))
+
+
+@pytest.mark.parametrize("habit", ["all_nan", "malformed", "after_the_end"])
+def test_the_job_itself_is_the_fault_and_nobody_listens(habit: str):
+    check(run_job(f"http://127.0.0.1:{free_port()}", habit))
+
+
+def test_all_nan_is_reported_and_does_no_harm(server: Server, http: httpx.Client):
+    said = run_job(server.url, "all_nan")
+    check(said)
+    (run,) = http.get("/runs").json()["items"]
+    assert (run["state"], run["health"], run["last_step"]) == ("finished", "critical", STEPS - 1)
+    (alert,) = http.get("/alerts", params={"run": run["id"], "rule": "non-finite"}).json()["items"]
+    assert (alert["opened_step"], alert["layers"]) == (0, ["fc"])
+    losses = http.get(f"/runs/{run['id']}/series", params={"metric": "loss"}).json()
+    assert losses["values"] == ["NaN"] * STEPS
+
+
+def test_nonsense_is_left_out_and_the_rest_is_stored(server: Server, http: httpx.Client):
+    check(run_job(server.url, "malformed"))
+    (run,) = http.get("/runs").json()["items"]
+    assert (run["state"], run["degraded"]) == ("finished", None)
+    assert run["last_step"] >= STEPS - 1
+
+
+def test_a_watched_job_ends_with_the_weights_of_an_unwatched_one(server: Server):
+    check(run_job(server.url, "plain"))
