@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradwatch.layers import LayerTable
 from gradwatch.values import (
+    UNREADABLE,
     Float32Array,
     FloatArray,
     JsonValue,
@@ -152,7 +153,7 @@ def read_profiles(given: object) -> tuple[dict[str, Float32Array], int]:
     for axis, values in given.items():
         try:
             array = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError):
+        except UNREADABLE:
             continue
         if is_name(axis) and array.ndim == 1 and 0 < array.size <= MAX_PROFILE:
             profiles[axis] = narrow(array)
@@ -168,7 +169,7 @@ def _read_aligned(table: LayerTable, given: LayerStats) -> dict[str, Float32Arra
             return None
         flat: Iterable[float] = chain.from_iterable(map(_plain_values, given.values()))
         values = np.fromiter(flat, np.float64, len(keys))
-    except (TypeError, ValueError, OverflowError):
+    except UNREADABLE:
         return None
     rows = narrow(values).reshape(len(given), len(stats)).T
     if tuple(given) != table.names:

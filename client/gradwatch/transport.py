@@ -131,7 +131,7 @@ def items_of(answer: Answer) -> list[Mapping[str, object]]:
 def _json_object(response: httpx.Response) -> Mapping[str, object]:
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested without end
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -26,7 +26,8 @@ MAX_ARRAY = 1000
 MAX_TEXT = 4096
 
 _FLOAT32_MAX = np.finfo(np.float32).max
-_UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError, AttributeError)
+# What a foreign object may raise when it is asked for a number or for its text.
+UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError, AttributeError)
 
 
 def missing32(*shape: int) -> Float32Array:
@@ -45,7 +46,7 @@ def as_float(value: Number) -> float | None:
         detach = getattr(value, "detach", None)  # of a tensor, else it warns about its gradient
         plain: Any = value if detach is None else detach()
         return float(plain)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -54,7 +55,7 @@ def as_step(value: SupportsIndex | None) -> int | None:
     index: Any = value
     try:
         step = operator.index(index)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return step if 0 <= step <= MAX_STEP else None
 
@@ -115,7 +116,7 @@ def _json_float(value: float) -> JsonValue:
 def _text(value: object) -> str:
     try:
         return _encodable(str(value)[:MAX_TEXT])
-    except _UNREADABLE:
+    except UNREADABLE:
         return type(value).__name__
 
 

@@ -59,7 +59,8 @@ def malformed(run: Any, step: int, loss: float, norm: float) -> None:
 
 
 def after_the_end(run: Any, step: int, loss: float, norm: float) -> None:
-    run.finish("nonsense", reason=Unprintable())
+    if step == STEPS // 2:
+        run.finish("nonsense", reason=Unprintable())
     plain(run, step, loss, norm)
 
 

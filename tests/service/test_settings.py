@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -40,3 +42,11 @@ def test_every_other_address_needs_one(host):
 def test_a_setting_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValidationError):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_docs_give_every_setting_with_its_default(name: str) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    field = Settings.model_fields[name]
+    default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+    assert f"| `GRADWATCH_{name.upper()}` | `{default}` | {field.description} |" in docs

@@ -73,8 +73,10 @@ def sparkline(values: Sequence[float], scale: Scale, width: int = 64) -> str:
 
     A character stands for an equal share of ``scale.steps`` and shows the median in it.
     """
-    length = max(1, round(width * len(values) / scale.steps))
-    return "".join(_mark(share, scale) for share in np.array_split(_logarithms(values), length))
+    share_count = min(len(values), max(1, round(width * len(values) / scale.steps)))
+    return "".join(
+        _mark(share, scale) for share in np.array_split(_logarithms(values), share_count)
+    )
 
 
 def _logarithms(values: Sequence[float]) -> NDArray[np.float64]:

@@ -155,6 +155,12 @@ def _pictures(course: Course, scale: tuple[Scale, Scale]) -> list[str]:
 
 def _wrapped(text: str, label: str = "") -> list[str]:
     """The text in lines; the first after ``label``, the others indented as far."""
-    return textwrap.wrap(
-        text, COLUMNS, initial_indent=label, subsequent_indent=" " * len(label)
-    ) or [label.rstrip()]
+    lines = textwrap.wrap(
+        text,
+        COLUMNS,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [label.rstrip()]

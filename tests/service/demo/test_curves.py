@@ -71,6 +71,10 @@ def test_each_mark_is_the_median_of_its_share() -> None:
     assert sparkline([1.0, 1.0, 100.0] * 2, Scale(0.0, 2.0, 6), width=2) == "  "
 
 
+def test_a_curve_with_fewer_steps_than_the_line_has_marks_is_drawn_step_by_step() -> None:
+    assert sparkline([1.0, 100.0], Scale(0.0, 2.0, 2), width=64) == " @"
+
+
 def test_a_flat_curve_is_drawn_at_the_bottom() -> None:
     flat = [3.0] * 8
     assert sparkline(flat, Scale.of(flat), width=4) == "    "
