@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.servers import Server, free_port
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0  # for a job that takes a second and may wait two at its end
+JOBS_AT_ONCE = 4
 
 
 @pytest.fixture
@@ -55,6 +58,14 @@ def check(said: dict[str, Any]) -> None:
     assert said["observed"] == said["accounted"]
 
 
+def at_once(
+    job: Callable[[str], dict[str, Any]], names: Iterable[str]
+) -> Mapping[str, dict[str, Any]]:
+    """What the jobs of these names say; several run at a time, for they mostly wait."""
+    with ThreadPoolExecutor(JOBS_AT_ONCE) as pool:
+        return dict(zip(names, pool.map(job, names), strict=True))
+
+
 def test_nobody_listens():
     said = run_job(f"http://127.0.0.1:{free_port()}", "plain")
     check(said)
@@ -66,17 +77,22 @@ def test_the_server_takes_connections_and_hangs():
         check(run_job(url, "plain"))
 
 
-@pytest.mark.parametrize("fault", REPLIES)
-def test_the_server_is_no_good(fault: str):
-    with replying(REPLIES[fault]) as url:
-        said = run_job(url, "plain")
-    check(said)
-    assert said["observed"] == STEPS
+def test_the_server_is_no_good():
+    def job(fault: str) -> dict[str, Any]:
+        with replying(REPLIES[fault]) as url:
+            return run_job(url, "plain")
+
+    for fault, said in at_once(job, REPLIES).items():
+        check(said)
+        assert said["observed"] == STEPS, fault
 
 
-@pytest.mark.parametrize("start", BAD_STARTS)
-def test_init_is_given_nonsense(start: str):
-    check(run_job(f"http://127.0.0.1:{free_port()}", "plain", start))
+def test_init_is_given_nonsense():
+    def job(start: str) -> dict[str, Any]:
+        return run_job(f"http://127.0.0.1:{free_port()}", "plain", start)
+
+    for said in at_once(job, BAD_STARTS).values():
+        check(said)
 
 
 @pytest.mark.parametrize("habit", ["all_nan", "malformed", "after_the_end"])
@@ -99,7 +115,7 @@ def test_nonsense_is_left_out_and_the_rest_is_stored(server: Server, http: httpx
     check(run_job(server.url, "malformed"))
     (run,) = http.get("/runs").json()["items"]
     assert (run["state"], run["degraded"]) == ("finished", None)
-    assert run["last_step"] >= STEPS - 1
+    assert run["last_step"] == STEPS - 1
 
 
 def test_a_watched_job_ends_with_the_weights_of_an_unwatched_one(server: Server):

@@ -12,27 +12,27 @@ from gradwatch_service.commands import demo
 from gradwatch_service.demo import story as told
 from gradwatch_service.demo.job import Settings
 
+JOBS = [("with the guard", "finished"), ("without help", "failed")]
+
 
 def runs_in(database: Path) -> list[tuple[str, str]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT name, state FROM runs ORDER BY name").fetchall()
 
 
-def test_it_shows_what_it_claims_and_keeps_what_earlier_runs_left(
+def test_it_shows_what_it_claims_and_leaves_its_data_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for times in (1, 2):
-        assert demo([]) == 0
-        story, complaints = capsys.readouterr()
-        assert complaints == ""
-        assert story.count("\n  yes  ") == 4
-        assert "rule        explosion-through-time" in story
-        assert "layer       W_hh" in story
-        assert "1. Clip the gradient norm at " in story
-        assert "job A  explosion-through-time: " in story
-        jobs = [("with the guard", "finished"), ("without help", "failed")]
-        assert runs_in(tmp_path / "gradwatch.db") == sorted(jobs * times)
+    assert demo([]) == 0
+    story, complaints = capsys.readouterr()
+    assert complaints == ""
+    assert story.count("\n  yes  ") == 4
+    assert "rule        explosion-through-time" in story
+    assert "layer       W_hh" in story
+    assert "1. Clip the gradient norm at " in story
+    assert "job A  explosion-through-time: " in story
+    assert runs_in(tmp_path / "gradwatch.db") == JOBS
 
 
 def test_a_database_that_cannot_be_used_ends_it_with_a_message(
@@ -52,19 +52,23 @@ def test_it_fails_and_says_so_when_it_does_not_show_what_it_claims(
     monkeypatch.setattr(told, "Settings", lambda: Settings(steps=40))
     assert demo(["--database-url", f"sqlite:///{tmp_path}/short.db"]) == 1
     story, complaints = capsys.readouterr()
-    assert story.count("\n  NO   ") == 2
+    assert "\n  NO   Without help the job was ruined.\n" in story
+    assert "\n  yes  With help the same job trained on through all 40 steps.\n" in story
     assert "job A  no alerts" in story
-    assert complaints == (
+    assert complaints.startswith(
         "gradwatch: the demo did not show this: Without help the job was ruined. "
-        "Its alert came at least 10 steps before that, with a numbered remedy.\n"
+        "Its alert came at least 10 steps before that, with a numbered remedy."
     )
 
 
-def test_another_database_can_be_named_and_is_named_again_at_the_end(
+def test_a_database_that_is_there_already_is_kept_and_named_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(told, "Settings", lambda: Settings(steps=20))
     address = f"sqlite:///{tmp_path}/other.db"
-    demo(["--database-url", address])
+    for _ in range(2):
+        demo(["--database-url", address])
     assert f"gradwatch serve --database-url {address}\n" in capsys.readouterr().out
-    assert len(runs_in(tmp_path / "other.db")) == 2
+    assert [name for name, _ in runs_in(tmp_path / "other.db")] == [JOBS[0][0]] * 2 + [
+        JOBS[1][0]
+    ] * 2
