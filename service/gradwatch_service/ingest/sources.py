@@ -18,6 +18,7 @@ from gradwatch_service.errors import UnknownLayers
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.lru import Lru
 from gradwatch_service.ingest.outcomes import outcome_of
+from gradwatch_service.ingest.replay import joined
 from gradwatch_service.ingest.run_view import RunView
 from gradwatch_service.ingest.sequence import Position
 from gradwatch_service.ingest.stream import Stream
@@ -110,7 +111,7 @@ class Sources:
         """The stream with all folded that the row says is folded, and nothing beyond."""
         missed = range(stream.position.next_seq, row["next_seq"])
         log = frames.folded(self.connection, head.run_id, stream.writer, missed)
-        for frame in log:
+        for frame in joined(log):
             if frame.layers_hash:
                 stream.layers = self.table(head, frame.layers_hash)
             folded = outcome_of(self.fold.update, stream.state, frame, stream.layers)

@@ -1,7 +1,12 @@
+import threading
 from pathlib import Path
 
-from gradwatch_service.api import shapes
+import pytest
+
+from gradwatch_service.api import health, shapes
 from tests.service.api.conftest import Api, problem, served
+
+STEP = {"steps": [{"step": 0, "loss": 1.0}]}
 
 
 def outside(api: Api, path: str):
@@ -32,3 +37,41 @@ def test_a_service_that_can_only_read_is_alive_but_not_ready(tmp_path: Path):
         assert outside(api, "/healthz").status_code == 200
         assert api.get(run).status_code == 200
         assert problem(api.post("/runs", {"project": "late"})) == (503, "unavailable")
+
+
+def test_a_service_whose_database_is_gone_is_alive_and_says_so(tmp_path: Path):
+    file = tmp_path / "gradwatch.db"
+    with served(tmp_path, embedded_worker=False) as api:
+        run = api.new_run()
+        api.app.state.backend.engine.dispose()
+        kept = file.rename(tmp_path / "kept.db")
+        file.mkdir()
+        answer = outside(api, "/readyz")
+        assert answer.status_code == 503
+        checks = answer.json()["checks"]
+        assert checks["database"] == "the database does not answer; send the same again"
+        assert outside(api, "/healthz").status_code == 200
+        assert problem(api.get(run)) == (503, "unavailable")
+        assert problem(api.post(f"{run}/steps", STEP)) == (503, "unavailable")
+        file.rmdir()
+        kept.rename(file)
+        assert outside(api, "/readyz").status_code == 200
+        assert api.post(f"{run}/steps", STEP).status_code == 201
+
+
+def test_a_writer_that_is_stuck_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(health, "READY_DEADLINE_SECONDS", 0.1)
+    go_on = threading.Event()
+    with served(tmp_path, embedded_worker=False) as api:
+        stuck = api.app.state.backend.writer.run(lambda _: go_on.wait(30))
+        answer = outside(api, "/readyz")
+        assert answer.status_code == 503
+        checks = answer.json()["checks"]
+        assert checks["database"] == "ok"
+        assert checks["writer"] == (
+            "the writer does not answer: if it stays so, restart the service"
+        )
+        go_on.set()
+        assert stuck.result(10)
+        monkeypatch.undo()
+        assert outside(api, "/readyz").status_code == 200

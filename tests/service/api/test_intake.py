@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.settings import Settings
@@ -182,3 +183,26 @@ def test_too_many_bytes_at_once_are_turned_away_and_given_back():
             return [item.status_code for item in (turned_away, fits, first, again)]
 
     assert asyncio.run(crowd()) == [503, 200, 200, 200]
+
+
+def test_behind_the_gate_a_caller_that_leaves_is_still_noticed():
+    async def leave() -> list[str]:
+        heard: list[str] = []
+
+        async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+            del scope, send
+            heard.extend([(await receive())["type"] for _ in range(2)])
+
+        sent = iter([{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}])
+
+        async def receive() -> Message:
+            return next(sent)
+
+        async def unheard(message: Message) -> None:
+            raise AssertionError(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/api/echo", "headers": []}
+        await Intake(patient, Settings(**LIMITS))(scope, receive, unheard)
+        return heard
+
+    assert asyncio.run(leave()) == ["http.request", "http.disconnect"]
