@@ -76,7 +76,7 @@ def test_nothing_to_replay_is_nothing() -> None:
     assert list(joined([])) == []
 
 
-@settings(max_examples=8)
+@settings(max_examples=8, deadline=None)
 @given(st.sampled_from(sorted(FAULTY)), st.integers(1, 9))
 def test_the_fold_cannot_tell_the_difference(name: str, size: int) -> None:
     run = scenario(name)
