@@ -29,7 +29,7 @@ serve: $(READY) ## the service on http://127.0.0.1:8321, data in gradwatch.db
 test: $(READY) ## every test; what this machine lacks is skipped with its reason
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(READY) ## formatting, linters, types, import directions, migrations
+check: $(READY) ## formatting, linters, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
