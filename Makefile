@@ -41,6 +41,7 @@ fix: $(READY) ## format and mend what can be mended
 
 bench: $(READY) ## benchmarks; figures are ratios within one run
 	$(BIN)/python benchmarks/detect_cost.py
+	$(BIN)/python benchmarks/replay_cost.py
 
 migration: $(READY) ## new migration from the tables: make migration name="add x"
 	$(BIN)/alembic revision --autogenerate -m "$(name)"

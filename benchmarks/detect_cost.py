@@ -1,7 +1,7 @@
 """What detection costs: values per second and microseconds per report, by layers and batch size.
 
-Run with ``PYTHONPATH=client:service python benchmarks/detect_cost.py``; each figure is the best of
-several stretches of a healthy stream, on one core.
+Run with ``make bench``; each figure is the best of several stretches of a healthy stream, on one
+core.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -27,17 +26,6 @@ from tests.service.ingest.rig import (
     serving,
     simple_push,
 )
-
-
-@pytest.fixture
-def writer(engine: Engine) -> Iterator[Writer]:
-    with serving(engine) as running:
-        yield running
-
-
-@pytest.fixture
-def run_id(engine: Engine) -> uuid.UUID:
-    return create_run(engine)
 
 
 def test_an_acknowledged_frame_is_in_the_database_as_it_was_sent(

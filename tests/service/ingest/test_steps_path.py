@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,17 +25,6 @@ from tests.service.ingest.rig import (
     serving,
     steps_push,
 )
-
-
-@pytest.fixture
-def writer(engine: Engine) -> Iterator[Writer]:
-    with serving(engine) as running:
-        yield running
-
-
-@pytest.fixture
-def run_id(engine: Engine) -> uuid.UUID:
-    return create_run(engine)
 
 
 def stored_steps(engine: Engine, run_id: uuid.UUID) -> list[int]:
