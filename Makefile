@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench migration clean
+.PHONY: help install torch demo serve test check fix bench bench-detection migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -14,7 +14,7 @@ install: $(READY) ## .venv with the client, the service and every development to
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Gradwatch needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[service,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[service,dev,bench]'
 	@touch $@
 
 torch: $(READY) ## add PyTorch, for the tests that train real models
@@ -42,6 +42,9 @@ fix: $(READY) ## format and mend what can be mended
 bench: $(READY) ## benchmarks; figures are ratios within one run
 	$(BIN)/python benchmarks/detect_cost.py
 	$(BIN)/python benchmarks/replay_cost.py
+
+bench-detection: torch ## records real training runs, judges ours and every baseline; < 30 min
+	$(BIN)/python -m benchmarks.detection
 
 migration: $(READY) ## new migration from the tables: make migration name="add x"
 	$(BIN)/alembic revision --autogenerate -m "$(name)"

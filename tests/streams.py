@@ -57,6 +57,11 @@ class Scenario:
             done = done.stat(name, self.frame.layers[name] * factor[:, None])
         return done
 
+    def announced(self, kind: str, step: int) -> Scenario:
+        """The same stream with an announcement."""
+        events = (*self.frame.events, {"kind": kind, "step": step})
+        return replace(self, frame=replace(self.frame, events=events))
+
     def without(self, rows: Iterable[int], *, layers_only: bool = False) -> Scenario:
         """The same stream with nothing measured in these reports."""
         gone = np.array(sorted(rows), dtype=np.int64)
@@ -72,7 +77,11 @@ class Scenario:
 
 
 def cut(frame: Frame, at: Sequence[int]) -> Iterator[Frame]:
-    """The frame in pieces; like a client, a piece lacks the names it measured nothing of."""
+    """The frame in pieces; like a client, a piece lacks the names it measured nothing of.
+
+    An announcement goes with the report of its step, or the first one after it.
+    """
+    places = [(int(np.searchsorted(frame.steps, x["step"])), x) for x in frame.events]
     for start, stop in pairwise([0, *at, len(frame)]):
         rows = slice(start, stop)
         yield Frame(
@@ -82,6 +91,7 @@ def cut(frame: Frame, at: Sequence[int]) -> Iterator[Frame]:
             layers_hash=frame.layers_hash,
             layers=_present(frame.layers, rows),
             profiles=_present(frame.profiles, rows),
+            events=tuple(event for place, event in places if start <= place < stop),
         )
 
 

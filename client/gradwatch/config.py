@@ -29,6 +29,7 @@ class Config:
     api_key: str | None = None
     mode: Mode = "online"
     rank: int = 0
+    autopilot: int = 1
     queue_records: int = 1_000
     queue_bytes: int = 16 << 20
     frame_records: int = 1_000
@@ -46,7 +47,7 @@ def load(url: str | None = None, api_key: str | None = None, mode: str | None = 
     """The settings of this process: arguments first, then the environment, then defaults.
 
     Raises:
-        BadConfig: the mode is unknown, or the address is unusable or unsafe.
+        BadConfig: mode or level are unknown, or the address is unusable or unsafe.
     """
     chosen = _setting(mode, "MODE", "online")
     if chosen not in ("online", "offline", "disabled"):
@@ -54,12 +55,16 @@ def load(url: str | None = None, api_key: str | None = None, mode: str | None = 
     key = str(_setting(api_key, "API_KEY", ""))
     if not (key.isascii() and key.isprintable()):
         raise BadConfig("GRADWATCH_API_KEY holds characters no key has; copy it again")
+    level = _setting(None, "AUTOPILOT", "1")
+    if level not in ("0", "1", "2", "3"):
+        raise BadConfig(f"GRADWATCH_AUTOPILOT is {level!r}; use 0, 1, 2 or 3")
     rank = os.getenv("RANK", "0")
     return Config(
         url=_checked_url(_setting(url, "URL", DEFAULT_URL)),
         api_key=key or None,
         mode=cast("Mode", chosen),
         rank=int(rank) if rank.isdecimal() else 0,
+        autopilot=int(level),
     )
 
 

@@ -8,6 +8,21 @@ from typing import Any, Protocol
 class Monitor(Protocol):
     """What ``Run.watch`` returns: call ``step`` between ``backward()`` and ``optimizer.step()``."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the run cannot go on: leave the loop."""
+        ...
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The actions of the autopilot that are in force."""
+        ...
+
+    @property
+    def bptt_steps(self) -> int | None:
+        """At most so many time steps should be back-propagated through; None: no limit."""
+        ...
+
     def step(self, loss: Any = None, **scalars: Any) -> bool:
         """Collect and send the statistics of one step; False means: skip this update."""
         ...

@@ -16,12 +16,13 @@ class News:
     """One consistent state of the service's answers; a new receipt makes a new one.
 
     ``advice`` is the newest list; ``alerts`` the newest version of every alert heard of so far,
-    because a receipt carries only those that changed.
+    because a receipt carries only those that changed; ``health`` is that of the whole run.
     """
 
     guard: Guard = field(default_factory=Guard)
     advice: Items = ()
     alerts: Items = ()
+    health: str = "ok"
 
     def after(self, receipt: Mapping[str, object]) -> News:
         """The state after one more receipt."""
@@ -32,6 +33,7 @@ class News:
             guard=Guard.from_json(guard) if isinstance(guard, Mapping) else self.guard,
             advice=_items(receipt.get("advice")),
             alerts=tuple((known | changed).values()),
+            health=str(receipt.get("health") or self.health),
         )
 
 

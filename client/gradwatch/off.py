@@ -13,6 +13,10 @@ from gradwatch.guard import PROCEED, Decision, Guard
 class OffMonitor:
     """A monitor that watches nothing and lets every update pass."""
 
+    stopped = False
+    applied: tuple[str, ...] = ()
+    bptt_steps: int | None = None
+
     def step(self, loss: Any = None, **scalars: Any) -> bool:
         """Do nothing; always True."""
         del loss, scalars
@@ -36,6 +40,11 @@ class OffRun:
         """Always empty."""
         return []
 
+    @property
+    def actions(self) -> list[Mapping[str, Any]]:
+        """Always empty."""
+        return []
+
     def log(
         self, step: Any = None, *, layers: Any = None, profiles: Any = None, **scalars: Any
     ) -> None:
@@ -49,9 +58,9 @@ class OffRun:
         del grad_norm, step
         return PROCEED
 
-    def watch(self, model: Any, optimizer: Any) -> OffMonitor:
+    def watch(self, model: Any, optimizer: Any, **options: Any) -> OffMonitor:
         """A monitor that does nothing."""
-        del model, optimizer
+        del model, optimizer, options
         return OffMonitor()
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:

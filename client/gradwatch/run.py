@@ -7,19 +7,22 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, Unpack
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from gradwatch import clock, process
+from gradwatch.actions import Actions
+from gradwatch.autopilot.order import Order
 from gradwatch.buffer import Counts
 from gradwatch.config import Config
-from gradwatch.guard import PROCEED, Decision, Guard, decide
+from gradwatch.guard import PROCEED, Decision, Guard, Skips, decide
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer, LayerTable
 from gradwatch.monitor import Monitor, Watcher
+from gradwatch.news import News
 from gradwatch.notices import Notices, logger
 from gradwatch.off import OffMonitor
 from gradwatch.records import (
@@ -35,6 +38,7 @@ from gradwatch.records import (
 )
 from gradwatch.sender import Sender
 from gradwatch.values import Number, as_float, as_json, as_step
+from gradwatch.watching import WatchOptions, read_means
 
 
 class Run:
@@ -61,7 +65,8 @@ class Run:
         self._sender = Sender(launch, config, http)
         self._watchers: list[Watcher] = []
         self._next_step = launch.resume_step or 0
-        self._skips = 0
+        self._skips = Skips()
+        self._actions = Actions()
         self._first = True
         self._finished = False
         self._forked = False
@@ -78,19 +83,32 @@ class Run:
         return self._sender.buffer.counts
 
     @property
+    def news(self) -> News:
+        """Everything the newest receipts said, as one consistent value."""
+        return self._sender.delivery.news
+
+    @property
     def guard(self) -> Guard:
         """The guard that came with the newest receipt; unarmed before the first."""
-        return self._sender.delivery.news.guard
+        return self.news.guard
 
     @property
     def advice(self) -> list[Mapping[str, Any]]:
         """The service's advice for this run, best first, as of the newest receipt."""
-        return list(self._sender.delivery.news.advice)
+        return list(self.news.advice)
 
     @property
     def alerts(self) -> list[Mapping[str, Any]]:
         """The alerts this process has heard of, each in its newest version."""
-        return list(self._sender.delivery.news.alerts)
+        return list(self.news.alerts)
+
+    @property
+    def actions(self) -> list[Mapping[str, Any]]:
+        """What the autopilot did, oldest first: step, action, params, status, text; the last 1,000.
+
+        ``status``: applied, verified, failed, undone or declined.
+        """
+        return self._actions.newest
 
     def log(
         self,
@@ -165,26 +183,52 @@ class Run:
             self.note_malformed(1)
             return PROCEED
         decision = decide(self.guard, norm, number, self._skips)
-        self._skips = self._skips + 1 if decision.skip else 0
-        if decision.skip:
-            self.event("guard", number, action="skip_step", grad_norm=norm)
+        self._skips = self._skips.after(decision, number)
+        self.note_decision(decision, norm, number)
         return decision
 
-    def watch(self, model: Any, optimizer: Any) -> Monitor:
-        """Watch a PyTorch model: per-parameter norms each step, and the guard applied.
+    def note_decision(self, decision: Decision, grad_norm: float, step: int) -> None:
+        """Report that an update was skipped or its gradient mended, for integrations."""
+        if decision.skip or decision.sanitise_to is not None:
+            action = "skip_step" if decision.skip else "sanitise"
+            self.event("guard", step, action=action, grad_norm=grad_norm)
+
+    def watch(self, model: Any, optimizer: Any, **options: Unpack[WatchOptions]) -> Monitor:
+        """Watch a PyTorch model: per-parameter norms each step, and the autopilot.
 
         Call ``monitor.step(loss=loss)`` between ``loss.backward()`` and ``optimizer.step()``.
+
+        Args:
+            model: The module.
+            optimizer: Its optimizer; schedulers need not be known.
+            options: All by keyword:
+                ``autopilot``, what may be done without a person: 0 observe, 1 clip, skip and loss
+                scale, 2 also the learning rate and the like, 3 also go back to a checkpoint
+                (default: ``GRADWATCH_AUTOPILOT``, then 1);
+                ``scaler``, the ``torch.amp.GradScaler`` of the job;
+                ``save``, called as ``save(step)``, and ``load``, called as
+                ``load(step, skip_data_to=...)`` or ``load(step)``, for checkpoints of level 3;
+                ``save_every``, steps between two of them (default: 500);
+                ``truncate``, called with the time steps to back-propagate through at most.
         """
         try:
             pytorch = importlib.import_module("gradwatch.integrations.pytorch")
         except ImportError as error:
             self._notices.warn("watch", f"watch() needs PyTorch: {error}")
             return OffMonitor()
-        watcher: Watcher | None = pytorch.watch(self, model, optimizer, self._next_step)
+        means, bad = read_means(options, self._config.autopilot)
+        if bad:
+            self._notices.warn("means", f"watch() did not understand: {', '.join(bad)}")
+        watcher: Watcher | None = pytorch.watch(self, model, optimizer, means, self._next_step)
         if watcher is None:
             return OffMonitor()
         self._watchers.append(watcher)
         return watcher
+
+    def note_order(self, order: Order, *, done: bool) -> None:
+        """Report what became of an order of the autopilot, for integrations."""
+        for kind, fields in self._actions.note(order, done=done):
+            self.event(kind, order.step, **fields)
 
     def add_config(self, facts: Mapping[str, Any]) -> None:
         """Add facts to the config before the first report, for integrations; given ones stay."""

@@ -81,7 +81,7 @@ def backend(settings: Settings) -> Iterator[Backend]:
 def worker(served: Backend) -> Iterator[None]:
     """Run the worker in a thread of this process."""
     stop = threading.Event()
-    work = partial(tick, served.writer, served.clock)
+    work = partial(tick, served)
     pause_seconds = served.settings.worker_tick_seconds
     thread = threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name="worker")
     thread.start()

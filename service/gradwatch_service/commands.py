@@ -60,8 +60,7 @@ def worker(argv: Sequence[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     _tell(f"Gradwatch worker, data in {_database(settings)}")
     with backend(settings) as opened:
-        work = partial(tick, opened.writer, opened.clock)
-        run_worker(work, settings.worker_tick_seconds, stop)
+        run_worker(partial(tick, opened), settings.worker_tick_seconds, stop)
     return DONE
 
 

@@ -163,15 +163,19 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the run's config says about the optimisation, as far as diagnosis can use it."""
+    """What the run's config says about the optimisation, as far as diagnosis can use it.
+
+    ``resumed``: the first reports are those of a net that has been trained before.
+    """
 
     optimizer: str = ""
     framework: str = ""
     beta2: float | None = None
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    resumed: bool = False
 
     @staticmethod
-    def from_config(config: Mapping[str, JsonValue]) -> Facts:
+    def from_config(config: Mapping[str, JsonValue], *, resumed: bool = False) -> Facts:
         """Read the facts from a free-form config: ``optimizer``, ``framework``, ``betas``."""
         betas = config.get("betas")
         pair = betas if isinstance(betas, list | tuple) and len(betas) > 1 else (None, None)
@@ -181,7 +185,14 @@ class Facts:
             framework=str(config.get("framework") or "").lower(),
             beta2=beta2,
             extra=config,
+            resumed=resumed,
         )
+
+    def number(self, name: str) -> float | None:
+        """A number of the config by name; None if it is absent or no finite number."""
+        value = self.extra.get(name)
+        usable = isinstance(value, int | float) and math.isfinite(value)
+        return float(value) if usable else None
 
     @property
     def adaptive(self) -> bool:
@@ -237,7 +248,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing to do, with numbers; fields as in DETECTORS section 5 (``klass`` is ``class``)."""
+    """One thing to do, with numbers; fields as in DETECTORS section 5 (``klass`` is ``class``).
+
+    ``round``: how often this action was tried in vain.
+    """
 
     cause: str
     action: str
@@ -253,13 +267,19 @@ class Advice:
     verify: Mapping[str, JsonValue] = field(default_factory=dict)
     undo: str = ""
     evidence: tuple[str, ...] = ()
+    round: int = 0
 
-    def as_json(self, alert_id: uuid.UUID) -> dict[str, JsonValue]:
-        """The advice as it travels; its id is stable: uuid5 of the alert and the action."""
+    def as_json(self, alert_id: uuid.UUID, severity: Severity) -> dict[str, JsonValue]:
+        """The advice as it travels, with the severity of its alert.
+
+        Its id is stable: uuid5 of the alert and the action, and of the round after a failure.
+        """
+        name = f"{self.action}:{self.round}" if self.round else self.action
         return {
-            "id": str(uuid.uuid5(alert_id, self.action)),
+            "id": str(uuid.uuid5(alert_id, name)),
             "alert_id": str(alert_id),
             "cause": self.cause,
+            "severity": severity.label,
             "confidence": self.confidence,
             "action": self.action,
             "params": self.params,
@@ -282,11 +302,37 @@ def alert_id(run_id: uuid.UUID, cause: str) -> uuid.UUID:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A cause an alert may have: how likely it is, what speaks for it and what against."""
+
+    cause: str
+    title: str
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[Evidence, ...] = ()
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The suspect as it travels in an alert: its evidence in words, with weights."""
+        return {
+            "cause": self.cause,
+            "title": self.title,
+            "confidence": self.confidence,
+            "evidence": [_weighed(fact) for fact in self.evidence],
+            "against": [_weighed(fact) for fact in self.against],
+        }
+
+
+def _weighed(fact: Evidence) -> dict[str, JsonValue]:
+    return {"name": fact.name, "text": fact.text, "weight": fact.weight}
+
+
+@dataclass(frozen=True, slots=True)
 class AlertPart:
     """What one writer (process, rank) contributes to the alert of a run and cause.
 
     Parts of several writers are joined into the alert by ``diagnose.merge``; the join does not
-    depend on the order in which the writers' frames arrived.
+    depend on the order in which the writers' frames arrived. ``causes``: the two likeliest, this
+    one first.
     """
 
     cause: str
@@ -304,6 +350,7 @@ class AlertPart:
     layers: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     advice: tuple[Advice, ...]
+    causes: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

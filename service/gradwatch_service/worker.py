@@ -6,21 +6,22 @@ import logging
 import threading
 from collections.abc import Callable
 
-from gradwatch_service.clock import Clock
-from gradwatch_service.ingest.writer import Writer
-from gradwatch_service.store.silence import mark_stale
+from gradwatch_service.api.backend import Backend
+from gradwatch_service.store.silence import silences
 
 log = logging.getLogger(__name__)
 
 TICK_DEADLINE_SECONDS = 60.0
 
 
-def tick(writer: Writer, clock: Clock) -> None:
-    """Do once what the worker is for: mark the runs that have gone silent."""
-    now = clock()
-    stale = writer.run(lambda connection: mark_stale(connection, now))
-    for run_id in stale.result(TICK_DEADLINE_SECONDS):
-        log.info("run %s has gone silent", run_id)
+def tick(served: Backend) -> None:
+    """Do once what the worker is for: note which runs have gone silent."""
+    with served.reading() as connection:
+        found = silences(connection, served.clock())
+    noted = [(silence, served.writer.submit(silence)) for silence in found]
+    for silence, future in noted:
+        future.result(TICK_DEADLINE_SECONDS)
+        log.info("run %s has been silent for %.0f s", silence.run_id, silence.seconds)
 
 
 def run_worker(work: Callable[[], None], pause_seconds: float, stop: threading.Event) -> None:

@@ -47,6 +47,7 @@ class MemoryService:
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     headers: list[httpx.Headers] = field(default_factory=list)
     max_bytes: int = 4 << 20
+    health: str = "ok"
     guard: dict[str, Any] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     advice: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +76,7 @@ class MemoryService:
         return [float(v) for f in frames for v in f.scalars.get(name, nothing * len(f))]
 
     def stat(self, name: str) -> list[list[float]]:
-        return [row.tolist() for item in self.stored for row in item.frame.layers[name]]
+        return [row.tolist() for item in self.stored for row in item.frame.layers.get(name, ())]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         answer = self._fault(request) or self._answer(request)
@@ -138,6 +139,7 @@ class MemoryService:
             "accepted": new,
             "duplicates": len(frame) - new,
             "rejected": 0,
+            "health": self.health,
             "guard": self.guard,
             "alerts": self.alerts,
             "advice": self.advice,

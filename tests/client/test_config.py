@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from gradwatch import config
 from gradwatch.errors import BadConfig
 
-NAMES = ("URL", "API_KEY", "MODE", "ALLOW_HTTP")
+NAMES = ("URL", "API_KEY", "MODE", "ALLOW_HTTP", "AUTOPILOT")
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,22 @@ def test_an_unknown_mode_is_refused() -> None:
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     with pytest.raises(BadConfig, match="GRADWATCH_API_KEY"):
         config.load(api_key=key)
+
+
+def test_the_level_of_the_autopilot_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.load().autopilot == 1
+    monkeypatch.setenv("GRADWATCH_AUTOPILOT", "3")
+    assert config.load().autopilot == 3
+
+
+@pytest.mark.parametrize("level", ["4", "-1", "on"])
+def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("GRADWATCH_AUTOPILOT", level)
+    with pytest.raises(BadConfig, match=f"GRADWATCH_AUTOPILOT is '{level}'; use 0, 1, 2 or 3"):
+        config.load()
+
+
+def test_the_docs_name_every_variable() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    for name in NAMES:
+        assert f"| `GRADWATCH_{name}` |" in docs

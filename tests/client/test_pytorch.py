@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from gradwatch.integrations import pytorch  # noqa: E402
+from gradwatch.integrations import probe  # noqa: E402
 from gradwatch.launch import Launch  # noqa: E402
 from gradwatch.off import OffMonitor  # noqa: E402
 from gradwatch.run import Run  # noqa: E402
@@ -350,7 +350,7 @@ def test_sparse_gradients_are_measured_and_clipped(
 def test_updates_of_a_large_model_are_measured_at_every_tenth_step(
     open_run: OpenRun, service: MemoryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pytorch, "COPY_EVERY_STEP_BYTES", 100)
+    monkeypatch.setattr(probe, "COPY_EVERY_STEP_BYTES", 100)
     run, model = open_run(), mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = run.watch(model, optimizer)
@@ -368,7 +368,7 @@ def test_updates_of_a_large_model_are_measured_at_every_tenth_step(
 def test_updates_of_a_huge_model_are_not_measured(
     open_run: OpenRun, service: MemoryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pytorch, "COPY_MAX_BYTES", 100)
+    monkeypatch.setattr(probe, "COPY_MAX_BYTES", 100)
     run, model = open_run(), mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = run.watch(model, optimizer)

@@ -135,7 +135,16 @@ def test_off_takes_every_call_and_does_nothing() -> None:
     assert (run.counts, run.guard) == (gradwatch.Counts(), gradwatch.Guard())
 
 
-FOR_INTEGRATIONS = {"add_layers", "add_config", "log_measured", "note_malformed", "warn"}
+FOR_INTEGRATIONS = {
+    "add_layers",
+    "add_config",
+    "log_measured",
+    "news",
+    "note_decision",
+    "note_malformed",
+    "note_order",
+    "warn",
+}
 FOR_THE_PROCESS = {"begin_finish", "await_finish", "rebuild_after_fork"}
 
 

@@ -1,10 +1,11 @@
-"""A seeded training that goes wrong, as reports: calm, then a spike, then growth to NaN."""
+"""A seeded training that goes wrong, fully measured: calm, then a spike, then growth to NaN."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gradwatch_service.domain import Frame, Layer, LayerTable
+from tests.everything import measured
 
 STEPS = 160
 TABLE = LayerTable(
@@ -27,7 +28,7 @@ def report_all(seed: int = 7) -> Frame:
     norms[-10:] = np.nan
     loss[-10:] = np.nan
     weights = np.full_like(norms, 8.0)
-    return Frame(
+    plain = Frame(
         steps=steps,
         time=1.7e9 + steps,
         scalars={
@@ -38,10 +39,11 @@ def report_all(seed: int = 7) -> Frame:
         layers_hash=TABLE.hash,
         layers={"grad_norm": norms, "weight_norm": weights, "update_norm": norms * 0.01},
     )
+    return measured(plain, seed)
 
 
 def part(frame: Frame, first: int, last: int) -> Frame:
-    """The reports from ``first`` up to ``last``."""
+    """The reports from ``first`` up to ``last``, with what was said at these steps."""
     rows = slice(first, last)
     return Frame(
         steps=frame.steps[rows],
@@ -49,4 +51,6 @@ def part(frame: Frame, first: int, last: int) -> Frame:
         scalars={name: values[rows] for name, values in frame.scalars.items()},
         layers_hash=frame.layers_hash,
         layers={name: values[rows] for name, values in frame.layers.items()},
+        profiles={name: values[rows] for name, values in frame.profiles.items()},
+        events=tuple(event for event in frame.events if first <= event["step"] < last),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -90,6 +90,31 @@ def test_a_rank_alone_in_trouble_is_named_alone(
     alerts = alerts_of(http)
     assert alerts
     assert {writer[:3] for alert in alerts for writer in alert["writers"]} == {"r1-"}
+
+
+def test_the_rank_whose_weights_drift_is_named(
+    server: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+):
+    with ExitStack() as stack:
+        ranks = []
+        for rank in range(4):
+            monkeypatch.setenv("RANK", str(rank))
+            ranks.append(stack.enter_context(reporting(server, "job-1")))
+        for first in range(0, 60, 20):
+            for rank, run in enumerate(ranks):
+                for step in range(first, first + 20):
+                    drift = 1.001 if rank == 2 and step >= 40 else 1.0
+                    norm = drift * (1 + 0.1 * math.sin(step))
+                    run.log(step, loss=1.0, grad_norm=norm, local_grad_norm=1 + 0.1 * rank)
+                assert run.flush(30.0)
+    (alert,) = alerts_of(http)
+    assert (alert["cause"], alert["rule"]) == ("hardware-or-rank", "replica-divergence")
+    assert (alert["severity"], alert["actionable"], alert["opened_step"]) == ("critical", True, 41)
+    assert [name[:3] for name in alert["layers"]] == ["r2-"]
+    quarantine = next(one for one in alert["advice"] if one["action"] == "quarantine_rank")
+    assert (quarantine["class"], quarantine["severity"]) == (4, "critical")
+    assert [suspect["cause"] for suspect in alert["causes"]] == ["hardware-or-rank"]
+    assert http.get(f"/runs/{RUN_ID}").json()["health"] == "critical"
 
 
 def test_a_resumed_run_shows_the_points_that_count_and_resolves_what_is_over(

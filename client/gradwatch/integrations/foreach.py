@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,3 +93,35 @@ def global_norm(norms: Float32Array) -> float:
 
 def _is_single(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
+
+
+def sanitise(gradients: Sequence[torch.Tensor | None], limit: float) -> float:
+    """Set what is not finite to zero and scale the rest down to the norm ``limit``, in place.
+
+    Returns how many elements were not finite. A sparse gradient that holds one becomes all zero.
+    """
+    present = [gradient for gradient in gradients if gradient is not None]
+    count = 0
+    for gradient in present:
+        values = dense(gradient)
+        bad = values.numel() - int(values.isfinite().sum())
+        count += bad
+        if bad and gradient.is_sparse:
+            gradient.zero_()
+        elif bad:
+            gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+    _scale_to(present, limit)
+    return float(count)
+
+
+def _scale_to(gradients: Sequence[torch.Tensor], limit: float) -> None:
+    """Scale finite gradients to a global norm of at most ``limit``; the norm itself may overflow.
+
+    So it is taken of gradients divided by their largest element.
+    """
+    largest = max((float(norm) for norm in norms(list(map(dense, gradients)), math.inf)), default=0)
+    if largest <= 0.0:
+        return
+    scale(gradients, 1.0 / largest)
+    parts = [float(norm) for norm in norms(list(map(dense, gradients)))]
+    scale(gradients, min(largest, limit / math.hypot(*parts)))

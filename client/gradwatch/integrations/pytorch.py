@@ -1,4 +1,4 @@
-"""PyTorch: per-parameter norms by foreach kernels, one transfer a step, and the guard applied.
+"""PyTorch: what is measured each step is sent, and what the user allowed is done.
 
 Nothing here may raise into the job, and broad excepts are rationed. So ``watch`` refuses up front
 what the kernels cannot handle, ``step`` accepts any argument, and the one way left in which torch
@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gradwatch import clock
-from gradwatch.guard import PROCEED
-from gradwatch.integrations.foreach import Parts, Tensors, dense, global_norm, norms, scale
+from gradwatch.integrations.bench import Bench
+from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
+from gradwatch.integrations.pilot import Pilot
+from gradwatch.integrations.probe import Probe
 from gradwatch.records import Measured, read_scalars
 from gradwatch.values import Float32Array
+from gradwatch.watching import Means
 
 if TYPE_CHECKING:
     from gradwatch.run import Run
 
-COPY_EVERY_STEP_BYTES = 64 << 20  # up to here the update of every step is measured
-COPY_MAX_BYTES = 1 << 30  # beyond, a copy of the parameters could take memory the job needs
-COPY_SELDOM_STEPS = 10
-HALF = (torch.float16, torch.bfloat16)
 
-
-def watch(run: Run, model: object, optimizer: object, first_step: int) -> Monitor | None:
+def watch(
+    run: Run, model: object, optimizer: object, means: Means, first_step: int
+) -> Monitor | None:
     """A monitor of the model's trainable parameters; None, after a warning, if it cannot be one."""
     if not isinstance(model, torch.nn.Module) or not isinstance(optimizer, torch.optim.Optimizer):
         run.warn("watch", "watch() needs a torch.nn.Module and a torch.optim.Optimizer")
@@ -42,7 +42,8 @@ def watch(run: Run, model: object, optimizer: object, first_step: int) -> Monito
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
-    return Monitor(run, watched, optimizer, first_step)
+    bench = Bench.of(watched, optimizer, means, first_step)
+    return Monitor(run, watched, bench, Pilot.of(run, watched, bench, means))
 
 
 def _is_measurable(parameter: torch.Tensor) -> bool:
@@ -59,39 +60,56 @@ class Monitor:
     next call, so the report of a step leaves one step later.
     """
 
-    def __init__(
-        self, run: Run, watched: Sequence[Watched], optimizer: torch.optim.Optimizer, step: int
-    ) -> None:
+    def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench, pilot: Pilot) -> None:
         self._run = run
-        self._optimizer = optimizer
+        self._bench = bench
+        self._pilot = pilot
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
         self._columns = run.add_layers([item.layer for item in watched])
-        self._half = [i for i, tensor in enumerate(self._parameters) if tensor.dtype in HALF]
-        self._next_step = step
-        self._copy: list[torch.Tensor] | None = None
-        self._copy_interval = _copy_interval(self._parameters)
+        self._probe = Probe(self._parameters)
+        self._next_step = bench.step
         self._held: Measured | None = None
         self._broken = False
-        run.add_config(_facts(optimizer, self._copy_interval))
+        run.add_config(_facts(bench.optimizer, self._probe.copy_interval))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run cannot go on: leave the loop."""
+        return self._pilot.stopped
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The actions of the autopilot that are in force."""
+        return self._pilot.applied
+
+    @property
+    def bptt_steps(self) -> int | None:
+        """At most so many time steps should be back-propagated through; None: no limit.
+
+        Reading it tells the autopilot that this loop obeys it.
+        """
+        return self._bench.truncation.read()
 
     def step(self, loss: Any = None, **scalars: Any) -> bool:
-        """Collect the statistics of one step, apply the guard, and report.
+        """Collect the statistics of one step, do what the user allowed, and report.
 
         Args:
             loss: The loss, a number or a one-element tensor (fetched together with the norms).
             scalars: More of the kind, such as ``loss_scale``, ``batch_size``, ``seq_len``.
 
         Returns:
-            False if the guard says to skip this update: do not call ``optimizer.step()``.
+            False if this update must not be made: do not call ``optimizer.step()``.
         """
         if self._broken:
             return True
         try:
             with torch.no_grad():
-                return self._step({"lr": _learning_rate(self._optimizer), "loss": loss, **scalars})
+                rate = _learning_rate(self._bench.optimizer)
+                return self._step({"lr": rate, "loss": loss, **scalars})
         except RuntimeError as error:
             self._broken = True
-            self._copy = None
+            self._probe.forget()
+            self._pilot.end()
             self._run.warn("monitor", f"watching the model has ended: {error}")
             return True
 
@@ -99,49 +117,42 @@ class Monitor:
         """Report the newest step although its update has not been measured."""
         held, self._held = self._held, None
         if held is not None:
+            self._pilot.learn(held)
             self._run.log_measured(held)
 
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
-        self._held = self._copy = None
+        self._held = None
+        self._probe.forget()
 
     def _step(self, scalars: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
+        self._pilot.begin(step)
         gradients = [parameter.grad for parameter in self._parameters]
-        arrays, fetched = self._measure(gradients, scalars)
+        arrays, fetched = self._probe.measure(gradients, scalars)
         self._complete(arrays.pop("update_norm", None))
+        measured = self._measured(step, arrays, fetched)
+        verdict = self._pilot.step(measured, gradients)
+        numbers = {**measured.scalars, **verdict.scalars}
+        if "lr" in numbers:
+            numbers["lr"] = self._pilot.rate(numbers["lr"])
+        self._held = replace(measured, scalars=numbers)
+        if not self._probe.remember(step):
+            self.flush()
+        return verdict.update
+
+    def _measured(
+        self, step: int, arrays: Mapping[str, Float32Array], fetched: Mapping[str, Any]
+    ) -> Measured:
         numbers, unread = read_scalars(fetched)
         self._run.note_malformed(unread)
-        decision = PROCEED
-        if any(gradient is not None for gradient in gradients):
+        if any(parameter.grad is not None for parameter in self._parameters):
             numbers["grad_norm"] = global_norm(arrays["grad_norm"])
-            decision = self._run.decide(numbers["grad_norm"], step)
-        if decision.clip < 1.0:
-            numbers["clip_norm"] = decision.clip * (numbers["grad_norm"] + 1e-6)  # the limit
-            scale(gradients, decision.clip)
-        self._held = Measured(step, clock.now(), numbers, self._columns, arrays)
-        if self._copy_interval and step % self._copy_interval == 0:
-            self._remember()
-        else:
-            self.flush()
-        return not decision.skip
-
-    def _measure(
-        self, gradients: Sequence[torch.Tensor | None], scalars: Mapping[str, Any]
-    ) -> tuple[dict[str, Float32Array], dict[str, Any]]:
-        """All statistics of this moment: statistic -> float32[L], and the scalars as numbers."""
-        present = {i: dense(tensor) for i, tensor in enumerate(gradients) if tensor is not None}
-        every = range(len(self._parameters))
-        parts = Parts(len(self._parameters), self._parameters[0].device)
-        parts.add("grad_norm", list(present), norms(list(present.values())))
-        parts.add("weight_norm", every, norms(self._parameters))
-        half = [i for i in self._half if i in present]
-        if half:
-            parts.add("grad_max", half, norms([present[i] for i in half], math.inf))
-        if self._copy is not None:
-            torch._foreach_sub_(self._copy, self._parameters)
-            parts.add("update_norm", every, norms(self._copy))
-        return parts.fetch(scalars)
+        scaler = self._bench.scaler
+        if scaler is not None and scaler.is_enabled() and "grad_norm" in numbers:
+            numbers.setdefault("loss_scale", scaler.get_scale())
+            numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
+        return Measured(step, clock.now(), numbers, self._columns, arrays)
 
     def _complete(self, update_norm: Float32Array | None) -> None:
         """Report the step before, now that its update is known."""
@@ -149,13 +160,6 @@ class Monitor:
             arrays = {**self._held.arrays, "update_norm": update_norm}
             self._held = replace(self._held, arrays=arrays)
         self.flush()
-        if self._copy_interval != 1:
-            self._copy = None
-
-    def _remember(self) -> None:
-        if self._copy is None:
-            self._copy = [torch.empty_like(parameter) for parameter in self._parameters]
-        torch._foreach_copy_(self._copy, self._parameters)
 
 
 def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:
@@ -163,14 +167,6 @@ def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:
     rates = [group.get("lr") for group in optimizer.param_groups]
     numbers = [rate for rate in rates if isinstance(rate, int | float)]
     return max(numbers) if numbers else next(iter(rates), None)
-
-
-def _copy_interval(parameters: Tensors) -> int:
-    """At every how many steps the update is measured; 0 for never."""
-    size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    if size > COPY_MAX_BYTES:
-        return 0
-    return 1 if size <= COPY_EVERY_STEP_BYTES else COPY_SELDOM_STEPS
 
 
 def _facts(optimizer: torch.optim.Optimizer, copy_interval: int) -> dict[str, object]:

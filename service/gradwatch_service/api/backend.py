@@ -42,7 +42,10 @@ class Backend:
 
     def write(self, command: Callable[[Connection], T]) -> T:
         """Run a command in the writer's next transaction; returns after its commit."""
-        future = self.writer.run(command)
+        return self.wait(self.writer.run(command))
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait, in a thread, for what was handed to the writer."""
         try:
             return future.result(self.settings.handler_deadline_seconds)
         except TimeoutError as error:

@@ -6,10 +6,10 @@ import re
 import uuid
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ from gradwatch_service.api.backend import Served, backend_of
 from gradwatch_service.api.bodies import media_type, require_json
 from gradwatch_service.api.frame_body import pack_json
 from gradwatch_service.api.json_text import parse
-from gradwatch_service.api.operations import JSON, PREFIX, answers, takes
+from gradwatch_service.api.operations import JSON, PREFIX, IdempotencyKey, answers, takes
 from gradwatch_service.api.shapes import FrameBody, ReceiptBody, StepsBody
 from gradwatch_service.api.steps_body import parse_steps
 from gradwatch_service.domain import Frame, JsonValue
@@ -102,7 +102,7 @@ async def post_steps(
     run_id: uuid.UUID,
     request: Request,
     backend: Served,
-    idempotency_key: Annotated[str | None, Header(max_length=255, pattern="^[!-~]+$")] = None,
+    key: IdempotencyKey = None,
 ) -> Response:
     """Store steps sent as plain JSON; without a key, steps already stored are not stored again."""
     require_json(request)
@@ -114,7 +114,7 @@ async def post_steps(
         digest=sha256(body).digest(),
         frame=steps.frame,
         layer_names=steps.layer_names,
-        idempotency_key=idempotency_key,
+        idempotency_key=key,
         rejections=steps.rejections,
     )
     return _receipt(await backend.stored(backend.writer.submit(push)), parsed.warnings)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Header
 from pydantic import BaseModel
 
 from gradwatch_service.api.shapes import Problem
@@ -14,6 +15,10 @@ PREFIX = "/api/v1"
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 
+# Under the same key the same body is stored once, however often it is sent.
+IdempotencyKey = Annotated[
+    str | None, Header(alias="idempotency-key", max_length=255, pattern="^[!-~]+$")
+]
 Responses = dict[int | str, dict[str, Any]]
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from hashlib import sha256
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+import numpy as np
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.bodies import EventsBody, FinishBody, RunBody, RunChanges, reader
-from gradwatch_service.api.operations import answers, takes
+from gradwatch_service.api.operations import IdempotencyKey, answers, takes
 from gradwatch_service.api.queries import RunList, page
 from gradwatch_service.api.shapes import Accepted, Items, Run
-from gradwatch_service.store import events, launches, runs
+from gradwatch_service.domain import Frame
+from gradwatch_service.ingest.pushes import StepsPush
+from gradwatch_service.store import launches, runs
+from gradwatch_service.store.silence import Silence
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -76,19 +81,27 @@ def delete_run(run_id: uuid.UUID, backend: Served) -> Response:
     "/{run_id}/events",
     status_code=201,
     openapi_extra=takes(EventsBody),
-    responses=answers({201: Accepted}, 400, 404, 413, 415, 422),
+    responses=answers({201: Accepted, 200: Accepted}, 400, 404, 409, 413, 415, 422),
 )
-def post_events(
+async def post_events(
     run_id: uuid.UUID,
+    request: Request,
     body: Annotated[EventsBody, Depends(reader(EventsBody))],
     backend: Served,
+    key: IdempotencyKey = None,
 ) -> Response:
-    """Store what the job says: a checkpoint, a phase, a change of the learning rate, a note."""
-    reported, now = body.as_events(), backend.clock()
-    accepted = backend.write(
-        lambda connection: events.add_events(connection, run_id, reported, now)
-    )
-    return answer({"accepted": accepted}, 201)
+    """Store what the job says: a checkpoint, a phase, a change of the learning rate, a note.
+
+    Diagnosis heeds it for the steps of ``POST …/steps``. A job that sends frames puts its events
+    into them: only there do they have one place among its reports, whatever arrives first.
+    """
+    frame = Frame(np.empty(0, np.int64), np.empty(0), events=body.as_events())
+    digest = sha256(await request.body()).digest()
+    push = StepsPush(run_id, digest, frame, layer_names=(), idempotency_key=key)
+    receipt = await backend.stored(backend.writer.submit(push))
+    if receipt.status == "duplicate":
+        return answer({"accepted": 0}, 200)
+    return answer({"accepted": len(frame.events)}, 201)
 
 
 @router.post(
@@ -103,8 +116,11 @@ def finish_run(
 ) -> Response:
     """End a run."""
     now = backend.clock()
-    return answer(
-        backend.write(
-            lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)
-        )
+    run = backend.write(
+        lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)
     )
+    if not run["open_alerts"]:
+        return answer(run)
+    backend.wait(backend.writer.submit(Silence.over(run_id, now)))
+    with backend.reading() as connection:
+        return answer(runs.get_run(connection, run_id))

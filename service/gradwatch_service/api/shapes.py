@@ -76,6 +76,7 @@ class Advice(Shape):
     id: uuid.UUID
     alert_id: uuid.UUID
     cause: str
+    severity: Literal["info", "warning", "error", "critical"]
     confidence: float
     action: str
     params: dict[str, Any]
@@ -103,6 +104,24 @@ class Evidence(Shape):
     weight: float | None
 
 
+class Sign(Shape):
+    """What speaks for a cause, or with a negative weight against it."""
+
+    name: str
+    text: str
+    weight: float
+
+
+class Suspect(Shape):
+    """A cause an alert may have."""
+
+    cause: str
+    title: str
+    confidence: float
+    evidence: list[Sign]
+    against: list[Sign]
+
+
 class Alert(Shape):
     """What is wrong with a run, for one cause."""
 
@@ -123,6 +142,7 @@ class Alert(Shape):
     explanation: str
     evidence: list[Evidence]
     advice: list[Advice]
+    causes: list[Suspect]
     regressed: bool
     writers: list[str]
     opened_at: dt.datetime

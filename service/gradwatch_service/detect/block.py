@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,23 +12,32 @@ from gradwatch_service.detect import columns
 from gradwatch_service.detect.baseline import EMPTY, upper_median
 from gradwatch_service.detect.columns import per_table
 from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, log2_fixed
+from gradwatch_service.detect.scalars import NORM
 from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArray, LayerTable
 
 SIGNALS = ("act_grad_norm", "bias_grad_norm", "grad_norm")
+# What rules judge by the block besides, as it was reported.
+KEPT = frozenset(
+    {
+        *SIGNALS, "grad_max", "grad_rms", "grad_zero", "moment_rms", "spectral_norm", "weight_norm",
+    }
+)  # fmt: skip
+KEPT_SCALARS = frozenset({"clip_norm", "loss_scale"})
 MIN_LAYERS = 4
 _NO_CHAIN = frozenset({"norm", "embedding", "recurrent", "head"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Reports of the open block: scalar tracks int32[n, 3] (EMPTY: no value) and raw signals."""
+    """Reports of the open block: scalar tracks int32[n, 3] (EMPTY: no value) and what was kept."""
 
     scalars: Fixed
-    signals: Mapping[str, Float32Array]
+    stats: Mapping[str, Float32Array]
+    settings: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def rearranged(self, source: IntArray) -> Rows:
         """The same reports in the columns of another layer table."""
-        return replace(self, signals=columns.rearranged(self.signals, source))
+        return replace(self, stats=columns.rearranged(self.stats, source))
 
     def without(self, track: int) -> Rows:
         """The same reports with one scalar track forgotten."""
@@ -59,10 +68,50 @@ class DepthProfile:
 
 @dataclass(frozen=True)
 class Block:
-    """A closed block: ``rows[statistic]`` int32[16, L], EMPTY where there is no number."""
+    """A closed block: ``rows[signal]`` int32[16, L], EMPTY where there is no number.
+
+    ``parts``: the reports themselves, as they came.
+    """
 
     layers: LayerTable
     rows: Mapping[str, Fixed]
+    parts: Sequence[Rows] = ()
+
+    def values(self, name: str) -> Float32Array | None:
+        """A kept statistic, float32[16, L], NaN where there is no number; None: not measured."""
+        if not any(name in part.stats for part in self.parts):
+            return None
+        values = _joined(self.parts, name, len(self.layers))
+        finite = np.isfinite(values)
+        return values if finite.all() else np.where(finite, values, np.float32(np.nan))
+
+    def median(self, name: str) -> Float32Array | None:
+        """Upper median per layer, float32[L], NaN where there is none; None: not measured."""
+        values = self.values(name)
+        return None if values is None else upper_median_of(values)
+
+    def setting(self, name: str) -> FloatArray | None:
+        """A kept scalar, float64[16], NaN where there is no number; None: not measured."""
+        found = [part.settings.get(name) for part in self.parts]
+        if all(values is None for values in found):
+            return None
+        rows = [
+            np.full(len(part.scalars), np.nan) if values is None else values
+            for values, part in zip(found, self.parts, strict=True)
+        ]
+        joined = np.concatenate(rows)
+        return np.where(np.isfinite(joined), joined, np.nan)
+
+    @cached_property
+    def clipping(self) -> FloatArray:
+        """What clipping left of each report's gradient, float64[16], 1 where it was not clipped."""
+        clip = self.setting("clip_norm")
+        if clip is None:
+            return np.ones(1)
+        norm = np.concatenate([part.scalars[:, NORM] for part in self.parts])
+        clipped = (clip > 0) & (norm != EMPTY)
+        left = np.where(clipped, log2_fixed(clip) - norm.astype(np.int64), 0)
+        return np.asarray(np.exp2(np.minimum(left, 0) / ONE_BIT))
 
     @cached_property
     def medians(self) -> Mapping[str, Fixed]:
@@ -91,26 +140,52 @@ class Block:
         return None
 
 
-def keep(scalars: Fixed, stats: Mapping[str, Float32Array]) -> Rows:
-    """What the open block remembers of a segment."""
-    return Rows(scalars, {name: stats[name] for name in SIGNALS if name in stats})
+def keep(
+    scalars: Fixed,
+    stats: Mapping[str, Float32Array],
+    settings: Mapping[str, FloatArray] | None = None,
+) -> Rows:
+    """What the open block remembers of a segment: its tracks, its statistics, its scalars."""
+    return Rows(
+        scalars,
+        {name: rows for name, rows in stats.items() if name in KEPT},
+        {name: values for name, values in (settings or {}).items() if name in KEPT_SCALARS},
+    )
 
 
 def close(rows: Sequence[Rows], layers: LayerTable) -> tuple[Fixed, Block]:
     """The scalar tracks int32[16, 3] and the layer signals of the rows of a whole block."""
     present = {name: _fixed(rows, name, len(layers)) for name in _signals(rows)}
-    return np.concatenate([part.scalars for part in rows]), Block(layers, present)
+    return np.concatenate([part.scalars for part in rows]), Block(layers, present, rows)
+
+
+def upper_median_of(values: Float32Array) -> Float32Array:
+    """Upper median of the numbers in each column of ``values`` float32[k, L]; NaN: there is none.
+
+    Selected, not computed: an exact value that was reported.
+    """
+    held = (~np.isnan(values)).sum(axis=0)
+    ordered = np.sort(values.T, axis=1)  # NaN last
+    return np.asarray(ordered[np.arange(len(ordered)), held // 2])
 
 
 def _signals(rows: Sequence[Rows]) -> Iterator[str]:
-    return (name for name in SIGNALS if any(name in part.signals for part in rows))
+    return (name for name in SIGNALS if any(name in part.stats for part in rows))
+
+
+def _joined(rows: Sequence[Rows], name: str, width: int) -> Float32Array:
+    """A statistic over the reports, NaN where it was not measured."""
+    return np.concatenate([_or_nothing(part.stats.get(name), part, width) for part in rows])
+
+
+def _or_nothing(values: Float32Array | None, part: Rows, width: int) -> Float32Array:
+    if values is not None:
+        return values
+    return np.full((len(part.scalars), width), np.nan, dtype=np.float32)
 
 
 def _fixed(rows: Sequence[Rows], name: str, width: int) -> Fixed:
-    nan = np.float32(np.nan)
-    values = np.concatenate(
-        [part.signals.get(name, np.full((len(part.scalars), width), nan)) for part in rows]
-    )
+    values = _joined(rows, name, width)
     return np.where(np.isfinite(values), log2_fixed(values), EMPTY).astype(np.int32)
 
 

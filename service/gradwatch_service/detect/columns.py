@@ -7,10 +7,12 @@ from functools import wraps
 from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradwatch_service.domain import MISSING32, Float32Array, IntArray, LayerTable
 
 T = TypeVar("T")
+N = TypeVar("N", bound=np.generic)
 
 
 def per_table(make: Callable[[LayerTable], T]) -> Callable[[LayerTable], T]:
@@ -40,3 +42,12 @@ def rearranged(stats: Mapping[str, Float32Array], source: IntArray) -> Mapping[s
     for name, rows in stats.items():
         wide[name][:, kept] = rows[:, source[kept]]
     return wide
+
+
+def grown(values: NDArray[N], width: int, fill: float) -> NDArray[N]:
+    """Per-layer values [..., K] of a table that has ``width`` layers by now; ``fill``: the new."""
+    missing = width - values.shape[-1]
+    if not missing:
+        return values
+    fresh = np.full((*values.shape[:-1], missing), fill, dtype=values.dtype)
+    return np.concatenate([values, fresh], axis=-1)

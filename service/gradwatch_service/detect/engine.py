@@ -63,7 +63,7 @@ def update(
     The views' columns are all layers met so far, ``view.layers``.
     """
     base, frame = substrate.align(state.substrate, frame, layers)
-    state = replace(state, substrate=base)
+    state = replace(state, substrate=substrate.told(base, frame))
     seen: list[Seen] = []
     with np.errstate(all="ignore"):
         for part in substrate.segments(base, frame):

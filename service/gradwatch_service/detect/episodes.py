@@ -1,4 +1,4 @@
-"""Substrate S5: from levels per report to episodes; a finding per opening, worsening, clearing."""
+"""Substrate S5: from levels per report to episodes; a finding where one opens, changes or ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, Severity
 
 MERGE_WITHIN = 64
-Kind = Literal["opened", "worsened", "cleared"]
+Kind = Literal["opened", "worsened", "noted", "cleared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Episode:
 class Finding:
     """A transition of a rule's episode at one report; carries what the rule saw there.
 
-    ``columns`` are those of the view's layer table.
+    ``noted``: there is more to say, but the episode is as bad as it was. ``columns`` are those of
+    the view's layer table.
     """
 
     rule: str
@@ -65,14 +66,17 @@ def _advance(
     episode: Episode | None, signal: Signal, view: View, row: int, clear_after: int
 ) -> tuple[Episode | None, Kind | None]:
     level = 0 if signal.level is None else int(signal.level[row])
+    goes_on: Kind | None = "noted" if signal.noted is not None and signal.noted[row] else None
     if level:
-        return _sighted(episode, Severity(level), int(view.ordinal[row]), int(view.step[row]))
+        ordinal, step = int(view.ordinal[row]), int(view.step[row])
+        episode, kind = _sighted(episode, Severity(level), ordinal, step)
+        return episode, kind or goes_on
     if not _active(episode):
         return episode, None
     calm = episode.calm + 1 if _rests(episode, signal, row) else 0
     if calm >= clear_after:
         return replace(episode, calm=calm, active=False), "cleared"
-    return (episode if calm == episode.calm else replace(episode, calm=calm)), None
+    return (episode if calm == episode.calm else replace(episode, calm=calm)), goes_on
 
 
 def _rests(episode: Episode, signal: Signal, row: int) -> bool:

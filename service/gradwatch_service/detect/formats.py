@@ -10,8 +10,11 @@ from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, bits
 from gradwatch_service.domain import FloatArray, LayerTable
 
 # log2 of the largest number; bfloat16 has the exponent of float32.
-MAX_BITS = {"float16": 15.9993, "fp16": 15.9993, "half": 15.9993, "float64": 1024.0}
+HALF = frozenset({"float16", "fp16", "half"})
+MAX_BITS = {**dict.fromkeys(HALF, 15.9993), "float64": 1024.0}
 DEFAULT_MAX_BITS = 128.0
+# The other end of float16: below the first its numbers lose digits, below the second they are 0.
+HALF_NORMAL_BITS, HALF_LEAST_BITS = -14, -24
 
 
 @per_table

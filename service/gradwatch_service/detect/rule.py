@@ -31,14 +31,16 @@ class Signal:
 
     ``level`` int8[n]: 0 nothing, else a ``Severity``; None: nothing in any row. ``calm`` bool[n]:
     the clear condition holds. ``describe(row)`` is asked only for rows where an episode opens or
-    worsens. ``known`` bool[n]: rows that measured what the rule judges, None: all; the others go on
-    as the one before.
+    worsens or is ``noted``. ``known`` bool[n]: rows that measured what the rule judges, None: all;
+    the others go on as the one before. ``noted`` bool[n]: rows at which there is more to say about
+    an episode that goes on, although it gets no worse.
     """
 
     level: Levels | None
     calm: BoolArray
     describe: Callable[[int], Sighting]
     known: BoolArray | None = None
+    noted: BoolArray | None = None
 
 
 class Rule(Protocol[S]):

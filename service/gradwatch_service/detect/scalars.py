@@ -38,10 +38,10 @@ def global_norm(part: Frame, *, given: bool) -> tuple[FloatArray, bool]:
     if given:
         return own, True
     since = np.logical_or.accumulate(~is_missing(own))
-    return np.where(since, own, _joint_norm(part.layers.get("grad_norm"))), bool(since[-1])
+    return np.where(since, own, joint_norm(part.layers.get("grad_norm"))), bool(since[-1])
 
 
-def _joint_norm(grad: Float32Array | None) -> FloatArray | np.float64:
+def joint_norm(grad: Float32Array | None) -> FloatArray | np.float64:
     """Root of the sum of squares over the measured layers, float64[n]; missing if none was."""
     if grad is None or not grad.shape[1]:
         return MISSING64

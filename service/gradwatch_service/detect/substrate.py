@@ -79,6 +79,13 @@ def align(state: SubstrateState, frame: Frame, layers: LayerTable) -> tuple[Subs
     return state, frame
 
 
+def told(state: SubstrateState, frame: Frame) -> SubstrateState:
+    """Take note of the changes that the job announced with a frame, before its reports."""
+    if not frame.events:
+        return state
+    return replace(state, context=context.told(state.context, frame.events))
+
+
 def segments(state: SubstrateState, frame: Frame) -> Iterator[Frame]:
     """Cut a frame where a block of 16 reports ends, or where the loss first turns negative."""
     total = len(frame)
@@ -120,7 +127,7 @@ def observe(state: SubstrateState, part: Frame) -> tuple[SubstrateState, View]:
         state,
         ordinal=state.ordinal + len(part),
         pasts=tuple(track.newest() for track in tracks),
-        open=(*state.open, block.keep(fixed, part.layers)),
+        open=(*state.open, block.keep(fixed, part.layers, part.scalars)),
         context=settings,
         norm_given=norm_given,
     )

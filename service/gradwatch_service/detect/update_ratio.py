@@ -9,6 +9,7 @@ import numpy as np
 from gradwatch_service.detect.columns import per_table
 from gradwatch_service.domain import (
     MISSING64,
+    BoolArray,
     Float32Array,
     FloatArray,
     IntArray,
@@ -28,13 +29,26 @@ def typical(layers: LayerTable) -> IntArray:
     Weight layers with at least 1,024 elements (or of unknown shape); in a net that has none, every
     weight layer.
     """
-    weights = [
+    every = weights(layers)
+    large = every[[_is_large(layers.layers[column]) for column in every]]
+    return large if len(large) else every
+
+
+@per_table
+def weights(layers: LayerTable) -> IntArray:
+    """Columns of the weight layers, neither biases nor normalisation: int64[K]."""
+    columns = [
         column
         for column, layer in enumerate(layers.layers)
         if layer.kind not in NOT_WEIGHTS and not layer.name.endswith("bias")
     ]
-    large = [column for column in weights if _is_large(layers.layers[column])]
-    return np.array(large or weights, dtype=np.int64)
+    return np.array(columns, dtype=np.int64)
+
+
+@per_table
+def is_weight(layers: LayerTable) -> BoolArray:
+    """Which columns are weight layers: bool[L]."""
+    return np.isin(np.arange(len(layers)), weights(layers))
 
 
 def _is_large(layer: Layer) -> bool:
@@ -51,8 +65,9 @@ def median_update_ratio(
 ) -> FloatArray | np.float64:
     """Uw per row, float64[n]: the median of ‖u‖ / max(‖w‖, 1e-3·√numel); missing if unknown.
 
-    A layer that did not move at all (frozen, or the step was skipped) does not count. Of an even
-    number the lower middle one is taken: two layers do not tell which of them is typical.
+    A layer that did not move at all (frozen, or the step was skipped) does not count, nor one that
+    is all zeros, as some are at first: its first update is beyond all proportion. Of an even number
+    the lower middle one is taken: two layers do not tell which of them is typical.
     """
     update, weight = stats.get("update_norm"), stats.get("weight_norm")
     chosen = typical(layers)
@@ -60,7 +75,7 @@ def median_update_ratio(
         return MISSING64
     u = update[:, chosen].astype(np.float64)
     w = weight[:, chosen].astype(np.float64)
-    known = np.isfinite(u) & np.isfinite(w) & (u > 0)
+    known = np.isfinite(u) & np.isfinite(w) & (u > 0) & (w > 0)
     ratio = np.where(known, u / np.maximum(w, _floor(layers)), np.inf)
     count = known.sum(axis=1)
     ordered = np.sort(ratio, axis=1)

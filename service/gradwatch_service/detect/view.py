@@ -126,7 +126,8 @@ class View:
     ``layers`` are all layers met so far, the columns of ``stats``. ``norm``, ``loss`` and ``ratio``
     are the global gradient norm, the loss and the median over weight layers of update norm / weight
     norm; ``usual``: the baseline of the layers' gradient norms; ``announced`` bool[n]: the learning
-    rate, batch size or sequence length just changed; ``block``: set if the last row closes a block.
+    rate, batch size or sequence length changed, or the job announced a phase or a resume, within
+    64 reports; ``block``: set if the last row closes a block.
 
     A statistic that a frame lacks and one missing in every row must mean the same to a rule.
     """

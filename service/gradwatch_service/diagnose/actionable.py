@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.history import MOST_SKIPS
+from gradwatch_service.diagnose.signs import LARGE_RATIO, rate_jumped
+from gradwatch_service.diagnose.situation import SPIKES, Situation
 from gradwatch_service.domain import Severity
 
-_LARGE_UPDATES = ("update-ratio-high", "update-step-huge")
-_SPIKES = ("gradient-spike", "loss-spike")
-_LARGE_RATIO = 0.02
 _SPIKE_WITHIN = 32
+_ONSET = "instability-onset"
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -19,37 +19,75 @@ def is_actionable(rules: Collection[str], situation: Situation) -> bool:
     return any(rule in rules and holds(situation) for rule, holds in _FUSIONS.items())
 
 
+def _at_least(rule: str, severity: Severity) -> Callable[[Situation], bool]:
+    return lambda s: s.at_least(rule, severity)
+
+
 def _large_updates(s: Situation) -> bool:
-    return s.sees(*_LARGE_UPDATES) or (s.uw is not None and s.uw >= _LARGE_RATIO)
+    """Updates are ≥ .02 of the weights now, not at a pace at which the run learns, or were huge."""
+    if s.sees("update-step-huge"):
+        return True
+    learns = s.sees("update-ratio-high") and not s.at_least("update-ratio-high", Severity.WARNING)
+    return s.uw is not None and s.uw >= LARGE_RATIO and not learns
 
 
 def _update_ratio(s: Situation) -> bool:
-    """Uw ≥ .05, or ≥ .01 with 2 bits over its past."""
-    risen = s.uw is not None and s.uw >= 0.01 and s.uw_rise >= 2
-    return risen or s.at_least("update-ratio-high", Severity.ERROR)
+    """Uw ≥ .05; or ≥ .01 and 2 bits over its past as the learning rate rose, and the loss not fell.
+
+    At a constant rate updates also grow where a run finds its way at last.
+    """
+    faster = s.rates.rising or rate_jumped(s) is not None
+    risen = s.uw is not None and s.uw >= 0.01 and s.uw_rise >= 2 and faster and not s.falling
+    return s.at_least("update-ratio-high", Severity.WARNING if risen else Severity.ERROR)
+
+
+def _growth(s: Situation) -> bool:
+    return s.sees("loss-divergence", _ONSET) or _large_updates(s)
 
 
 def _divergence(s: Situation) -> bool:
-    spikes = [s.held[rule] for rule in _SPIKES if rule in s.held]
+    spikes = [s.held[rule] for rule in SPIKES if rule in s.held]
     opened = s.held["loss-divergence"].opened_ordinal
     near = any(abs(opened - spike.opened_ordinal) <= _SPIKE_WITHIN for spike in spikes)
-    return near or _large_updates(s)
+    return near or s.sees(_ONSET) or _large_updates(s)
+
+
+def _above_initial(s: Situation) -> bool:
+    return s.sees(*SPIKES, _ONSET) or _large_updates(s)
 
 
 def _through_time(s: Situation) -> bool:
-    return _large_updates(s) or s.sees("gradient-growth", "early-explosion", "non-finite", *_SPIKES)
+    """No clipping limit holds the gradients, or something else is wrong already."""
+    seen = s.sees("gradient-growth", "early-explosion", "non-finite", *SPIKES)
+    return seen or not s.clip_norm or _large_updates(s)
+
+
+def _early_explosion(s: Situation) -> bool:
+    return s.fact("early-explosion", "early-loss") is not None or _large_updates(s)
+
+
+def _guard_used_up(s: Situation) -> bool:
+    """The guard has skipped as many updates as it may: it cannot help any longer."""
+    return s.skips >= MOST_SKIPS
 
 
 _FUSIONS: Final[Mapping[str, Callable[[Situation], bool]]] = {
-    "non-finite": lambda s: s.at_least("non-finite", Severity.ERROR),
-    "init-gain-profile": lambda _: True,
-    "update-step-huge": lambda _: True,
-    "update-ratio-high": _update_ratio,
-    "early-explosion": lambda s: (
-        s.fact("early-explosion", "early-loss") is not None or _large_updates(s)
-    ),
-    "gradient-growth": lambda s: s.sees("loss-divergence") or _large_updates(s),
-    "loss-divergence": _divergence,
-    "loss-above-initial": lambda s: s.sees(*_SPIKES) or _large_updates(s),
+    "attention-logit": _at_least("attention-logit", Severity.ERROR),
+    "early-explosion": _early_explosion,
     "explosion-through-time": _through_time,
+    "gradient-growth": _growth,
+    "gradient-spike": _guard_used_up,
+    "init-gain-profile": lambda _: True,
+    "instability-onset": lambda s: _large_updates(s) and not s.falling,
+    "layer-spike": _at_least("layer-spike", Severity.ERROR),
+    "loss-above-initial": _above_initial,
+    "loss-divergence": _divergence,
+    "loss-scale-collapse": _at_least("loss-scale-collapse", Severity.ERROR),
+    "loss-spike": _guard_used_up,
+    "non-finite": _at_least("non-finite", Severity.ERROR),
+    "rank-outlier": _at_least("rank-outlier", Severity.ERROR),
+    "replica-divergence": lambda _: True,
+    "stale-run": _at_least("stale-run", Severity.ERROR),
+    "update-ratio-high": _update_ratio,
+    "update-step-huge": lambda _: True,
 }

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from gradwatch_service.detect.episodes import Episode
 from gradwatch_service.diagnose import report
 from gradwatch_service.diagnose.actionable import is_actionable
-from gradwatch_service.diagnose.fusion import Claim, worst
-from gradwatch_service.diagnose.situation import Mover
+from gradwatch_service.diagnose.fusion import Claim
+from gradwatch_service.diagnose.situation import Mover, worst
 from gradwatch_service.domain import AlertEvent, AlertPart, AlertState, Severity
 
 # A warning must last this many reports before its alert fires; anything worse fires at once.
@@ -20,12 +20,14 @@ PERSISTENCE = 8
 class Case:
     """An alert and what it stands on: the findings attributed to it (none once resolved).
 
-    ``due``: the report at which a pending alert fires; ``relapses``: it fired and was cleared, so
-    that its return is a regression; ``mover``: the layer it named as the first to move.
+    ``onset``: the step at which the earliest of them began in this life of the alert; ``due``: the
+    report at which a pending alert fires; ``relapses``: it fired and was cleared, so that its
+    return is a regression; ``mover``: the layer it named as the first to move.
     """
 
     part: AlertPart
     rules: frozenset[str]
+    onset: int
     due: int | None = None
     relapses: bool = False
     mover: Mover | None = None
@@ -81,6 +83,12 @@ def promote(
     return after, tuple(events)
 
 
+def trouble_since(cases: Cases) -> int | None:
+    """The step at which the earliest live alert of severity warning or worse began; None: none."""
+    grave = (x for x in cases.values() if x.live and x.part.severity >= Severity.WARNING)
+    return min((case.onset for case in grave), default=None)
+
+
 def touch(case: Case, episodes: Mapping[str, Episode]) -> Case:
     """Move the last step of a live alert to where its findings held last."""
     steps = [episodes[rule].last_step for rule in case.rules if rule in episodes]
@@ -94,10 +102,28 @@ def _claim(before: Case | None, claim: Claim, moment: Moment, owner: Mapping[str
     rules = frozenset(held.rule for held in claim.findings)
     if before is None or not before.live:
         return _open(before, claim, rules, moment)
-    kept = _left_behind(replace(before, rules=rules), before.rules - rules, moment, owner)
-    if rules <= before.rules and rules.isdisjoint(moment.changed):
+    onset = min(before.onset, _onset(claim))
+    kept = replace(before, rules=rules, onset=onset)
+    kept = _left_behind(kept, before.rules - rules, moment, owner)
+    part = _write(kept.part, claim)
+    own = not rules <= before.rules or not rules.isdisjoint(moment.changed)
+    if not own and not _says_more(part, kept.part):
         return kept, ()
-    return _refresh(kept, claim, moment)
+    return _refresh(kept, part, claim, moment)
+
+
+def _onset(claim: Claim) -> int:
+    return min(held.opened_step for held in claim.findings)
+
+
+def _says_more(part: AlertPart, before: AlertPart) -> bool:
+    """Whether what happened elsewhere makes an alert surer, graver, or some advice failed."""
+    graver = part.actionable and not before.actionable
+    return graver or part.confidence > before.confidence or _failures(part) > _failures(before)
+
+
+def _failures(part: AlertPart) -> int:
+    return sum(advice.round for advice in part.advice)
 
 
 def _open(before: Case | None, claim: Claim, rules: frozenset[str], moment: Moment) -> Change:
@@ -109,22 +135,24 @@ def _open(before: Case | None, claim: Claim, rules: frozenset[str], moment: Mome
         part = replace(part, regressed=before.part.regressed or before.relapses)
     due = moment.ordinal + PERSISTENCE if part.state == "pending" else None
     mover = claim.verdict.situation.mover
-    case = touch(Case(part, rules, due, mover=mover), moment.episodes)
+    case = touch(Case(part, rules, _onset(claim), due, mover=mover), moment.episodes)
     again = " again" if part.regressed else ""
     event = AlertEvent(part.cause, part.state, moment.step, f"{part.title}{again}")
     return case, (event,)
 
 
-def _refresh(case: Case, claim: Claim, moment: Moment) -> Change:
-    """New evidence for a live alert: write it anew; it may only get worse while it lives."""
-    part = _write(case.part, claim)
+def _refresh(case: Case, part: AlertPart, claim: Claim, moment: Moment) -> Change:
+    """Write a live alert anew; it may only get worse while it lives."""
     after = replace(case, part=part, mover=claim.verdict.situation.mover)
     if part.state == "firing" and case.part.state == "pending":
         event = AlertEvent(part.cause, "firing", moment.step, part.title)
         return replace(after, due=None), (event,)
-    if part.severity == case.part.severity:
+    worse = [f"now {part.severity.label}"] if part.severity > case.part.severity else []
+    if part.actionable and not case.part.actionable:
+        worse.append("needs a person now")
+    if not worse:
         return after, ()
-    text = f"{part.title}: now {part.severity.label}"
+    text = f"{part.title}: {', '.join(worse)}"
     return after, (AlertEvent(part.cause, "worsened", moment.step, text),)
 
 
@@ -136,7 +164,8 @@ def _resolve(case: Case, moment: Moment, owner: Mapping[str, str]) -> Change:
     part = replace(case.part, state="resolved", resolved_step=moment.step)
     taken = f"its findings are explained by: {', '.join(takers)}"
     text = f"{part.title}: {taken if takers else 'all clear'}"
-    resolved = Case(part, frozenset(), relapses=case.relapses or (fired and not takers))
+    relapses = case.relapses or (fired and not takers)
+    resolved = Case(part, frozenset(), case.onset, relapses=relapses)
     return resolved, (AlertEvent(part.cause, "resolved", moment.step, text),)
 
 
@@ -153,8 +182,9 @@ def _left_behind(
 def _write(before: AlertPart | None, claim: Claim) -> AlertPart:
     lead = worst(claim.findings)
     rules = [held.rule for held in claim.findings]
-    actionable = is_actionable(rules, claim.verdict.situation)
-    opened = min(held.opened_step for held in claim.findings)
+    cause = claim.verdict.cause
+    actionable = cause.calls and is_actionable(rules, claim.verdict.situation)
+    opened = _onset(claim)
     rule, severity = lead.rule, lead.severity
     last_step = max(held.opened_step for held in claim.findings)
     if before is not None:
@@ -164,8 +194,8 @@ def _write(before: AlertPart | None, claim: Claim) -> AlertPart:
         if before.severity > severity:
             rule, severity = before.rule, before.severity
     return AlertPart(
-        cause=claim.verdict.cause.id,
-        state=_state(before, severity),
+        cause=cause.id,
+        state=_state(before, severity, actionable=actionable),
         rule=rule,
         severity=severity,
         actionable=actionable,
@@ -176,13 +206,14 @@ def _write(before: AlertPart | None, claim: Claim) -> AlertPart:
         regressed=before is not None and before.regressed,
         title=report.title(claim, opened),
         explanation=report.explanation(claim),
-        layers=report.layers(claim),
+        layers=report.layers(claim, () if before is None else before.layers),
         evidence=report.evidence(claim),
         advice=report.advice(claim),
+        causes=report.causes(claim),
     )
 
 
-def _state(before: AlertPart | None, severity: Severity) -> AlertState:
-    """Only a warning has to last before it fires."""
-    fires = severity != Severity.WARNING or (before is not None and before.state == "firing")
-    return "firing" if fires else "pending"
+def _state(before: AlertPart | None, severity: Severity, *, actionable: bool) -> AlertState:
+    """Only a warning on which nobody has to act has to last before it fires."""
+    fires = severity != Severity.WARNING or actionable
+    return "firing" if fires or (before is not None and before.state == "firing") else "pending"

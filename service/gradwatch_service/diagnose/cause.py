@@ -8,6 +8,27 @@ from dataclasses import dataclass
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.situation import Situation
 
+# Rules by which any explosion shows, whatever is behind it.
+EXPLOSION = frozenset(
+    {
+        "clip-ineffective",
+        "early-explosion",
+        "gradient-creep",
+        "gradient-growth",
+        "gradient-spike",
+        "instability-onset",
+        "layer-spike",
+        "loss-above-initial",
+        "loss-divergence",
+        "loss-oscillation",
+        "loss-spike",
+        "non-finite",
+        "overflow-headroom",
+        "update-ratio-high",
+        "update-step-huge",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
@@ -27,7 +48,8 @@ class Cause:
 
     ``title`` names it in a list, ``headline`` begins the title of an alert; ``explains``: ids of
     the rules it can be behind; ``order`` decides between equal scores, smaller first;
-    ``names_layer``: whether the first mover belongs into the title.
+    ``names_layer``: whether the first mover belongs into the title; ``calls``: whether its alert
+    may call a person.
     """
 
     id: str
@@ -39,3 +61,4 @@ class Cause:
     explain: Callable[[Situation], str]
     advise: Callable[[Situation], tuple[Proposal, ...]]
     names_layer: bool = True
+    calls: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,15 +10,21 @@ from gradwatch_service.detect.engine import DetectorState, Seen
 from gradwatch_service.detect.episodes import Episode, Finding
 from gradwatch_service.detect.scalars import NORM
 from gradwatch_service.detect.view import View
-from gradwatch_service.diagnose.cases import Case, Moment, promote, settle, touch
+from gradwatch_service.diagnose.cases import (
+    Case,
+    Moment,
+    promote,
+    settle,
+    touch,
+    trouble_since,
+)
 from gradwatch_service.diagnose.fusion import cover
 from gradwatch_service.diagnose.guard import Norms, armed, skip_above
-from gradwatch_service.diagnose.history import History
-from gradwatch_service.diagnose.situation import RECENTLY, Held, hold
+from gradwatch_service.diagnose.history import Break, History
+from gradwatch_service.diagnose.situation import RECENTLY, SPIKES, Held, hold
 from gradwatch_service.diagnose.survey import initial_gains, survey
+from gradwatch_service.diagnose.troubles import noted
 from gradwatch_service.domain import AlertEvent, AlertPart, Facts, Frame, Guard, LayerTable
-
-_SPIKES = frozenset({"gradient-spike", "loss-spike"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def _segment(
     state = replace(state, history=state.history.grown(view.layers))
     events: list[AlertEvent] = []
     for row, found in _rows_of_interest(state, seen).items():
-        if found:
+        if found is not None:
             state = _remember(state, view, done, row)
             done = row
             state, new = _transition(state, view, row, found, episodes)
@@ -113,16 +118,20 @@ def _segment(
     return state, events
 
 
-def _rows_of_interest(state: WriterState, seen: Seen) -> Mapping[int, list[Finding]]:
-    """Every row, with its findings, of a segment in which an alert can change; else nothing."""
+def _rows_of_interest(state: WriterState, seen: Seen) -> Mapping[int, list[Finding] | None]:
+    """Every row of a segment in which an alert can change, else none.
+
+    With its findings where the causes are to be judged anew; None where an alert may only fall due.
+    """
+    news = state.history.news(seen.view)
     waiting = any(case.due is not None for case in state.cases.values())
-    if not seen.findings and not waiting:
+    if not (seen.findings or news or waiting):
         return {}
     first = int(seen.view.ordinal[0])
-    found: dict[int, list[Finding]] = defaultdict(list)
+    found: dict[int, list[Finding]] = {row: [] for row in news}
     for finding in seen.findings:
-        found[finding.ordinal - first].append(finding)
-    return {row: found[row] for row in range(len(seen.view))}
+        found.setdefault(finding.ordinal - first, []).append(finding)
+    return {row: found.get(row) for row in range(len(seen.view))}
 
 
 def _remember(state: WriterState, view: View, start: int, stop: int) -> WriterState:
@@ -144,7 +153,7 @@ def _transition(
     found: list[Finding],
     episodes: Mapping[str, Episode],
 ) -> tuple[WriterState, tuple[AlertEvent, ...]]:
-    """Findings opened, worsened or cleared at this report: judge the causes anew."""
+    """Findings or what else the judgement stands on changed at this report: judge anew."""
     ordinal, step = int(view.ordinal[row]), int(view.step[row])
     state = _take(state, view, row, found)
     situation = survey(
@@ -159,7 +168,10 @@ def _transition(
     changed = frozenset(x.rule for x in found if x.kind != "cleared")
     moment = Moment(ordinal, step, changed, episodes)
     cases, events = settle(state.cases, cover(situation, live), moment)
-    return replace(state, cases=cases), events
+    history = replace(
+        state.history, troubles=noted(state.history.troubles, trouble_since(cases), step)
+    )
+    return replace(state, cases=cases, history=history), events
 
 
 def _take(state: WriterState, view: View, row: int, found: list[Finding]) -> WriterState:
@@ -173,8 +185,10 @@ def _take(state: WriterState, view: View, row: int, found: list[Finding]) -> Wri
     history = state.history
     for finding in found:
         held[finding.rule] = hold(held.get(finding.rule), finding)
-        if finding.kind == "opened" and finding.rule in _SPIKES:
+        if finding.kind == "opened" and finding.rule in SPIKES:
             history = history.struck(ordinal)
         if finding.kind == "opened" and finding.rule == "init-gain-profile":
             history = replace(history, gains=initial_gains(view, row))
+        if finding.kind == "opened" and finding.rule == "non-finite":
+            history = replace(history, broken=Break.seen(view, row))
     return replace(state, held=held, history=history)

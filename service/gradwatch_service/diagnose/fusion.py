@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gradwatch_service.diagnose.cause import Cause
 from gradwatch_service.diagnose.causes import catalogue
-from gradwatch_service.diagnose.situation import Held, Mover, Situation
+from gradwatch_service.diagnose.situation import Held, Mover, Situation, worst
 from gradwatch_service.domain import Evidence
 
 PRIOR = -2
@@ -85,8 +85,3 @@ def _runner_up(verdict: Verdict, taken: tuple[Held, ...], ranked: list[Verdict])
     lead = worst(taken).rule
     others = (x for x in ranked if x is not verdict and lead in x.cause.explains)
     return next((x for x in others if x.score > PRIOR), None)
-
-
-def worst(findings: tuple[Held, ...]) -> Held:
-    """The most severe finding; the earliest of equals."""
-    return min(findings, key=lambda held: (-held.severity, held.opened_ordinal, held.rule))

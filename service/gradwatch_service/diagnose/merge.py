@@ -13,6 +13,7 @@ from gradwatch_service.domain import (
     Evidence,
     JsonValue,
     Severity,
+    Suspect,
     alert_id,
 )
 
@@ -40,13 +41,14 @@ class Alert:
     layers: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     advice: tuple[Advice, ...]
+    causes: tuple[Suspect, ...] = ()
 
     def as_json(self) -> dict[str, JsonValue]:
         """The alert as ``GET /alerts`` shows it, less what only the store knows."""
         plain: dict[str, JsonValue] = {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in {"evidence", "advice"}
+            if field.name not in {"evidence", "advice", "causes"}
         }
         return plain | {
             "id": str(self.id),
@@ -54,7 +56,8 @@ class Alert:
             "severity": self.severity.label,
             "layers": list(self.layers),
             "evidence": [fact.as_json() for fact in self.evidence],
-            "advice": [advice.as_json(self.id) for advice in self.advice],
+            "advice": [advice.as_json(self.id, self.severity) for advice in self.advice],
+            "causes": [suspect.as_json() for suspect in self.causes],
         }
 
 
@@ -88,6 +91,7 @@ def join(run_id: uuid.UUID, parts: Mapping[str, AlertPart]) -> Alert:
         layers=part.layers,
         evidence=part.evidence,
         advice=part.advice,
+        causes=part.causes,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.trials import UNTRIED
 from gradwatch_service.domain import Advice, JsonValue
 
 LIFETIME = 256
@@ -31,12 +32,14 @@ class Proposal:
     ) -> Advice:
         """The advice of a cause: to be applied at the next report, void 256 reports later."""
         following = situation.step + situation.increment
+        trial = situation.trials.get(self.action, UNTRIED)
+        failed = f"Tried at step {trial.step}: it did not help. " if self.failed(situation) else ""
         return Advice(
             cause=cause,
             action=self.action,
             klass=self.klass,
             title=self.title,
-            text=self.text,
+            text=f"{failed}{self.text}",
             code=self.code,
             params=self.params,
             confidence=confidence,
@@ -46,7 +49,13 @@ class Proposal:
             verify=self.verify,
             undo=self.undo,
             evidence=evidence,
+            round=trial.rounds,
         )
+
+    def failed(self, situation: Situation) -> bool:
+        """Whether the action was tried in this trouble and did not help."""
+        trial = situation.trials.get(self.action, UNTRIED)
+        return trial.failed and trial.step >= situation.onset_step
 
 
 def code_for(situation: Situation, *, torch: str, plain: str) -> str:
@@ -60,3 +69,8 @@ def check(
 ) -> dict[str, JsonValue]:
     """What must hold soon after the action; else the next advice is due."""
     return {"metric": metric, "op": op, "value": value, "within_steps": within_steps}
+
+
+def absent(rule: str, within_steps: int = 64) -> dict[str, JsonValue]:
+    """The check that a rule no longer holds."""
+    return check(rule, "absent", None, within_steps)

@@ -18,7 +18,11 @@ RISING_FACTOR = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A rise of the learning rate by ≥ 1.25x from one report to the next."""
+    """A rise to ≥ 1.25x the highest rate of the 64 reports before, new to the run.
+
+    ``old``: their median, a rate at which the run was known to work. A warm restart goes back to a
+    rate that the run has known: no jump.
+    """
 
     ordinal: int
     step: int
@@ -69,17 +73,20 @@ class Rates:
             recent=filled[-RECENT - 1 :],
             first=float(known[0]) if math.isnan(self.first) and len(known) else self.first,
             peak=float(np.fmax(self.peak, known.max(initial=-np.inf))) if len(known) else self.peak,
-            jump=self._jump(filled[-len(lr) - 1 :], ordinal, step),
+            jump=self._jump(filled, ordinal, step),
         )
 
     def _jump(self, rates: FloatArray, ordinal: IntArray, step: IntArray) -> Jump | None:
-        """The newest jump; ``rates`` are the rows after the rate before them, if there is one."""
-        old, new = rates[:-1], rates[1:]
-        size = len(new)
-        late = ordinal[len(ordinal) - size :] >= FIRST_JUMP
-        rows = np.flatnonzero((old > 0) & (new >= JUMP_FACTOR * old) & late)
-        if not len(rows):
-            return self.jump
-        row = int(rows[-1])
-        back = row - size
-        return Jump(int(ordinal[back]), int(step[back]), float(old[row]), float(new[row]))
+        """The newest jump; ``rates`` are those remembered, then the new rows."""
+        jump = self.jump
+        before = len(rates) - len(ordinal)
+        rises = np.flatnonzero(rates[1:] >= JUMP_FACTOR * rates[:-1]) + 1
+        for place in rises[rises >= before].tolist():
+            row = place - before
+            past = rates[max(place - RECENT, 0) : place]
+            past, new = np.sort(past[np.isfinite(past)]), float(rates[place])
+            known = np.fmax(self.peak, np.fmax.reduce(rates[before:place], initial=0.0))
+            if ordinal[row] >= FIRST_JUMP and new >= JUMP_FACTOR * float(past[-1]) and new > known:
+                old = float(past[len(past) // 2])
+                jump = Jump(int(ordinal[row]), int(step[row]), old, new) if old > 0 else jump
+        return jump

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.fusion import Claim, worst
-from gradwatch_service.domain import Advice, Evidence
+from gradwatch_service.diagnose.fusion import Claim, Verdict
+from gradwatch_service.diagnose.rescue import rescue
+from gradwatch_service.diagnose.situation import worst
+from gradwatch_service.domain import Advice, Evidence, Suspect
 
 MAX_LAYERS = 8
 
@@ -32,19 +34,36 @@ def evidence(claim: Claim) -> tuple[Evidence, ...]:
     return (*facts, *claim.verdict.evidence)
 
 
-def layers(claim: Claim) -> tuple[str, ...]:
-    """The first mover, then the layers that move with it, then those the rules named; at most 8."""
+def layers(claim: Claim, before: tuple[str, ...]) -> tuple[str, ...]:
+    """The first mover, those named ``before``, those that move now or a rule names; at most 8."""
     situation = claim.verdict.situation
     first = (situation.mover.name,) if situation.mover is not None else ()
     named = [name for held in claim.findings for name in held.layers]
-    return tuple(dict.fromkeys((*first, *situation.hot_layers, *named)))[:MAX_LAYERS]
+    return tuple(dict.fromkeys((*first, *before, *situation.hot_layers, *named)))[:MAX_LAYERS]
 
 
 def advice(claim: Claim) -> tuple[Advice, ...]:
-    """What to do, best first."""
+    """What to do, best first; what was tried in this trouble without success comes last."""
     verdict = claim.verdict
+    s = verdict.situation
     names = tuple(fact.name for fact in verdict.evidence if (fact.weight or 0) > 0)
-    return tuple(
-        proposal.advice(verdict.cause.id, verdict.confidence, verdict.situation, names)
-        for proposal in verdict.cause.advise(verdict.situation)
+    own = verdict.cause.advise(s)
+    known = {one.action for one in own}
+    more = (one for one in rescue(s) if one.action not in known)
+    ranked = sorted((*own, *more), key=lambda one: one.failed(s))  # stable
+    return tuple(one.advice(verdict.cause.id, verdict.confidence, s, names) for one in ranked)
+
+
+def causes(claim: Claim) -> tuple[Suspect, ...]:
+    """The cause, and the runner-up if there is one."""
+    return tuple(_suspect(x) for x in (claim.verdict, claim.runner_up) if x is not None)
+
+
+def _suspect(verdict: Verdict) -> Suspect:
+    return Suspect(
+        cause=verdict.cause.id,
+        title=verdict.cause.title,
+        confidence=verdict.confidence,
+        evidence=tuple(fact for fact in verdict.evidence if (fact.weight or 0) > 0),
+        against=tuple(fact for fact in verdict.evidence if (fact.weight or 0) < 0),
     )

@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.rates import JUMP_FACTOR
-from gradwatch_service.diagnose.situation import LASTING, RECENTLY, RECURRENT_SPIKES, Situation
+from collections.abc import Callable
+
+from gradwatch_service.diagnose.blow import Blow
+from gradwatch_service.diagnose.rates import JUMP_FACTOR, Jump
+from gradwatch_service.diagnose.situation import (
+    ESCALATING,
+    LASTING,
+    LEVEL_SHIFT,
+    RECENTLY,
+    RECURRENT_SPIKES,
+    Situation,
+)
+from gradwatch_service.domain import Severity
 
 LARGE_RATIO = 0.02
 RELATIVE_BITS = 2.0
 BEGINNING = 32
+AFTERMATH = 256
 MIN_LAYERS = 4
+RATE_ACTIONS = frozenset({"cap_lr", "rollback", "scale_lr", "warmup_lr"})
+NEAR_ZERO = 1e-3
+BRAIN = frozenset({"bfloat16", "bf16"})
+HALF = frozenset({"float16", "fp16", "half"})
 _WEIGHT_DIMENSIONS = 2
 
 
+def told_by(*rules: str) -> Callable[[Situation], str | None]:
+    """The sign that one of these rules holds, in the words of the first that does."""
+
+    def seen(s: Situation) -> str | None:
+        rule = next((rule for rule in rules if s.sees(rule)), None)
+        if rule is None:
+            return None
+        fact = s.fact(rule, rule)
+        return fact.text if fact is not None else f"the rule {rule} holds"
+
+    seen.__doc__ = f"The rule {' or '.join(rules)} holds, or did in the last 64 reports."
+    return seen
+
+
+_updates_told = told_by("update-step-huge", "update-ratio-high")
+
+
 def updates_large(s: Situation) -> str | None:
-    """Updates are large against the weights: by their rules, or before those can speak."""
-    ratio = s.fact("update-step-huge", "update-step-huge") or s.fact(
-        "update-ratio-high", "update-ratio-high"
-    )
-    if ratio is not None:
-        return ratio.text
-    if s.uw is not None and s.uw >= LARGE_RATIO:
+    """Updates are large against the weights, by a warning of their rules or before those speak."""
+    if s.sees("update-step-huge") or s.at_least("update-ratio-high", Severity.WARNING):
+        return _updates_told(s)
+    if s.uw is not None and s.uw >= LARGE_RATIO and not s.sees("update-ratio-high"):
         return f"updates are {s.uw:.2g} of the weights' norm; about 0.001 is usual"
     return None
 
 
 def loss_diverges(s: Situation) -> str | None:
-    """The loss has left its level, or risen over its initial value."""
-    if s.sees("loss-divergence"):
+    """By a warning at least the loss has left its level, or risen over its initial value."""
+    if s.at_least("loss-divergence", Severity.WARNING):
         return "the loss has left its level upwards and stays there"
-    return "the loss is above its initial value" if s.sees("loss-above-initial") else None
+    above = s.at_least("loss-above-initial", Severity.WARNING)
+    return "the loss is above its initial value" if above else None
 
 
 def one_layer_only(s: Situation) -> str | None:
@@ -39,40 +70,90 @@ def one_layer_only(s: Situation) -> str | None:
 
 
 def growth_before(s: Situation) -> str | None:
-    """A lasting fault was seen in the last 64 reports."""
-    seen = sorted(LASTING.intersection(s.held))
+    """A lasting fault, a warning at least, was seen in the last 64 reports."""
+    seen = sorted(rule for rule in LASTING if s.at_least(rule, Severity.WARNING))
     return f"the run was not healthy before: {', '.join(seen)}" if seen else None
 
 
+def struck(s: Situation) -> str | None:
+    """Loss and gradient jumped in one report after an ordinary update, then the norm came down."""
+    blow = _blow(s)
+    if blow is None or not blow.in_loss or not blow.fades(s.ordinal):
+        return None
+    times = "" if blow.count == 1 else f", and {blow.count - 1} times more since"
+    return f"loss and gradient jumped at once out of the blue at step {blow.step}{times}"
+
+
+def sudden(s: Situation) -> str | None:
+    """The gradient jumped to 16 times its usual norm in one report after an ordinary update."""
+    blow = _blow(s)
+    if blow is None or blow.in_loss or rate_jumped(s):
+        return None
+    return f"the gradient jumped from one report to the next at step {blow.step}, the loss did not"
+
+
+def _blow(s: Situation) -> Blow | None:
+    """The blow in whose wake the findings of this scope began, with nothing lasting before."""
+    blow = s.blow
+    if blow is None or s.ordinal - blow.last > AFTERMATH:
+        return None
+    opened = [held.opened_ordinal for held in s.active]
+    if not any(-1 <= ordinal - blow.ordinal <= AFTERMATH for ordinal in opened):
+        return None
+    lasting = [held for rule, held in s.held.items() if rule in LASTING and held.active]
+    if any(x.opened_ordinal < blow.ordinal and x.severity >= Severity.WARNING for x in lasting):
+        return None
+    return blow
+
+
 def spikes_recur(s: Situation) -> str | None:
-    """Spikes keep coming: four or more in 1,024 reports."""
+    """Four spikes and more in 1,024 reports, after each of which the level came back."""
+    if growth_before(s) or s.spike_class in {LEVEL_SHIFT, ESCALATING}:
+        return None
     return f"{s.spikes} spikes in 1,024 reports" if s.spikes >= RECURRENT_SPIKES else None
 
 
-def depth_profile_off(s: Situation) -> str | None:
-    """The back-propagated signal grows or dies from layer to layer."""
-    for rule in ("depth-explosion", "depth-vanishing"):
-        fact = s.fact(rule, rule)
-        if fact is not None:
-            return fact.text
-    return None
-
-
-def init_gain_seen(s: Situation) -> str | None:
-    """The initial weights amplified the signal."""
-    fact = s.fact("init-gain-profile", "init-gain-profile")
-    return fact.text if fact else None
+depth_profile_off = told_by("depth-explosion", "depth-vanishing")
+init_gain_seen = told_by("init-gain-profile")
 
 
 def rate_jumped(s: Situation) -> str | None:
-    """The learning rate rose by ≥ 1.25x within the 64 reports before the onset."""
+    """Trouble began within 64 reports of a rise of the rate by ≥ 1.25x that no advice made."""
     jump = s.rates.jump
-    if jump is None or not 0 <= s.onset_ordinal - jump.ordinal <= RECENTLY:
+    if jump is None or _by_advice(s, jump):
+        return None
+    if not any(0 <= held.opened_ordinal - jump.ordinal <= RECENTLY for held in s.active):
         return None
     return (
         f"the learning rate went from {jump.old:.3g} to {jump.new:.3g} "
         f"({jump.new / jump.old:.3g}x, at least {JUMP_FACTOR}x counts) at step {jump.step}"
     )
+
+
+def _by_advice(s: Situation, jump: Jump) -> bool:
+    """Whether advice applied, or undone, in the 64 reports before changed the learning rate."""
+    steps = [trial.changed_step for name, trial in s.trials.items() if name in RATE_ACTIONS]
+    most = RECENTLY * s.increment
+    return any(step is not None and 0 <= jump.step - step <= most for step in steps)
+
+
+def rate_near_zero(s: Situation) -> str | None:
+    """The learning rate is at most a thousandth of its peak."""
+    if s.lr is None or s.lr > NEAR_ZERO * s.rates.peak:
+        return None
+    return f"the learning rate is {s.lr:.3g}, near the end of its schedule"
+
+
+def half_precision(s: Situation) -> str | None:
+    """Layers are held in half precision, or a loss scale is reported and none in bfloat16."""
+    kinds = {layer.dtype for layer in s.layers.layers}
+    if kinds & HALF:
+        return "layers are held in half precision"
+    if kinds & BRAIN:
+        return None
+    if s.loss_scale is not None and s.loss_scale != 1:
+        return f"the loss is scaled by {s.loss_scale:g}, as half precision needs it"
+    return None
 
 
 def no_norm_layers(s: Situation) -> str | None:

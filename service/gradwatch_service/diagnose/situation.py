@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gradwatch_service.detect.episodes import Finding
-from gradwatch_service.diagnose.history import Mark
+from gradwatch_service.diagnose.blow import Blow
+from gradwatch_service.diagnose.history import Break
 from gradwatch_service.diagnose.rates import Rates
+from gradwatch_service.diagnose.trials import Trials
 from gradwatch_service.domain import Evidence, Facts, Guard, LayerTable, Severity
 
 RECENTLY = 64
 RECURRENT_SPIKES = 4
+SPIKES = ("gradient-spike", "loss-spike")
+ISOLATED, RECURRENT, LEVEL_SHIFT, ESCALATING = 1, 2, 3, 4  # values of the fact "spike-class"
 # Rules that show a lasting fault rather than one bad report.
 LASTING = frozenset(
     {
         "depth-explosion",
         "early-explosion",
         "explosion-through-time",
+        "gradient-creep",
         "gradient-growth",
+        "instability-onset",
         "loss-above-initial",
         "loss-divergence",
         "update-ratio-high",
@@ -69,6 +75,11 @@ def hold(before: Held | None, finding: Finding) -> Held:
     )
 
 
+def worst(findings: tuple[Held, ...]) -> Held:
+    """The most severe finding; the earliest of equals."""
+    return min(findings, key=lambda held: (-held.severity, held.opened_ordinal, held.rule))
+
+
 @dataclass(frozen=True, slots=True)
 class Mover:
     """The layer that moved first; ``share`` of the sum of squared gradients; ``hot``: z ≥ 6."""
@@ -81,43 +92,49 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """One report, seen with everything before it. Unknown numbers are None.
-
-    ``held``: rules active or ended at most 64 reports ago; ``scope``: rules a cause explains;
-    ``uw``: median update ratio of 16 reports, ``uw_now`` of this one, ``uw_rise`` its bits over the
-    slow level; ``moving``: share of the layers that run hot; ``beta``: bits by which the gradient
-    grows per step back in time; ``shifted``: norm and loss stand at a new level, without growth;
-    ``gains``: initial gain of each layer of a chain.
-    """
+    """One report, seen with everything before it. Unknown numbers are None."""
 
     ordinal: int
     step: int
     increment: int
     facts: Facts
     layers: LayerTable
-    held: Mapping[str, Held]
-    scope: frozenset[str]
-    rates: Rates
-    guard: Guard
-    uw: float | None
-    uw_now: float | None
-    uw_rise: float
-    norm: float | None
-    normal: float | None
-    loss_z: float
-    clip_norm: float | None
-    loss_scale: float | None
-    largest: float | None
-    mover: Mover | None
-    hot_layers: tuple[str, ...]
-    moving: float
-    beta: float | None
-    time_steps: int
-    shifted: bool
-    high_reports: int
-    spikes: int
-    marks: tuple[Mark, ...]
-    gains: Mapping[str, float]
+    held: Mapping[str, Held]  # rules active, or ended at most 64 reports ago
+    scope: frozenset[str]  # rules that the cause explains
+    rates: Rates = field(default_factory=Rates)
+    guard: Guard = field(default_factory=Guard)
+    trials: Trials = field(default_factory=dict)
+    phases: tuple[int, ...] = ()  # steps at which the job announced one
+    checkpoints: tuple[int, ...] = ()  # steps of those before which nothing was wrong
+    # updates and loss
+    uw: float | None = None  # median update ratio of 16 reports
+    uw_rise: float = 0.0  # its bits over the slow level
+    shifted: bool = False  # norm and loss stand at a new level, without growth
+    falling: bool = False  # the loss came down over the last 64 values
+    lower: bool = False  # the loss is below its level of long ago
+    # gradient norm
+    normal: float | None = None  # the usual one
+    tail: float = 0.0  # the spike limit zt, in scales
+    high_reports: int = 0  # of the last 16, with a norm out of range
+    burst: bool = False  # those were on end
+    spikes: int = 0  # in 1,024 reports
+    blow: Blow | None = None  # the newest
+    skips: int = 0  # updates the guard skipped in 512
+    clip_norm: float | None = None
+    unclipped_since: int | None = None  # report at which a clipping limit was lifted
+    broken: Break | None = None  # how the newest non-finite numbers began
+    # number format
+    loss_scale: float | None = None
+    largest: float | None = None  # newest finite ``grad_max`` over all layers
+    zeros: float = 0.0  # rise of the share of zeros in the gradients since the start
+    # layers
+    mover: Mover | None = None
+    hot_layers: tuple[str, ...] = ()  # those that move
+    moving: float = 0.0  # their share
+    grown: Evidence | None = None  # which weights grew most, and how, in 16 to 32 reports
+    lag: float | None = None  # median of rms(g / sqrt(v))
+    beta: float | None = None  # bits by which the gradient grows per step back in time
+    gains: Mapping[str, float] = field(default_factory=dict)  # initial, of a badly scaled chain
 
     def sees(self, *rules: str) -> bool:
         """Whether one of these rules holds or ended at most 64 reports ago."""
@@ -130,6 +147,12 @@ class Situation:
     def fact(self, rule: str, name: str) -> Evidence | None:
         """A fact the rule reported, by name."""
         return self.held[rule].fact(name) if rule in self.held else None
+
+    @property
+    def spike_class(self) -> int | None:
+        """How the newest spikes were classed, the worst of them; None: not decided yet."""
+        facts = [self.fact(rule, "spike-class") for rule in SPIKES]
+        return max((int(x.value) for x in facts if x is not None and x.value), default=None)
 
     @property
     def active(self) -> tuple[Held, ...]:
@@ -146,6 +169,11 @@ class Situation:
     def onset_step(self) -> int:
         """Step at which the earliest finding of this scope began."""
         return min((x.opened_step for x in self.active), default=self.step)
+
+    @property
+    def lead(self) -> str:
+        """Rule of the most severe finding of this scope, the earliest of equals; empty: none."""
+        return worst(self.active).rule if self.active else ""
 
     @property
     def lr(self) -> float | None:

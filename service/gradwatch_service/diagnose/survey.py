@@ -6,14 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gradwatch_service.detect.baseline import RING
 from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value, bits
-from gradwatch_service.detect.rules.explosion_through_time import backward_slope, time_steps
+from gradwatch_service.detect.rules.explosion_through_time import backward_slope
 from gradwatch_service.detect.rules.init_gain_profile import chain, gain_bits
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.diagnose.guard import armed, skip_above
-from gradwatch_service.diagnose.history import SAME_SPIKE, History
+from gradwatch_service.diagnose.history import SAME_SPIKE, History, zeros_share
 from gradwatch_service.diagnose.mover import first_mover, moving
 from gradwatch_service.diagnose.situation import Held, Situation
+from gradwatch_service.diagnose.troubles import healthy
 from gradwatch_service.domain import Facts
 
 SHIFT_AFTER = 96
@@ -36,7 +38,8 @@ def survey(
     skip = skip_above(norm.ready, norm.median, norm.scale, norm.limit)
     hot = moving(view, row, history.heat)
     names = view.layers.names
-    beta, time_steps = _time_slope(view, row, held)
+    high = history.high[-SAME_SPIKE:]
+    ends = np.flatnonzero(high)
     return Situation(
         ordinal=ordinal,
         step=step,
@@ -48,24 +51,33 @@ def survey(
         rates=history.rates,
         guard=armed(max_norm, skip, step, increment),
         uw=_median_ratio(view, row),
-        uw_now=_value(view.ratio, row),
         uw_rise=_rise(view.ratio, row),
-        norm=_value(norm, row),
         normal=as_value(norm.median) if norm.ready else None,
-        loss_z=float(view.loss.z[row]),
         clip_norm=_number(view, "clip_norm", row),
+        unclipped_since=history.limits.lifted(ordinal),
+        lag=_lag(view, row),
+        grown=history.weights.growth(view, row),
         loss_scale=_number(view, "loss_scale", row),
         largest=history.largest,
         mover=first_mover(view, row, history.heat, active),
         hot_layers=tuple(names[column] for column in hot),
         moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
-        beta=beta,
-        time_steps=time_steps,
+        beta=_time_slope(view, row, held),
         shifted=_shifted(view, row),
-        high_reports=int(history.high[-SAME_SPIKE:].sum()),
+        falling=_falling(view, row),
+        lower=_lower(view, row),
+        tail=norm.limit,
+        zeros=_more_zeros(view, row, history.zeros),
+        high_reports=int(high.sum()),
+        burst=len(ends) > 0 and bool(high[ends[0] : ends[-1] + 1].all()),
+        blow=history.blows.newest,
         spikes=history.spikes_until(ordinal),
-        marks=history.marks_until(step),
+        skips=history.skips_until(ordinal),
+        phases=history.announced("phase", step),
+        checkpoints=healthy(history.announced("checkpoint", step), history.troubles, increment),
+        trials=history.trials,
         gains=history.gains,
+        broken=history.broken,
     )
 
 
@@ -92,6 +104,13 @@ def _number(view: View, name: str, row: int) -> float | None:
     return None if np.isnan(value) else value
 
 
+def _lag(view: View, row: int) -> float | None:
+    """The median over layers of rms(g/√v); 1 is right."""
+    values = view.stat("moment_rms")
+    known = None if values is None else np.sort(values[row][np.isfinite(values[row])])
+    return float(known[len(known) // 2]) if known is not None and len(known) else None
+
+
 def _median_ratio(view: View, row: int) -> float | None:
     ratio = view.ratio
     if not ratio.ok[row] or ratio.count[row] < _WINDOW:
@@ -103,17 +122,16 @@ def _rise(track: Track, row: int) -> float:
     return float(track.y[row] - track.slow) / ONE_BIT if track.ok[row] and track.ready else 0.0
 
 
-def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> tuple[float | None, int]:
-    """β and T of this report's time profile, else what explosion-through-time saw last."""
+def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> float | None:
+    """β of this report's time profile, else what explosion-through-time saw last."""
     profile = view.profiles.get("time")
     if profile is not None:
-        one = profile[row : row + 1]
-        beta, known = backward_slope(one)
+        beta, known = backward_slope(profile[row : row + 1])
         if known[0]:
-            return float(beta[0]), int(time_steps(one)[0])
+            return float(beta[0])
     through_time = held.get("explosion-through-time")
     slope = through_time.fact("time-slope") if through_time else None
-    return (slope.value, 0) if slope else (None, 0)
+    return slope.value if slope else None
 
 
 def _shifted(view: View, row: int) -> bool:
@@ -129,6 +147,31 @@ def _shifted(view: View, row: int) -> bool:
         and _level(norm, row, slice(0, 16)) - norm.slow >= bits(1.0)
         and _level(loss, row, slice(0, 16)) - loss.slow >= rise
     )
+
+
+def _lower(view: View, row: int) -> bool:
+    """The loss of the last 16 reports is 2 % (a scale) below its level of long ago."""
+    loss = view.loss
+    if loss.count[row] < SHIFT_AFTER:
+        return False
+    fall = loss.scale if loss.linear else bits(0.03)
+    return _level(loss, row, slice(0, 16)) < loss.slow - fall
+
+
+def _falling(view: View, row: int) -> bool:
+    """Over the last 64 values the loss has come down by more than its noise, and by 2 %."""
+    loss = view.loss
+    if not loss.ready or loss.count[row] < RING:
+        return False
+    values = loss.window(RING)[row]
+    early, late = np.sort(values[:_WINDOW]), np.sort(values[-_WINDOW:])
+    fall = int(early[_WINDOW // 2]) - int(late[_WINDOW // 2])
+    return fall > (loss.scale if loss.linear else max(loss.scale, bits(0.03)))
+
+
+def _more_zeros(view: View, row: int, at_first: float | None) -> float:
+    now = zeros_share(view, slice(row, row + 1))
+    return 0.0 if now is None or at_first is None else now - at_first
 
 
 def _level(track: Track, row: int, part: slice) -> int:

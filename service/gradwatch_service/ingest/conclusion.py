@@ -33,7 +33,7 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
         incident = Incident(alert, project, writers, opened_at, ledger.now)
         ledger.incidents.append(incident)
         alerts[cause] = Kept(incident.as_json(), opened_at)
-    return RunView.of(_head_after(run), run.contributions(), alerts)
+    return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks)
 
 
 def degrade(run: RunDraft, error: Exception) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gradwatch_service.domain import MAX_STEP, Frame, LayerTable
 from gradwatch_service.errors import Conflict
 from gradwatch_service.ingest.group import Group
+from gradwatch_service.ingest.own import is_reserved
 from gradwatch_service.ingest.placed import Arrival, Placed
 from gradwatch_service.ingest.pushes import FramePush
-from gradwatch_service.ingest.step_tables import is_reserved
 from gradwatch_service.store.wording import check_name, invalid
 
 
@@ -40,7 +40,7 @@ def place_frame(group: Group, push: FramePush) -> Placed:
 def _check_address(push: FramePush) -> None:
     check_name(push.writer, "/writer")
     if is_reserved(push.writer):
-        raise invalid("/writer", "reserved-writer", "this writer belongs to POST /runs/{id}/steps")
+        raise invalid("/writer", "reserved-writer", "writers of this name are the service's own")
     if not 0 <= push.seq <= MAX_STEP:
         raise invalid("/seq", "out-of-range", "seq must be from 0 to 2^53 - 1")
 

@@ -1,4 +1,4 @@
-"""One transaction's worth of pushes: each placed in its stream and folded, then written together.
+"""One transaction's worth of pushes: each placed in its stream and folded.
 
 Nothing here outlives the transaction: what is to be remembered is installed after the commit.
 """
@@ -8,36 +8,39 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection
+from itertools import chain
 
 from gradwatch_service.domain import LayerTable
 from gradwatch_service.errors import NotFound
-from gradwatch_service.ingest.conclusion import conclude, degrade, verdict_row
+from gradwatch_service.ingest import own
+from gradwatch_service.ingest.comparison import Comparison
+from gradwatch_service.ingest.conclusion import degrade
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Arrival, Placed
-from gradwatch_service.ingest.pushes import FramePush, StepsPush
+from gradwatch_service.ingest.pushes import Push
 from gradwatch_service.ingest.run_view import RunDraft, RunView
+from gradwatch_service.ingest.silence import NO_SILENCE, observation, stalled
 from gradwatch_service.ingest.sources import Memory, Sources, StreamKey
 from gradwatch_service.ingest.stream import Stream
-from gradwatch_service.store import events, frames, heads, writers
+from gradwatch_service.store import events, frames
 from gradwatch_service.store.codec import uuid7
 from gradwatch_service.store.frames import Identity
-from gradwatch_service.store.parts import Contribution, Share
+from gradwatch_service.store.parts import Contribution
 
 
 class Group:
     """Drafts of the runs and streams that the pushes of one transaction touch."""
 
-    def __init__(
-        self, sources: Sources, pushes: Collection[FramePush | StepsPush], now: dt.datetime
-    ) -> None:
+    def __init__(self, sources: Sources, pushes: Collection[Push], now: dt.datetime) -> None:
         self.sources = sources
         self.ledger = Ledger(now)
         self.streams: dict[StreamKey, Stream] = {}
-        self._touched: set[StreamKey] = set()
+        self.touched: set[StreamKey] = set()
+        self.views = sources.views({push.run_id for push in pushes}) if pushes else {}
+        self.drafts = {run_id: RunDraft(view) for run_id, view in self.views.items()}
+        self.comparisons: dict[uuid.UUID, Comparison] = {}
         self._arrivals: dict[Identity, Arrival] = {}
-        self._views = sources.views({push.run_id for push in pushes}) if pushes else {}
-        self._runs = {run_id: RunDraft(view) for run_id, view in self._views.items()}
 
     def run(self, run_id: uuid.UUID) -> RunDraft:
         """The draft of a run.
@@ -45,9 +48,13 @@ class Group:
         Raises:
             NotFound: there is no such run.
         """
-        if run_id not in self._runs:
+        if run_id not in self.drafts:
             raise NotFound(f"no run {run_id}: create it with POST /runs")
-        return self._runs[run_id]
+        return self.drafts[run_id]
+
+    def view(self, run: RunDraft) -> RunView:
+        """The run as this group leaves it."""
+        return self.views[run.run_id]
 
     def stream(self, run: RunDraft, writer: str, table: LayerTable) -> Stream:
         """The draft of a writer's stream; ``table`` is what a new one begins with."""
@@ -81,45 +88,46 @@ class Group:
         return sorted(stored | fresh)
 
     def accept(self, run: RunDraft, stream: Stream, arrival: Arrival) -> Placed:
-        """Store a new frame, and fold all that can be folded now."""
-        self._store(run, stream, arrival)
-        stream.position, ready = stream.position.arrive(arrival.seq)
-        causes = [self._fold(run, stream, seq) for seq in ready]
+        """Store a new frame of the job, and fold all that can be folded now."""
+        if stalled(run) is not None:
+            run.common |= self.observe(run, *NO_SILENCE)
+        run.hear_of(stream, arrival.frame)
+        causes = self._append(run, stream, arrival)
         return Placed(
             run=run,
             stream=stream,
             accepted=len(arrival.frame),
             duplicates=0,
             position=stream.position,
-            causes=frozenset().union(*causes),
+            is_new=True,
+            causes=frozenset(causes),
         )
 
-    def write(self) -> bool:
-        """Write it all; False if another process moved on what this was based on.
-
-        Runs first and in order: whoever shares a run with us waits there, and nobody deadlocks.
-        """
-        if not (self._note_runs() and self._move_streams()):
-            return False
-        self.ledger.write(self.sources.connection)
-        return True
-
-    def view(self, run: RunDraft) -> RunView:
-        """The run as this group leaves it."""
-        return self._views[run.run_id]
+    def observe(self, run: RunDraft, seconds: float, patience: float) -> set[str]:
+        """Note for how long a run has been silent; returns the causes that changed."""
+        stream = self.stream(run, own.name(own.SILENCE, run.view.head.attempt), LayerTable())
+        seq, now = stream.position.next_seq, self.ledger.now
+        return self._append(run, stream, observation(run, seq, now, seconds, patience))
 
     def install(self, memory: Memory) -> None:
         """Remember what has been committed."""
-        for run_id, view in self._views.items():
+        for run_id, view in self.views.items():
             memory.views.put(run_id, view)
         for key, stream in self.streams.items():
             if stream.version:
                 memory.streams.put(key, stream)
+        for run_id, comparison in self.comparisons.items():
+            memory.comparisons.put(run_id, comparison)
+
+    def _append(self, run: RunDraft, stream: Stream, arrival: Arrival) -> set[str]:
+        self._store(run, stream, arrival)
+        stream.position, ready = stream.position.arrive(arrival.seq)
+        return set(chain.from_iterable([self._fold(run, stream, seq) for seq in ready]))
 
     def _store(self, run: RunDraft, stream: Stream, arrival: Arrival) -> None:
         frame, identity = arrival.frame, Identity(run.run_id, stream.writer, arrival.seq)
         self._arrivals[identity] = arrival
-        self._touched.add((run.run_id, stream.writer))
+        self.touched.add((run.run_id, stream.writer))
         self.ledger.frames[identity] = {
             **identity._asdict(),
             "attempt": stream.attempt,
@@ -137,11 +145,7 @@ class Group:
                 run.run_id, stream.attempt, event, uuid7(self.ledger.now), self.ledger.now
             )
             self.ledger.events.append(row)
-        stream.note_steps(frame)
         stream.newest = (arrival.seq, arrival.digest)
-        run.pushes += 1
-        if stream.last_step is not None:
-            run.last_step = max(run.last_step, stream.last_step)
 
     def _fold(self, run: RunDraft, stream: Stream, seq: int) -> set[str]:
         """Judge one frame; returns the causes whose parts it changed."""
@@ -160,36 +164,10 @@ class Group:
             return set()
         self.ledger.place(identity, stream.state.ordinal)
         stream.state, outcome = folded
+        run.folded.append((stream.writer, frame))
         for event in outcome.events:
             self.ledger.add_transition(run.run_id, stream.writer, stream.transitions, event)
             stream.transitions += 1
         for part in outcome.parts:
-            contribution = Contribution(stream.attempt, part)
-            run.changed.setdefault(part.cause, {})[stream.writer] = contribution
-            self.ledger.parts[Share(run.run_id, part.cause, stream.writer)] = contribution
+            run.change(stream.writer, Contribution(stream.attempt, part), self.ledger)
         return {part.cause for part in outcome.parts}
-
-    def _note_runs(self) -> bool:
-        connection, ledger = self.sources.connection, self.ledger
-        runs = sorted(
-            (run for run in self._runs.values() if run.pushes), key=lambda run: run.run_id
-        )
-        for run in runs:
-            self._views[run.run_id] = conclude(run, self.sources.fold, ledger)
-        verdicts = [verdict_row(run.view, self.view(run)) for run in runs if run.concludes]
-        pushes = [run.push_row(ledger.now) for run in runs]
-        return heads.note_pushes(connection, pushes) and heads.note_verdicts(connection, verdicts)
-
-    def _move_streams(self) -> bool:
-        connection = self.sources.connection
-        touched = [
-            (run_id, self.streams[run_id, writer]) for run_id, writer in sorted(self._touched)
-        ]
-        new = [stream.first_row(run_id) for run_id, stream in touched if not stream.version]
-        known = [stream.next_row(run_id) for run_id, stream in touched if stream.version]
-        if not writers.advance(connection, known):
-            return False
-        writers.add(connection, new)
-        for _, stream in touched:
-            stream.version += 1
-        return True

@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gradwatch_service.ingest.pushes import FramePush, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, Push
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A push, or a command on the database; and who waits for the answer."""
 
-    work: FramePush | StepsPush | Callable[[Connection], Any]
+    work: Push | Callable[[Connection], Any]
     future: Future[Any]
 
     def is_push(self) -> bool:

@@ -20,13 +20,17 @@ Row = Mapping[str, object]
 
 @dataclass(slots=True)
 class Ledger:
-    """Rows to come; ``now`` is the time they all get."""
+    """Rows to come; ``now`` is the time they all get.
+
+    ``retracted``: transitions of a run's writer from a number on, which turned out otherwise.
+    """
 
     now: dt.datetime
     frames: dict[Identity, dict[str, object]] = field(default_factory=dict)
     ordinals: dict[Identity, int] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
     transitions: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     keys: dict[tuple[uuid.UUID, str], bytes] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Ledger:
         frames.set_ordinals(connection, self.ordinals)
         parts.save(connection, self.parts)
         alerts.save(connection, self.incidents)
+        alerts.retract_transitions(connection, self.retracted)
         alerts.add_transitions(connection, self.transitions)
         events.append(connection, self.events)
         idempotency.add(connection, self.keys, self.now)

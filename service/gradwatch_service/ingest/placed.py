@@ -26,20 +26,24 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """``position`` is where the stream stood right after the push, ``causes`` what it changed."""
+    """``position`` is where the stream stood right after the push, ``causes`` what it changed.
+
+    ``is_new``: it was stored now.
+    """
 
     run: RunDraft
     stream: Stream
     accepted: int
     duplicates: int
     position: Position
+    is_new: bool = False
     causes: frozenset[str] = frozenset()
     rejections: tuple[Mapping[str, JsonValue], ...] = field(default=())
 
     def receipt(self, view: RunView, now: dt.datetime) -> Receipt:
         """The answer, with the alerts and the guard as the group leaves them."""
         return Receipt(
-            status="stored" if self.accepted else "duplicate",
+            status="stored" if self.is_new else "duplicate",
             accepted=self.accepted,
             duplicates=self.duplicates,
             contiguous_through=self.position.next_seq - 1,
@@ -48,7 +52,7 @@ class Placed:
             server_time=now,
             alerts=tuple(
                 view.alerts[cause].body
-                for cause in sorted(self.causes | self.run.view.outdated)
+                for cause in sorted(self.causes | self.run.common | self.run.view.outdated)
                 if cause in view.alerts
             ),
             advice=view.advice,

@@ -6,11 +6,10 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from gradwatch_service.domain import Frame, Guard, Health, JsonValue
-
-# The writer name under which ``POST /runs/{id}/steps`` stores what it is given.
-STEPS_WRITER = "steps"
+from gradwatch_service.store.silence import Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,7 @@ class FramePush:
 class StepsPush:
     """``POST /runs/{run}/steps``: decoded steps; columns of ``frame.layers`` are ``layer_names``.
 
+    ``POST /runs/{run}/events`` is one without steps: its frame holds events alone.
     ``rejections`` are the items the parser refused; they only travel back in the receipt.
     """
 
@@ -42,6 +42,9 @@ class StepsPush:
     layer_names: tuple[str, ...]
     idempotency_key: str | None = None
     rejections: tuple[Mapping[str, JsonValue], ...] = ()
+
+
+Push: TypeAlias = FramePush | StepsPush | Silence
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gradwatch_service.domain import AlertPart, Health, LayerTable
+from gradwatch_service.domain import AlertPart, Frame, Health, LayerTable
+from gradwatch_service.ingest.ledger import Ledger
+from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
 from gradwatch_service.store.alerts import Kept
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.heads import Head
-from gradwatch_service.store.parts import Contribution
+from gradwatch_service.store.parts import Contribution, Share
+from gradwatch_service.store.silence import Silence
 
 ADVICE_IN_RECEIPT = 5
 
@@ -24,7 +27,8 @@ class RunView:
     """A value; ``of`` derives health and advice from the alerts.
 
     ``outdated`` are the causes whose alert is open only for a launch that is over: they are
-    joined anew with the first push of the next one.
+    joined anew with the first push of the next one. ``ranks``: the writers of the newest attempt
+    that have reported steps.
     """
 
     head: Head
@@ -34,9 +38,12 @@ class RunView:
     open_alerts: int
     advice: tuple[Json, ...]
     outdated: frozenset[str]
+    ranks: frozenset[str]
 
     @staticmethod
-    def of(head: Head, parts: Contributions, alerts: Mapping[str, Kept]) -> RunView:
+    def of(
+        head: Head, parts: Contributions, alerts: Mapping[str, Kept], ranks: frozenset[str]
+    ) -> RunView:
         """The view of a run with these parts and alerts."""
         bodies = [kept.body for kept in alerts.values()]
         outdated = [
@@ -54,16 +61,26 @@ class RunView:
             open_alerts=len(open_alerts(bodies)),
             advice=ranked_advice(bodies)[:ADVICE_IN_RECEIPT],
             outdated=frozenset(outdated),
+            ranks=ranks,
         )
 
 
 @dataclass(slots=True)
 class RunDraft:
-    """What one group changes of a run, on top of the view it began with."""
+    """What one group changes of a run, on top of the view it began with.
+
+    ``joined``: writers that reported steps for the first time; ``folded``: writer and frame, in
+    order; ``common``: causes that changed for the run as a whole; ``silence``: set if nothing
+    has been heard of it for too long.
+    """
 
     view: RunView
     pushes: int = 0
     last_step: int = -1
+    joined: set[str] = field(default_factory=set)
+    folded: list[tuple[str, Frame]] = field(default_factory=list)
+    common: set[str] = field(default_factory=set)
+    silence: Silence | None = None
     degraded: str | None = None
     extended: LayerTable | None = None
     changed: dict[str, dict[str, Contribution]] = field(default_factory=dict)
@@ -77,11 +94,40 @@ class RunDraft:
     def concludes(self) -> bool:
         """Whether anything changed that others must not overlook."""
         marked = self.extended is not None or self.degraded is not None
-        return marked or bool(self.changed or self.view.outdated)
+        return marked or bool(self.changed or self.view.outdated or self.joined)
+
+    @property
+    def ranks(self) -> frozenset[str]:
+        """The writers of the newest attempt that have reported steps."""
+        return self.view.ranks | self.joined
+
+    def hear_of(self, stream: Stream, frame: Frame) -> None:
+        """Take note of a push of the job."""
+        if len(frame) and stream.first_step is None and stream.attempt == self.view.head.attempt:
+            self.joined.add(stream.writer)
+        stream.note_steps(frame)
+        self.pushes += 1
+        if stream.last_step is not None:
+            self.last_step = max(self.last_step, stream.last_step)
+
+    def change(self, writer: str, contribution: Contribution, ledger: Ledger) -> None:
+        """Replace a writer's part of an alert."""
+        cause = contribution.part.cause
+        self.changed.setdefault(cause, {})[writer] = contribution
+        ledger.parts[Share(self.run_id, cause, writer)] = contribution
 
     def push_row(self, now: dt.datetime) -> dict[str, object]:
         """What ``store.heads.note_pushes`` writes."""
-        return {"run": self.run_id, "count": self.pushes, "step": self.last_step, "now": now}
+        head = self.view.head
+        pause = now - head.last_seen_at if head.pushes else dt.timedelta()
+        return {
+            "run": self.run_id,
+            "count": self.pushes,
+            "step": self.last_step,
+            "now": now,
+            "pause": max(pause // dt.timedelta(milliseconds=1), 0),
+            "seen": head.version,
+        }
 
     def contributions(self) -> Contributions:
         """Every writer's part of every alert, with the changes of this group."""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping
 
 from gradwatch_service.domain import Facts, LayerTable
 from gradwatch_service.errors import UnknownLayers
+from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.lru import Lru
 from gradwatch_service.ingest.outcomes import outcome_of
@@ -35,6 +36,7 @@ class Memory:
         self.views: Lru[uuid.UUID, RunView] = Lru(capacity)
         self.streams: Lru[StreamKey, Stream] = Lru(capacity)
         self.tables: Lru[tuple[uuid.UUID, dt.datetime, str], LayerTable] = Lru(capacity)
+        self.comparisons: Lru[uuid.UUID, Comparison] = Lru(capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,8 @@ class Sources:
         found = heads.of_runs(self.connection, list(run_ids))
         known = {run_id: self._known(head) for run_id, head in found.items()}
         missing = [run_id for run_id, view in known.items() if view is None]
-        shares = parts.of_runs(self.connection, missing) if missing else {}
-        kept = alerts.of_runs(self.connection, missing) if missing else {}
-        return {
-            run_id: view or RunView.of(found[run_id], shares.get(run_id, {}), kept.get(run_id, {}))
-            for run_id, view in known.items()
-        }
+        loaded = self._loaded([found[run_id] for run_id in missing]) if missing else {}
+        return {run_id: view or loaded[run_id] for run_id, view in known.items()}
 
     def table(self, head: Head, table_hash: str) -> LayerTable:
         """The layer table of this hash.
@@ -86,19 +84,37 @@ class Sources:
         first = self.table(head, row["layers_hash"])
         return self._replayed(head, self._begun(head, writer, row["attempt"], first), row)
 
+    def facts(self, head: Head, attempt: int) -> Facts:
+        """What an attempt of the run was launched with."""
+        return launches.facts_of(self.connection, head.run_id, attempt)
+
     def _known(self, head: Head) -> RunView | None:
         view = self.memory.views.get(head.run_id)
-        return view if view is not None and view.head == head else None
+        return replace(view, head=head) if view is not None and view.head == head else None
+
+    def _loaded(self, heads_of_runs: list[Head]) -> dict[uuid.UUID, RunView]:
+        run_ids = [head.run_id for head in heads_of_runs]
+        shares = parts.of_runs(self.connection, run_ids)
+        kept = alerts.of_runs(self.connection, run_ids)
+        ranks = writers.ranks(self.connection, run_ids)
+        return {
+            head.run_id: RunView.of(
+                head,
+                shares.get(head.run_id, {}),
+                kept.get(head.run_id, {}),
+                ranks.get(head.run_id, {}).get(head.attempt, frozenset()),
+            )
+            for head in heads_of_runs
+        }
 
     def _begun(self, head: Head, writer: str, attempt: int, table: LayerTable) -> Stream:
-        config = launches.config_of(self.connection, head.run_id, attempt)
         return Stream(
             writer=writer,
             epoch=head.started_at,
             attempt=attempt,
             first_hash=table.hash if len(table) else "",
             layers=table,
-            state=self.fold.init(table, Facts.from_config(config)),
+            state=self.fold.init(table, self.facts(head, attempt)),
         )
 
     def _caught_up(self, head: Head, stream: Stream) -> Stream:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from gradwatch_service.domain import (
@@ -16,20 +14,8 @@ from gradwatch_service.domain import (
     LayerTable,
 )
 from gradwatch_service.errors import TooLarge
-from gradwatch_service.ingest.pushes import STEPS_WRITER, StepsPush
+from gradwatch_service.ingest.pushes import StepsPush
 from gradwatch_service.store.packing import MAX_LAYERS
-
-_RESERVED = re.compile(rf"{STEPS_WRITER}(-\d+)?")
-
-
-def steps_writer(attempt: int) -> str:
-    """The writer under which the simple path stores what it is given in this attempt."""
-    return STEPS_WRITER if attempt == 1 else f"{STEPS_WRITER}-{attempt}"
-
-
-def is_reserved(writer: str) -> bool:
-    """Whether the name belongs to the simple path."""
-    return _RESERVED.fullmatch(writer) is not None
 
 
 def extend(table: LayerTable, names: tuple[str, ...]) -> LayerTable:

@@ -8,39 +8,40 @@ import numpy as np
 
 from gradwatch_service.domain import BoolArray
 from gradwatch_service.errors import Conflict
+from gradwatch_service.ingest import own
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.placed import Arrival, Placed
 from gradwatch_service.ingest.pushes import StepsPush
 from gradwatch_service.ingest.run_view import RunDraft
-from gradwatch_service.ingest.step_tables import arrange, extend, first_mentions, steps_writer
+from gradwatch_service.ingest.step_tables import arrange, extend, first_mentions
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store import idempotency, packing
 from gradwatch_service.store.wording import invalid
 
 
 def place_steps(group: Group, push: StepsPush) -> Placed:
-    """Store the steps that this path has not yet stored in the current attempt.
+    """Store the steps that this path has not yet stored in the current attempt, and the events.
 
     With an idempotency key all are stored, once for the key.
 
     Raises:
         NotFound: there is no such run.
         Conflict: the key was used for another body.
-        Invalid: there are no steps.
+        Invalid: there are neither steps nor events.
         TooLarge: the run would have too many layers.
     """
-    if not len(push.frame):
+    if not (len(push.frame) or push.frame.events):
         raise invalid("/steps", "empty", "send at least one step")
     run = group.run(push.run_id)
     head = run.view.head
     table = run.extended or group.sources.table(head, head.layers_hash)
-    writer = steps_writer(head.attempt)
+    writer = own.name(own.STEPS, head.attempt)
     if _is_replay(group, push):
         return _nothing_new(run, group.stream(run, writer, table), push)
     wider = extend(table, push.layer_names)
     stream = group.stream(run, writer, wider)
     keep = _unseen(group, run, stream, push)
-    if not keep.any():
+    if not (keep.any() or push.frame.events):
         return _nothing_new(run, stream, push)
     if wider is not table:
         run.extended = wider
@@ -65,7 +66,7 @@ def _is_replay(group: Group, push: StepsPush) -> bool:
 
 def _unseen(group: Group, run: RunDraft, stream: Stream, push: StepsPush) -> BoolArray:
     steps = push.frame.steps
-    if push.idempotency_key is not None:
+    if push.idempotency_key is not None or not len(steps):
         return np.ones(len(steps), dtype=np.bool_)
     keep = first_mentions(steps)
     first, last = int(steps.min()), int(steps.max())

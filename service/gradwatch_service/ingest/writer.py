@@ -21,7 +21,9 @@ from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Placed
-from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, Push, Receipt, StepsPush
+from gradwatch_service.ingest.settlement import settle
+from gradwatch_service.ingest.silence_path import place_silence
 from gradwatch_service.ingest.sources import Memory, Sources
 from gradwatch_service.ingest.steps_path import place_steps
 from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
@@ -84,7 +86,7 @@ class Writer:
             self._queue.put(None)
         self._thread.join()
 
-    def submit(self, push: FramePush | StepsPush) -> Future[Receipt]:
+    def submit(self, push: Push) -> Future[Receipt]:
         """Queue a push; the future resolves after its transaction has committed."""
         return self._enqueue(push)
 
@@ -92,7 +94,7 @@ class Writer:
         """Queue any other write, which gets a savepoint of its own in the group's transaction."""
         return self._enqueue(command)
 
-    def _enqueue(self, work: FramePush | StepsPush | Callable[[Connection], T]) -> Future[Any]:
+    def _enqueue(self, work: Push | Callable[[Connection], T]) -> Future[Any]:
         job = Job(work, Future())
         with self._closing:
             if self._closed:
@@ -159,16 +161,20 @@ class Writer:
             sources = Sources(connection, self._memory, self._fold, verify)
             group = Group(sources, pushes, now)
             placed = [_place(group, push) for push in pushes]
-            if not group.write():
+            if not settle(group):
                 return None
             connection.commit()
         group.install(self._memory)
         return done + [_answer(group, outcome) for outcome in placed]
 
 
-def _place(group: Group, push: FramePush | StepsPush) -> Placed | ServiceError:
+def _place(group: Group, push: Push) -> Placed | ServiceError:
     try:
-        return place_frame(group, push) if isinstance(push, FramePush) else place_steps(group, push)
+        if isinstance(push, FramePush):
+            return place_frame(group, push)
+        return (
+            place_steps(group, push) if isinstance(push, StepsPush) else place_silence(group, push)
+        )
     except ServiceError as error:
         return error
 

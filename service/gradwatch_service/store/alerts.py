@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from gradwatch_service.diagnose.merge import Alert
-from gradwatch_service.domain import AlertState, Severity
+from gradwatch_service.domain import AlertEvent, AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
 from gradwatch_service.store.tables import alert_events, alerts
@@ -84,6 +84,31 @@ def add_transitions(connection: Connection, rows: Sequence[Mapping[str, object]]
     """Insert alert events, all of a group at once."""
     if rows:
         connection.execute(_insert_event, rows)
+
+
+def retract_transitions(
+    connection: Connection, retracted: Sequence[tuple[uuid.UUID, str, int]]
+) -> None:
+    """Delete the transitions of a writer from a number on."""
+    for run_id, writer, first in retracted:
+        connection.execute(
+            delete(alert_events).where(
+                alert_events.c.run_id == run_id,
+                alert_events.c.writer == writer,
+                alert_events.c.number >= first,
+            )
+        )
+
+
+def transitions(connection: Connection, run_id: uuid.UUID, writer: str) -> tuple[AlertEvent, ...]:
+    """All transitions of a writer, in order."""
+    query = (
+        select(alert_events)
+        .where(alert_events.c.run_id == run_id, alert_events.c.writer == writer)
+        .order_by(alert_events.c.number)
+    )
+    rows = connection.execute(query)
+    return tuple(AlertEvent(row.cause, row.kind, row.step, row.text) for row in rows)
 
 
 def of_runs(

@@ -9,28 +9,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, insert, select
 
 from gradwatch_service.domain import JsonValue
-from gradwatch_service.store.codec import Json, rfc3339, uuid7
-from gradwatch_service.store.runs import touch
-from gradwatch_service.store.tables import events, runs
+from gradwatch_service.store.codec import Json, rfc3339
+from gradwatch_service.store.tables import events
 
 _insert = insert(events)
-
-
-def add_events(
-    connection: Connection,
-    run_id: uuid.UUID,
-    reported: Sequence[Mapping[str, JsonValue]],
-    now: dt.datetime,
-) -> int:
-    """Store the events of ``POST /runs/{id}/events``; returns how many.
-
-    Raises:
-        NotFound: there is no such run.
-    """
-    touch(connection, run_id, now)
-    attempt = connection.execute(select(runs.c.attempt).where(runs.c.run_id == run_id)).scalar_one()
-    append(connection, [row(run_id, attempt, event, uuid7(now), now) for event in reported])
-    return len(reported)
 
 
 def row(

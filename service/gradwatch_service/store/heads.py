@@ -5,18 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Connection, bindparam, select, update
 
 from gradwatch_service.store.runs import ALIVE
+from gradwatch_service.store.silence import Silence
 from gradwatch_service.store.tables import runs
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A run as ingest needs it. ``started_at`` tells it from a deleted namesake."""
+    """A run as ingest needs it. ``started_at`` tells it from a deleted namesake.
+
+    What moves with every push does not make it another one.
+    """
 
     run_id: uuid.UUID
     project: str
@@ -26,6 +30,10 @@ class Head:
     layers_count: int
     degraded: str | None
     version: int
+    state: str = field(compare=False)
+    last_step: int | None = field(compare=False)
+    last_seen_at: dt.datetime = field(compare=False)
+    pushes: int = field(compare=False)
 
 
 _COLUMNS = (
@@ -37,20 +45,38 @@ _COLUMNS = (
     runs.c.layers_count,
     runs.c.degraded,
     runs.c.version,
+    runs.c.state,
+    runs.c.last_step,
+    runs.c.last_seen_at,
+    runs.c.pushes,
 )
 _heads = select(*_COLUMNS).where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _step = bindparam("step", type_=BigInteger)
+_pause = bindparam("pause", type_=BigInteger)
 _note_pushes = (
     update(runs)
-    .where(runs.c.run_id == bindparam("run"))
+    .where(runs.c.run_id == bindparam("run"), runs.c.version == bindparam("seen"))
     .values(
         pushes=runs.c.pushes + bindparam("count"),
         last_step=sa.case(
             (sa.func.coalesce(runs.c.last_step, -1) < _step, _step), else_=runs.c.last_step
         ),
         last_seen_at=bindparam("now"),
+        longest_pause_ms=sa.case(
+            (runs.c.longest_pause_ms < _pause, _pause), else_=runs.c.longest_pause_ms
+        ),
         state=ALIVE,
     )
+)
+_note_silences = (
+    update(runs)
+    .where(
+        runs.c.run_id == bindparam("run"),
+        runs.c.pushes == bindparam("count"),
+        runs.c.last_seen_at == bindparam("since"),
+        runs.c.state.in_(("running", "stale")),
+    )
+    .values(state="stale")
 )
 _note_verdicts = (
     update(runs)
@@ -68,15 +94,34 @@ _note_verdicts = (
 
 def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Head]:
     """The heads of those of the runs that exist."""
-    rows = connection.execute(_heads, {"run_ids": run_ids})
-    return {row.run_id: Head(*row) for row in rows}
+    rows = connection.execute(_heads, {"run_ids": run_ids}).mappings()
+    return {row["run_id"]: Head(**row) for row in rows}
 
 
 def note_pushes(connection: Connection, rows: Sequence[Mapping[str, object]]) -> bool:
-    """Count pushes: ``run``, ``count``, ``step`` (-1 for none), ``now``; False if a run is gone."""
+    """Count pushes: ``run``, ``count``, ``step`` (-1 for none), ``now``, ``pause``, ``seen``.
+
+    False if a run is gone, or has changed since it was at version ``seen``.
+    """
     if not rows:
         return True
     return connection.execute(_note_pushes, rows).rowcount == len(rows)
+
+
+def note_silences(connection: Connection, silences: Sequence[Silence]) -> bool:
+    """Mark runs stale; False if one has reported meanwhile."""
+    if not silences:
+        return True
+    rows = [{"run": one.run_id, "count": one.pushes, "since": one.since} for one in silences]
+    return connection.execute(_note_silences, rows).rowcount == len(rows)
+
+
+def pushes(connection: Connection, run_id: uuid.UUID) -> int:
+    """How many pushes the newest attempt has had, those of this transaction included."""
+    found: int = connection.execute(
+        select(runs.c.pushes).where(runs.c.run_id == run_id)
+    ).scalar_one()
+    return found
 
 
 def note_verdicts(connection: Connection, rows: Sequence[Mapping[str, object]]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
-from gradwatch_service.domain import JsonValue, LayerTable
+from gradwatch_service.domain import Facts, JsonValue, LayerTable
 from gradwatch_service.errors import Conflict
 from gradwatch_service.store import layers
 from gradwatch_service.store.codec import Json
@@ -70,6 +70,7 @@ def _create(connection: Connection, request: RunRequest, now: dt.datetime) -> No
             tags=request.tags if request.tags is not None else [],
             pushes=0,
             active_since=now,
+            longest_pause_ms=0,
             started_at=now,
             last_seen_at=now,
             version=0,
@@ -119,16 +120,20 @@ def _open_attempt(
             finish_reason=None,
             pushes=0,
             active_since=now,
+            longest_pause_ms=0,
             last_seen_at=now,
             version=runs.c.version + 1,
         )
     )
 
 
-def config_of(connection: Connection, run_id: uuid.UUID, attempt: int) -> Mapping[str, JsonValue]:
-    """The config an attempt was launched with."""
-    query = select(attempts.c.config).where(
+def facts_of(connection: Connection, run_id: uuid.UUID, attempt: int) -> Facts:
+    """What an attempt was launched with.
+
+    It is resumed if it says so with a step beyond 0, or says nothing and is not the first.
+    """
+    query = select(attempts.c.config, attempts.c.resume_step).where(
         attempts.c.run_id == run_id, attempts.c.number == attempt
     )
-    found: Mapping[str, JsonValue] = connection.execute(query).scalar_one()
-    return found
+    config, step = connection.execute(query).one()
+    return Facts.from_config(config, resumed=attempt > 1 if step is None else step > 0)

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, select
 
-from gradwatch_service.domain import Advice, AlertPart, Evidence, JsonValue, Severity
+from gradwatch_service.domain import (
+    Advice,
+    AlertPart,
+    Evidence,
+    JsonValue,
+    Severity,
+    Suspect,
+)
 from gradwatch_service.store import codec
 from gradwatch_service.store.tables import alert_parts
 from gradwatch_service.store.upsert import upsert
@@ -67,6 +74,7 @@ def _part(body: Mapping[str, Any]) -> AlertPart:
             "layers": tuple(fields["layers"]),
             "evidence": tuple(_evidence(item) for item in fields["evidence"]),
             "advice": tuple(_advice(item) for item in fields["advice"]),
+            "causes": tuple(_suspect(item) for item in fields.get("causes", ())),
         }
     )
 
@@ -74,6 +82,11 @@ def _part(body: Mapping[str, Any]) -> AlertPart:
 def _evidence(body: Mapping[str, Any]) -> Evidence:
     numbers = {key: codec.number(body[key]) for key in ("value", "threshold", "weight")}
     return Evidence(**{**body, **numbers})
+
+
+def _suspect(body: Mapping[str, Any]) -> Suspect:
+    sides = {side: tuple(_evidence(x) for x in body[side]) for side in ("evidence", "against")}
+    return Suspect(**{**body, **sides})
 
 
 def _advice(body: Mapping[str, Any]) -> Advice:

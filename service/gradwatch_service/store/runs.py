@@ -104,19 +104,6 @@ def finish_run(
     return get_run(connection, run_id)
 
 
-def touch(connection: Connection, run_id: uuid.UUID, now: dt.datetime) -> None:
-    """Note a sign of life; a stale run is running again.
-
-    Raises:
-        NotFound: there is no such run.
-    """
-    result = connection.execute(
-        update(runs).where(runs.c.run_id == run_id).values(last_seen_at=now, state=ALIVE)
-    )
-    if not result.rowcount:
-        raise NotFound(f"no run {run_id}")
-
-
 def delete_run(connection: Connection, run_id: uuid.UUID) -> None:
     """Delete a run and every row that belongs to it.
 

@@ -41,7 +41,8 @@ def _run_id() -> Column[object]:
 
 # ``version`` grows with every change that judgement depends on (an attempt, a layer table, an
 # alert part): whoever computed something from an older version must look again.
-# ``pushes`` and ``active_since`` count within the newest attempt.
+# ``pushes``, ``active_since`` and ``longest_pause_ms`` (between two signs of life) count within the
+# newest attempt.
 runs = Table(
     "runs",
     metadata,
@@ -60,6 +61,7 @@ runs = Table(
     Column("last_step", BigInteger),
     Column("pushes", BigInteger, nullable=False),
     Column("active_since", UtcDateTime, nullable=False),
+    Column("longest_pause_ms", BigInteger, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
@@ -152,6 +154,7 @@ alerts = Table(
     Index(None, "alert_id"),
     Index(None, "opened_at", "alert_id"),
     Index(None, "project", "opened_at"),
+    Index(None, "state", "rule"),
 )
 
 # What each writer contributes to an alert; the alert is their join.

@@ -56,11 +56,36 @@ def advance(connection: Connection, rows: Sequence[Mapping[str, object]]) -> boo
     return connection.execute(_advance, rows).rowcount == len(rows)
 
 
+def ranks(
+    connection: Connection, run_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, dict[int, frozenset[str]]]:
+    """Run -> attempt -> the writers that have reported steps."""
+    query = select(writers.c.run_id, writers.c.attempt, writers.c.writer).where(
+        writers.c.run_id.in_(run_ids), writers.c.first_step.is_not(None)
+    )
+    found: dict[uuid.UUID, dict[int, frozenset[str]]] = {}
+    for row in connection.execute(query):
+        of_run = found.setdefault(row.run_id, {})
+        of_run[row.attempt] = of_run.get(row.attempt, frozenset()) | {row.writer}
+    return found
+
+
+def positions(connection: Connection, run_id: uuid.UUID, attempt: int) -> dict[str, int]:
+    """How far each writer of an attempt that has reported steps is folded: below this seq."""
+    query = select(writers.c.writer, writers.c.next_seq).where(
+        writers.c.run_id == run_id,
+        writers.c.attempt == attempt,
+        writers.c.first_step.is_not(None),
+    )
+    return {row.writer: row.next_seq for row in connection.execute(query)}
+
+
 def guard(connection: Connection, run_id: uuid.UUID) -> Guard:
     """The guard of a run: of the newest attempt, the furthest writer, then the first by name."""
     query = (
         select(writers.c.guard)
         .where(writers.c.run_id == run_id)
+        .where(writers.c.first_step.is_not(None))
         .order_by(writers.c.attempt.desc(), writers.c.last_step.desc(), writers.c.writer)
         .limit(1)
     )

@@ -1,10 +1,12 @@
 import base64
+import datetime as dt
 import uuid
 
 import pytest
 
 from gradwatch_service.api import shapes
 from gradwatch_service.domain import Layer, LayerTable
+from gradwatch_service.store.silence import silences
 from tests.service.api.conftest import Api, problem
 
 NOBODY = "/runs/01890000-0000-7000-8000-000000000000"
@@ -214,6 +216,36 @@ def test_events_are_stored(api: Api):
     events = [{"kind": "checkpoint", "step": 5, "path": "/x"}, {"kind": "note"}]
     answer = api.post(f"{api.new_run()}/events", {"events": events})
     assert (answer.status_code, answer.json()) == (201, {"accepted": 2})
+
+
+def test_events_under_a_key_are_stored_once(api: Api):
+    run, key = api.new_run(), {"idempotency-key": "k"}
+    body = {"events": [{"kind": "checkpoint", "step": 5}]}
+    answers = [api.post(f"{run}/events", body, **key) for _ in range(2)]
+    assert [(one.status_code, one.json()) for one in answers] == [
+        (201, {"accepted": 1}),
+        (200, {"accepted": 0}),
+    ]
+    other = api.post(f"{run}/events", {"events": [{"kind": "note"}]}, **key)
+    assert problem(other) == (409, "conflict")
+    assert problem(api.post(f"{run}/events", body, **{"idempotency-key": "\x7f"})) == (
+        422,
+        "invalid",
+    )
+
+
+def test_the_end_of_a_silent_run_ends_its_alert(api: Api):
+    path, backend = api.new_run(), api.app.state.backend
+    with backend.reading() as connection:
+        found = silences(connection, backend.clock() + dt.timedelta(hours=1))
+    (silence,) = [one for one in found if path.endswith(str(one.run_id))]
+    backend.writer.submit(silence).result(60)
+    stale = api.get(path).json()
+    assert (stale["state"], stale["health"], stale["open_alerts"]) == ("stale", "critical", 1)
+    ended = api.post(f"{path}/finish", {"state": "failed"}).json()
+    assert (ended["state"], ended["health"], ended["open_alerts"]) == ("failed", "ok", 0)
+    (alert,) = api.get("/alerts", run=stale["id"]).json()["items"]
+    assert (alert["rule"], alert["state"]) == ("stale-run", "resolved")
 
 
 @pytest.mark.parametrize(

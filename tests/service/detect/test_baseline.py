@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,17 @@ def test_a_column_with_gaps_counts_only_its_own_values() -> None:
     base, _ = feed(rows)
     assert base.seen.tolist() == [160, int((~gaps).sum())]
     assert (base.median[1], base.scale[1]) == median_and_scale(rows[~gaps, 1].tolist())
+
+
+def test_columns_of_one_age_are_taken_as_those_of_several() -> None:
+    together, apart = Baseline.empty(2), Baseline.empty(3)
+    rows = values_of(3, 160, 2)
+    for start, stop in pairwise([0, 5, *range(16, 161, 16)]):
+        part = rows[start:stop]
+        late = part[:, :1] if start >= 32 else np.full((len(part), 1), EMPTY, np.int32)
+        together, apart = together.absorb(part), apart.absorb(np.hstack([part, late]))
+    for field in ("ring", "seen", "median", "scale"):
+        np.testing.assert_array_equal(getattr(together, field), getattr(apart, field)[:2])
 
 
 def test_the_scale_never_falls_below_a_25th_of_a_bit() -> None:

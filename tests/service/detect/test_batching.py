@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,35 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradwatch_service.detect import engine
-from gradwatch_service.domain import MISSING32, MISSING64, Frame, LayerTable
+from gradwatch_service.domain import MISSING32, MISSING64, Frame, Layer, LayerTable
 from tests.scenarios import FAULTY, HEALTHY, scenario
 from tests.service.detect.watching import Watched, every, watch
 from tests.streams import MLP, RECURRENT, Scenario, cut, training
 
+MIXED = LayerTable(
+    (
+        Layer("wte", "embedding", 0, (64, 64), dtype="float16"),
+        *(replace(layer, dtype="float16") for layer in MLP.layers[1:6]),
+        Layer("rnn.weight_hh", "recurrent", 6, (32, 32)),
+        MLP.layers[7],
+    )
+)
+OF_LAYERS = {
+    "adam-moment-lag", "attention-logit", "dead-layer", "explosion-through-time", "layer-spike",
+    "non-finite", "overflow-headroom", "underflow-risk", "vanishing-absolute",
+}  # fmt: skip
+
 NAMES = [*FAULTY, *HEALTHY]
-SCALARS = ("loss", "grad_norm", "lr", "loss_scale", "found_inf")
-VALUES = (np.nan, np.inf, -np.inf, None, 0.0, -1.0, 1e30)
+SCALARS = (
+    "loss", "grad_norm", "lr", "clip_norm", "loss_scale", "found_inf", "batch_size", "seq_len",
+    "step_seconds", "local_grad_norm", "attention_logit_max",
+)  # fmt: skip
+STATS = (
+    "grad_norm", "grad_max", "grad_mean", "grad_rms", "grad_nonfinite", "grad_zero", "weight_norm",
+    "update_norm", "bias_grad_norm", "act_grad_norm", "moment_rms", "spectral_norm",
+    "attention_logit_max", "weight_nonfinite",
+)  # fmt: skip
+VALUES = (np.nan, np.inf, -np.inf, None, 0.0, -1.0, 0.95, 3.0, 2e4, 1e30)
 
 
 def assert_identical(one: Watched, other: Watched) -> None:
@@ -53,19 +75,21 @@ def test_pushing_every_report_by_itself_makes_no_difference(name: str) -> None:
 
 
 @st.composite
-def tampered(draw: st.DrawFn) -> Scenario:
+def tampered(draw: st.DrawFn, names: Sequence[str] = NAMES) -> Scenario:
     """A scenario in which random values at random places are bad, missing, zero or negative."""
-    run = scenario(draw(st.sampled_from(NAMES)))
+    run = scenario(draw(st.sampled_from(names)))
     scalars = {name: values.copy() for name, values in run.frame.scalars.items()}
     layers = {name: values.copy() for name, values in run.frame.layers.items()}
     profiles = {name: values.copy() for name, values in run.frame.profiles.items()}
     for _ in range(draw(st.integers(0, 12))):
         start = draw(st.integers(0, len(run) - 1))
-        rows = slice(start, start + draw(st.integers(1, 40)))
+        rows = slice(start, start + draw(st.integers(1, 80)))
         value = draw(st.sampled_from(VALUES))
-        name = draw(st.sampled_from(sorted({*scalars, *layers, *profiles, *SCALARS})))
+        name = draw(st.sampled_from(sorted({*scalars, *layers, *profiles, *SCALARS, *STATS})))
         if name in SCALARS and name not in scalars:
             scalars[name] = np.full(len(run), MISSING64)
+        if name in STATS and name not in layers:
+            layers[name] = np.full((len(run), len(run.layers)), MISSING32)
         for columns in (scalars, layers, profiles):
             if name in columns:
                 missing = MISSING64 if columns is scalars else MISSING32
@@ -78,6 +102,48 @@ def _strike(values: np.ndarray, rows: slice, value: float, draw: st.DrawFn) -> N
         values[rows, draw(st.integers(0, values.shape[1] - 1))] = value
     else:
         values[rows] = value
+
+
+def everything(seed: int, n: int = 320) -> Scenario:
+    """Every scalar, statistic and profile there is, at random, with stretches far out of range."""
+    rng = np.random.default_rng(seed)
+    run = replace(training(n, seed=seed), layers=MIXED)
+    for name in SCALARS:
+        usual = run.frame.scalars.get(name, np.full(n, 1.0))
+        run = run.scalar(name, _stirred(rng, usual[:, None], MISSING64)[:, 0])
+    for name in STATS:
+        usual = run.frame.layers.get(name, np.full((n, len(MIXED)), 0.5))
+        run = run.stat(name, _stirred(rng, usual, MISSING32))
+    time = np.exp2(rng.normal(0.0, 1.0, (n, 20)) + rng.choice([0.0, 0.5], (n, 1)) * np.arange(20))
+    profile = _stirred(rng, time, MISSING32).astype(np.float32)
+    return replace(run, frame=replace(run.frame, profiles={"time": profile}))
+
+
+def _stirred(rng: np.random.Generator, usual: np.ndarray, missing: float) -> np.ndarray:
+    """With noise, three stretches of another level, and bad or missing values here and there."""
+    values = usual * np.exp2(rng.normal(0.0, 0.5, usual.shape))
+    for start in rng.integers(0, len(values), 3):
+        columns = rng.random(values.shape[1]) < rng.choice([0.2, 1.0])
+        values[start : start + 90, columns] *= rng.choice([1e-9, 0.0, 8.0, 3e4, 1e12])
+    bad = rng.random(values.shape)
+    for share, value in ((0.01, np.nan), (0.02, np.inf), (0.03, 0.0), (0.1, missing)):
+        values[bad < share] = np.where(values == value, values, value)[bad < share]
+        bad[bad < share] = 1.0
+    return values
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_streams_of_everything_are_judged_alike_one_by_one_in_tens_and_at_random(seed: int) -> None:
+    run, rng = everything(seed), np.random.default_rng(seed)
+    whole = watch(run)
+    assert_identical(whole, watch(run, every(1, run)))
+    assert_identical(whole, watch(run, every(10, run)))
+    assert_identical(whole, watch(run, sorted(rng.choice(len(run), 40, replace=False)[1:])))
+
+
+def test_streams_of_everything_make_the_rules_of_layers_speak() -> None:
+    spoken = {x.rule for seed in range(4) for x in watch(everything(seed)).findings}
+    assert spoken >= OF_LAYERS
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

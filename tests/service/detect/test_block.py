@@ -105,3 +105,44 @@ def test_three_layers_are_no_profile() -> None:
     assert block_of(LayerTable(CHAIN.layers[:3]), act_grad_norm=np.ones(3)).depth_profile is None
     assert block_of(CHAIN).depth_profile is None
     assert block_of(LayerTable()).depth_profile is None
+
+
+def test_kept_statistics_are_there_as_reported_and_joined_over_the_segments() -> None:
+    one = keep(NOTHING[:6], {"grad_zero": np.full((6, 5), 0.5, np.float32)})
+    bare = keep(NOTHING[:4], {"grad_mean": np.ones((4, 5), np.float32)})
+    other = keep(NOTHING[:6], {"grad_zero": np.full((6, 5), np.inf, np.float32)})
+    _, block = close([one, bare, other], CHAIN)
+    values = block.values("grad_zero")
+    assert values is not None
+    assert np.isnan(values).sum(axis=0).tolist() == [10] * 5
+    assert block.values("grad_mean") is None  # nobody asks for it
+    assert block.median("moment_rms") is None
+
+
+def test_the_median_of_a_kept_statistic_is_a_value_that_was_reported() -> None:
+    table = np.full((16, 5), MISSING32)
+    table[:4] = np.array([4.0, 1.0, 3.0, 2.0])[:, None]
+    table[4], table[:, 1] = np.nan, np.inf
+    median = close([keep(NOTHING, {"weight_norm": table})], CHAIN)[1].median("weight_norm")
+    assert median is not None
+    np.testing.assert_array_equal(median, np.float32([3.0, np.nan, 3.0, 3.0, 3.0]))
+
+
+def test_kept_scalars_are_joined_over_the_segments() -> None:
+    one = keep(NOTHING[:10], {}, {"loss_scale": np.arange(10.0), "lr": np.ones(10)})
+    _, block = close([one, keep(NOTHING[:6], {})], CHAIN)
+    scale = block.setting("loss_scale")
+    assert scale is not None
+    assert scale[:10].tolist() == list(range(10))
+    assert np.isnan(scale[10:]).all()
+    assert block.setting("lr") is None
+
+
+def test_clipping_leaves_the_limit_over_the_norm_of_what_is_above_it() -> None:
+    norm, clip = NOTHING.copy(), np.full(16, 2.0)
+    norm[:, 0] = 3 * ONE_BIT
+    norm[0, 0], norm[1, 0] = 0, EMPTY
+    clip[2:5] = [np.nan, 0.0, -1.0]
+    left = close([keep(norm, {}, {"clip_norm": clip})], CHAIN)[1].clipping
+    assert left.tolist() == [1.0] * 5 + [0.25] * 11
+    assert close([keep(norm, {})], CHAIN)[1].clipping.tolist() == [1.0]

@@ -38,11 +38,35 @@ SHOWN_BY = {
     "update-ratio-high": "learning rate jump",
     "update-step-huge": "learning rate too high",
     "vanishing-absolute": "vanished",
+    "clip-ineffective": "poisoned batches",
+    "clip-saturation": "clipped away",
+    "gradient-creep": "creeping growth",
+    "instability-onset": "restless",
+    "loss-oscillation": "swinging",
+    "loss-plateau": "converged",
+    "loss-scale-collapse": "collapsing loss scale",
+    "rank-outlier": "rank out of line",
+    "replica-divergence": "replicas drift apart",
+    "slow-run": "slow machine",
+    "stale-run": "gone silent",
+    "update-ratio-low": "tiny learning rate",
+    "adam-moment-lag": "lagging moment",
+    "attention-logit": "saturating attention",
+    "dead-layer": "dying units",
+    "layer-spike": "surging embedding",
+    "underflow-risk": "underflowing",
+    "weight-growth": "swelling weights",
 }
-# Healthy runs in which a finding of this rule is right: the scaler skips steps, as information.
+# Runs that need nobody, in which a finding of this rule is right as information.
 EXPECTED_INFORMATION = {
     "loss scaler calibration": {"non-finite"},
     "heavy tails": {"gradient-spike"},
+    "huge first loss scale": {"non-finite"},
+    "announced phase": {"gradient-spike"},
+    "converged": {"loss-plateau"},
+    "players take turns": {"loss-plateau"},
+    "poisoned batch": {"clip-ineffective", "gradient-spike", "loss-spike"},
+    "tiny learning rate": {"update-ratio-low"},
 }
 
 
@@ -100,6 +124,21 @@ def test_values_that_are_not_numbers_never_silence_a_rule_afterwards(rule: Rule[
         episode = watched.state.episodes[rule.id]
         assert episode.last_ordinal >= clean.ordinal + after
         assert episode.severity >= clean.severity
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_layer_that_is_never_a_number_hides_no_fault_elsewhere(rule: Rule[Any]) -> None:
+    run = scenario(SHOWN_BY[rule.id])
+    clean = watch(run).first(rule.id)
+    spared = [column for column in range(len(run.layers)) if column not in clean.columns]
+    if not spared:
+        return
+    layers = {name: values.copy() for name, values in run.frame.layers.items()}
+    for name, values in layers.items():
+        if not name.startswith("rank_"):  # columns of which are ranks: all of them are needed
+            values[:, spared[-1]] = np.nan
+    lost = watch(replace(run, frame=replace(run.frame, layers=layers)))
+    assert lost.first(rule.id).ordinal <= clean.ordinal + 48
 
 
 def _poisoned_before(run: Scenario, count: int, value: float) -> Scenario:

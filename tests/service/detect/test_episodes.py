@@ -88,6 +88,20 @@ def test_a_finding_carries_what_the_rule_saw_and_a_clearing_nothing() -> None:
     assert (cleared[0].kind, cleared[0].evidence, cleared[0].layers) == ("cleared", (), ())
 
 
+def test_more_to_say_about_an_episode_is_noted_without_changing_it() -> None:
+    level = np.array([0, W, W, 0, E, 0, 0], np.int8)
+    noted = np.array([True, False, True, True, True, False, True])
+    signal = Signal(level, level == 0, lambda _row: Sighting(()), noted=noted)
+    _, found = follow("x", 2, None, signal, view_at(0, 7))
+    assert [(x.ordinal, x.kind, x.severity.label) for x in found] == [
+        (1, "opened", "warning"),
+        (2, "noted", "warning"),
+        (3, "noted", "warning"),
+        (4, "worsened", "error"),
+        (6, "cleared", "error"),
+    ]
+
+
 def test_a_quiet_rule_without_an_episode_costs_nothing() -> None:
     view = view_at(0, 3)
     signal = quiet(view)

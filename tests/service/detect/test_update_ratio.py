@@ -43,7 +43,11 @@ def test_layers_that_did_not_move_or_are_not_numbers_do_not_count() -> None:
 
 
 def test_weights_near_zero_are_taken_as_a_thousandth_an_element() -> None:
-    assert ratio(FIVE, [0.032] * 5, [0.0] * 5) == pytest.approx(1.0)
+    assert ratio(FIVE, [0.032] * 5, [1e-6] * 5) == pytest.approx(1.0)
+
+
+def test_weights_that_are_all_zeros_do_not_count() -> None:
+    assert ratio(FIVE, [0.032] * 5, [0.0, 0.0, 0.0, 8.0, 0.0]) == pytest.approx(0.004)
 
 
 def test_large_weights_are_typical_not_biases_norms_embeddings_heads() -> None:

@@ -137,18 +137,110 @@ def distribution_shift() -> Stream:
     return stream
 
 
+def heavy_tailed() -> Stream:
+    """Spikes every 220 reports in a run whose loss falls throughout."""
+    stream = spikes(*range(200, 1000, 220), height=8.0, loss=1.0, reports=900)
+    stream.multiply_loss(0, 0.998 ** np.arange(900))
+    return stream
+
+
+def plateau() -> Stream:
+    """A loss that stays where it is for 700 reports."""
+    stream = healthy(700)
+    stream.scalars["loss"] = 2.3 * np.exp(np.random.default_rng(3).normal(0, 0.05, 700))
+    return stream
+
+
+def adam_second_moment() -> Stream:
+    """From report 200 on gradients are four times what Adam's second moment has learnt."""
+    stream = healthy(320)
+    stream.facts = Facts(optimizer="adamw", beta2=0.999)
+    stream.stats["moment_rms"] = np.full((320, 6), 1.0)
+    stream.stats["moment_rms"][200:] = 4.0
+    return stream
+
+
+def fp16_underflow() -> Stream:
+    """Half precision, and gradients shrink by 2^-3 every 16 reports from 100 on."""
+    stream = healthy(400, layers=mlp(6, dtype="float16", normalised=True))
+    shrink = 2.0 ** (-3.0 * np.clip((np.arange(400) - 100) // 16, 0, 6))
+    stream.multiply_norms(0, shrink)
+    stream.scalars["loss_scale"] = np.full(400, 1.0)
+    stream.stats["grad_zero"] = np.repeat(np.where(shrink < 2.0**-9, 0.5, 0.01)[:, None], 6, axis=1)
+    return stream
+
+
+def clip_too_tight() -> Stream:
+    """A clipping limit a thousandth of the usual norm, and a loss that stays where it is."""
+    stream = healthy(640)
+    stream.scalars["loss"] = 2.3 * np.exp(np.random.default_rng(3).normal(0, 0.05, 640))
+    stream.scalars["clip_norm"] = np.full(640, 2e-3)
+    return stream
+
+
+def weights_growing() -> Stream:
+    """Without weight decay the weights double every 200 reports."""
+    stream = healthy(900)
+    stream.facts = Facts(extra={"weight_decay": 0.0})
+    stream.stats["weight_norm"] *= 2.0 ** (np.arange(900) / 200)[:, None]
+    stream.update_ratio(0, 4e-3)
+    return stream
+
+
+def dead_units() -> Stream:
+    """From report 100 on the third layer gets no gradient."""
+    stream = healthy(240)
+    stream.stats["grad_norm"][100:, 2] = 0.0
+    stream.stats["grad_zero"] = np.full((240, 6), 0.4)
+    stream.stats["grad_zero"][100:, 2] = 1.0
+    return stream
+
+
+def learning_rate_too_low() -> Stream:
+    """At a rate of 1e-7 an update is 1e-7 of the weights."""
+    stream = healthy(240)
+    stream.scalars["lr"][:] = 1e-7
+    stream.update_ratio(0, 1e-7)
+    return stream
+
+
+def stalled_job() -> Stream:
+    """From report 300 on a step takes three times as long."""
+    stream = healthy(480)
+    stream.scalars["step_seconds"] = np.where(np.arange(480) < 300, 0.2, 0.6)
+    return stream
+
+
+def hardware_or_rank() -> Stream:
+    """The joint stream of four ranks: at report 200 the norm of the third goes its own way."""
+    norms = np.repeat(np.exp(np.random.default_rng(4).normal(0, 0.1, (300, 1))), 4, axis=1)
+    norms[200:, 2] *= 1.01
+    ranks = LayerTable(tuple(Layer(f"rank{rank}", "rank") for rank in range(4)))
+    return Stream(ranks, {"rank_alike": np.ones(300)}, {"rank_grad_norm": norms})
+
+
 FAULTS: dict[str, Callable[[], Stream]] = {
+    "adam-second-moment": adam_second_moment,
     "bad-initialisation": bad_initialisation,
     "clip-missing-or-loose": clip_missing_or_loose,
+    "clip-too-tight": clip_too_tight,
     "data-outlier": data_outlier,
+    "dead-units": dead_units,
     "distribution-shift": distribution_shift,
     "explosion-through-time": explosion_through_time,
     "fp16-overflow": fp16_overflow,
+    "fp16-underflow": fp16_underflow,
+    "hardware-or-rank": hardware_or_rank,
+    "heavy-tailed-but-healthy": heavy_tailed,
     "learning-rate-jump": learning_rate_jump,
     "learning-rate-too-high": learning_rate_too_high,
+    "learning-rate-too-low": learning_rate_too_low,
     "missing-normalisation": missing_normalisation,
     "no-warm-up": no_warm_up,
     "non-finite-input": non_finite_input,
     "one-layer": one_layer,
+    "plateau": plateau,
+    "stalled-job": stalled_job,
     "vanishing-gradients": vanishing_gradients,
+    "weights-growing": weights_growing,
 }

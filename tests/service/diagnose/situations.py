@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from gradwatch_service.diagnose.rates import Rates
 from gradwatch_service.diagnose.situation import Held, Situation
-from gradwatch_service.domain import Evidence, Facts, Guard, LayerTable, Severity
+from gradwatch_service.domain import Evidence, Facts, LayerTable, Severity
 from tests.service.diagnose.streams import mlp
 
 CALM: dict[str, Any] = {
@@ -13,27 +12,7 @@ CALM: dict[str, Any] = {
     "increment": 1,
     "facts": Facts(),
     "layers": mlp(),
-    "rates": Rates(),
-    "guard": Guard(),
-    "uw": None,
-    "uw_now": None,
-    "uw_rise": 0.0,
-    "norm": 1.0,
     "normal": 1.0,
-    "loss_z": 0.0,
-    "clip_norm": None,
-    "loss_scale": None,
-    "largest": None,
-    "mover": None,
-    "hot_layers": (),
-    "moving": 0.0,
-    "beta": None,
-    "time_steps": 0,
-    "shifted": False,
-    "high_reports": 0,
-    "spikes": 0,
-    "marks": (),
-    "gains": {},
 }
 
 

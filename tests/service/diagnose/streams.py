@@ -37,7 +37,7 @@ class Stream:
     stride: int = 1
 
     def __len__(self) -> int:
-        return len(self.scalars["loss"])
+        return len(next(iter(self.scalars.values())))
 
     def multiply_norms(self, start: int, factors: Array | float, stop: int | None = None) -> None:
         """Multiply the gradients of every layer from ``start`` on."""

@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 
 from gradwatch_service.diagnose import fold
 from gradwatch_service.domain import MISSING32, Facts, Guard, LayerTable, Severity
-from tests.service.diagnose.faults import FAULTS, data_outlier, learning_rate_too_high, spikes
+from tests.service.diagnose.faults import (
+    FAULTS,
+    data_outlier,
+    learning_rate_too_high,
+    non_finite_input,
+    spikes,
+)
 from tests.service.diagnose.streams import Stream, Told, healthy, mlp, tell
 
 
 def everything() -> Stream:
-    """Spike, NaN, depth explosion, jump of the rate, growth and huge updates in one run."""
+    """Spike, NaN, depth explosion, jump of the rate, growth, huge updates, skips and advice."""
     stream = healthy(260, noise=0.15)
     stream.multiply_norms(70, 40.0, 71)
     stream.multiply_loss(70, 2.0, 71)
@@ -27,7 +33,14 @@ def everything() -> Stream:
     stream.update_ratio(206, 0.3)
     stream.multiply_norms(207, 1.6 ** np.arange(53))
     stream.multiply_loss(207, 1.2 ** np.arange(53))
-    stream.events = ({"kind": "phase", "step": 66}, {"kind": "checkpoint", "step": 90})
+    stream.scalars["skipped"] = np.isin(np.arange(260), range(208, 224)) * 1.0
+    stream.events = (
+        {"kind": "phase", "step": 66},
+        *({"kind": "checkpoint", "step": step} for step in range(10, 100)),
+        {"kind": "advice", "step": 215, "action": "cap_lr", "status": "applied"},
+        {"kind": "advice", "step": 240, "action": "cap_lr", "status": "failed"},
+        {"kind": "advice", "step": 240, "action": "scale_lr", "status": "applied"},
+    )
     return stream
 
 
@@ -55,28 +68,45 @@ def test_an_empty_frame_changes_nothing() -> None:
     assert (after.ordinal, outcome) == (before.ordinal, fold.Outcome())
 
 
+def fast(reports: int = 300) -> Stream:
+    """Healthy with updates so large that 3 % is no great rise any more, and calls nobody."""
+    stream = healthy(reports)
+    stream.update_ratio(0, 0.008)
+    return stream
+
+
 def test_a_warning_is_pending_for_eight_reports_then_fires_then_resolves() -> None:
-    told = tell(data_outlier())
+    stream = fast()
+    stream.update_ratio(100, 0.03, 120)
+    told = tell(stream)
     assert told.story == [
-        ("pending", "data-outlier", 200),
-        ("firing", "data-outlier", 208),
-        ("resolved", "data-outlier", 216),
+        ("pending", "learning-rate-too-high", 107),
+        ("firing", "learning-rate-too-high", 115),
+        ("resolved", "learning-rate-too-high", 159),
     ]
-    part = told.parts["data-outlier"]
-    assert (part.opened_step, part.last_step, part.resolved_step) == (200, 200, 216)
+    part = told.parts["learning-rate-too-high"]
+    assert (part.opened_step, part.last_step, part.resolved_step) == (107, 127, 159)
     assert (part.rule, part.severity, part.actionable) == (
-        "gradient-spike",
+        "update-ratio-high",
         Severity.WARNING,
         False,
     )
 
 
+def test_what_calls_a_person_fires_at_once_though_it_is_only_a_warning() -> None:
+    stream = healthy(400)
+    stream.update_ratio(300, 0.03)
+    assert tell(stream).story == [("firing", "learning-rate-too-high", 307)]
+    part = tell(stream).parts["learning-rate-too-high"]
+    assert (part.severity, part.actionable) == (Severity.WARNING, True)
+
+
 def test_an_error_fires_at_once() -> None:
-    assert tell(data_outlier(height=30.0)).story[0] == ("firing", "data-outlier", 200)
+    assert tell(non_finite_input()).story[0] == ("firing", "non-finite-input", 100)
 
 
 def test_a_pending_alert_fires_as_soon_as_it_becomes_an_error() -> None:
-    stream = healthy(300)
+    stream = fast()
     stream.update_ratio(100, 0.03, 108)
     stream.update_ratio(108, 0.5)
     assert tell(stream).story == [
@@ -127,7 +157,7 @@ def test_findings_move_to_the_cause_that_explains_more() -> None:
 
 
 def test_a_live_alert_that_gets_worse_says_so() -> None:
-    stream = healthy(300)
+    stream = fast()
     stream.update_ratio(100, 0.03, 160)
     stream.update_ratio(160, 0.5)
     told = tell(stream)
@@ -138,14 +168,16 @@ def test_a_live_alert_that_gets_worse_says_so() -> None:
     ]
     part = told.parts["learning-rate-too-high"]
     assert (part.severity, part.rule) == (Severity.CRITICAL, "update-step-huge")
-    assert told.events[2].text == "The learning rate is too high (step 107): now critical"
+    assert told.events[2].text == (
+        "The learning rate is too high (step 107): now critical, needs a person now"
+    )
 
 
 def test_steps_of_the_job_are_reported_not_counts() -> None:
     stream = data_outlier()
     stream.stride = 10
     told = tell(stream)
-    assert told.story[0] == ("pending", "data-outlier", 2000)
+    assert told.story[0] == ("firing", "data-outlier", 2000)
     assert told.state.guard.expires_step == 2990 + 256 * 10
 
 
@@ -162,7 +194,7 @@ def test_a_frame_tells_only_what_it_changed() -> None:
     state, quiet = fold.update(state, first, stream.layers)
     state, opened = fold.update(state, spike, stream.layers)
     assert quiet == fold.Outcome()
-    assert [part.state for part in opened.parts] == ["pending"]
+    assert [part.state for part in opened.parts] == ["firing"]
     state, closed = fold.update(state, after, stream.layers)
     assert [part.state for part in closed.parts] == ["resolved"]
     assert closed.parts == tuple(state.parts.values())

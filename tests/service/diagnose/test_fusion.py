@@ -6,8 +6,8 @@ import pytest
 
 from gradwatch_service.detect.rules import catalogue as rules
 from gradwatch_service.diagnose.causes import catalogue
-from gradwatch_service.diagnose.fusion import Verdict, cover, judge, worst
-from gradwatch_service.diagnose.situation import Held, Mover, Situation
+from gradwatch_service.diagnose.fusion import Verdict, cover, judge
+from gradwatch_service.diagnose.situation import Held, Mover, Situation, worst
 from gradwatch_service.domain import Evidence, Severity
 from tests.service.diagnose.situations import held, situation
 

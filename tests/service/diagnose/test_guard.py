@@ -69,7 +69,7 @@ def test_growth_that_no_profile_announces_is_kept_out_by_the_probation() -> None
     before = tell(stream.until(120)).state.guard.max_norm
     stream.multiply_norms(120, 2.0 ** (0.2 * np.arange(80)))
     told = tell(stream)
-    assert told.parts["clip-missing-or-loose"].rule == "gradient-growth"
+    assert "growth-not-clipped" in told.signs("clip-missing-or-loose")
     assert told.state.guard.max_norm == pytest.approx(before, rel=0.1)
 
 
@@ -126,3 +126,21 @@ def test_a_chronic_rule_leaves_room_for_a_calibration_and_others_for_all() -> No
     assert capacity(["explosion-through-time"]) == 32
     assert capacity(["gradient-spike"]) is None
     assert Norms().accepted == 0
+
+
+def test_the_skip_limit_follows_a_shift_though_every_shifted_value_is_skipped() -> None:
+    stream = healthy(300)
+    stream.multiply_norms(100, 100.0)
+    stream.scalars["skipped"] = np.where(np.arange(300) < 100, 0.0, 1.0)
+    norms = np.sqrt((stream.stats["grad_norm"] ** 2).sum(axis=1))
+    limits = [tell(stream.until(report)).state.guard.skip_above for report in (101, 143, 144)]
+    assert [bool(norms[120:].max() < limit) for limit in limits if limit] == [False, False, True]
+
+
+def test_a_guard_that_keeps_skipping_calls_a_person() -> None:
+    stream = healthy(300)
+    stream.multiply_norms(100, 100.0)
+    stream.scalars["skipped"] = np.isin(np.arange(300), range(100, 110)) * 1.0
+    told = tell(stream)
+    assert ("worsened", "data-outlier", 109) in told.story
+    assert told.parts["data-outlier"].actionable

@@ -101,8 +101,36 @@ def test_one_actionable_writer_makes_the_alert_actionable() -> None:
 def test_the_wire_form_has_every_field_of_the_api() -> None:
     body = join(RUN, {"a": PART}).as_json()
     assert set(body) == set(Alert.__slots__)
-    assert (body["severity"], body["run_id"]) == ("warning", str(RUN))
+    assert (body["severity"], body["run_id"]) == ("info", str(RUN))
     advice = cast(list[dict[str, JsonValue]], body["advice"])
     assert advice[0]["alert_id"] == body["id"] == str(alert_id(RUN, "data-outlier"))
     assert advice[0]["class"] == 1
     assert advice[0]["id"] == str(uuid.uuid5(alert_id(RUN, "data-outlier"), "skip_step"))
+    assert advice[0]["severity"] == "info"
+    (cause,) = cast(list[dict[str, JsonValue]], body["causes"])
+    assert cause == {
+        "cause": "data-outlier",
+        "title": "A bad batch",
+        "confidence": 0.95,
+        "evidence": [
+            {
+                "name": "isolated",
+                "text": "at most 3 of the last 16 reports are out of range, "
+                "with no lasting fault around",
+                "weight": 3.0,
+            },
+            {
+                "name": "loss-jumps-too",
+                "text": "the loss jumps in the same step (robust z 13.1)",
+                "weight": 2.0,
+            },
+        ],
+        "against": [],
+    }
+
+
+def test_advice_tried_before_has_an_id_of_its_own() -> None:
+    advice = replace(PART.advice[0], round=2)
+    again = advice.as_json(alert_id(RUN, "data-outlier"), Severity.ERROR)
+    assert again["id"] == str(uuid.uuid5(alert_id(RUN, "data-outlier"), "skip_step:2"))
+    assert again["severity"] == "error"

@@ -34,8 +34,17 @@ def test_carries_the_rate_over_reports_without_one() -> None:
 
 def test_finds_a_jump_and_keeps_the_newest() -> None:
     assert follow(*[1.0] * 20, 1.25).jump == Jump(20, 200, 1.0, 1.25)
-    assert follow(*[1.0] * 20, 2.0, 4.0, 4.0).jump == Jump(21, 210, 2.0, 4.0)
+    assert follow(*[1.0] * 20, 2.0, 4.0, 4.0).jump == Jump(21, 210, 1.0, 4.0)
     assert follow(*[1.0] * 20, 1.24).jump is None
+
+
+def test_back_to_a_rate_of_the_last_64_reports_is_no_jump() -> None:
+    assert follow(*[1.0] * 20, *[0.1] * 63, 1.0).jump is None
+    assert follow(*[1.0] * 20, *[0.1] * 64, 1.1).jump == Jump(84, 840, 0.1, 1.1)
+
+
+def test_a_warm_restart_goes_back_to_a_rate_the_run_has_known() -> None:
+    assert follow(*[1.0] * 20, *[0.1] * 100, 1.0).jump is None
 
 
 def test_sees_a_jump_across_reports_without_a_rate_and_between_frames() -> None:
@@ -61,8 +70,8 @@ def test_a_run_that_starts_at_its_peak_has_no_warm_up() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([np.nan, 0.0, 0.1, 0.2, 1.0]), min_size=1, max_size=90),
-    st.sets(st.integers(0, 90), max_size=8),
+    st.lists(st.sampled_from([np.nan, 0.0, 0.1, 0.2, 1.0]), min_size=1, max_size=150),
+    st.sets(st.integers(0, 150), max_size=8),
 )
 def test_does_not_depend_on_the_cuts(rates: list[float], cuts: set[int]) -> None:
     whole, cut = follow(*rates), follow(*rates, cuts=tuple(sorted(cuts)))

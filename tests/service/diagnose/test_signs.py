@@ -5,7 +5,7 @@ import pytest
 
 from gradwatch_service.diagnose import signs
 from gradwatch_service.diagnose.rates import Jump, Rates
-from gradwatch_service.domain import Layer, LayerTable
+from gradwatch_service.domain import Evidence, Layer, LayerTable
 from tests.service.diagnose.situations import held, situation
 from tests.service.diagnose.streams import mlp
 
@@ -79,3 +79,47 @@ def test_the_depth_profile_may_be_off_either_way() -> None:
     assert signs.depth_profile_off(situation()) is None
     for rule in ("depth-explosion", "depth-vanishing"):
         assert signs.depth_profile_off(situation(held(rule))) == f"{rule} was seen"
+
+
+def test_a_sign_may_be_told_by_a_rule_in_its_words() -> None:
+    sign = signs.told_by("gradient-growth", "gradient-creep")
+    assert sign(situation()) is None
+    assert sign(situation(held("gradient-creep"))) == "gradient-creep was seen"
+    both = situation(held("gradient-creep"), held("gradient-growth", facts=()))
+    assert sign(both) == "the rule gradient-growth holds"
+    assert str(sign.__doc__).startswith("The rule gradient-growth or gradient-creep holds")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "half"),
+    [
+        ("float16", None, True),
+        ("float32", None, False),
+        ("float32", 1.0, False),
+        ("float32", 1024.0, True),
+        ("bfloat16", 1024.0, False),
+    ],
+)
+def test_half_precision_shows_in_the_layers_or_the_loss_scale(
+    dtype: str, scale: float | None, half: bool
+) -> None:
+    s = situation(layers=mlp(4, dtype=dtype), loss_scale=scale)
+    assert (signs.half_precision(s) is not None) is half
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "recur"), [("gradient-spike", 1.0, True), ("gradient-spike", 3.0, False)]
+)
+def test_a_level_that_shifted_is_no_series_of_spikes(rule: str, kind: float, recur: bool) -> None:
+    facts = (Evidence("spike-class", "its class", 500, kind),)
+    s = situation(held(rule, facts=facts), spikes=5)
+    assert s.spike_class == int(kind)
+    assert (signs.spikes_recur(s) is not None) is recur
+    assert signs.spikes_recur(situation(held("gradient-growth"), spikes=5)) is None
+
+
+@pytest.mark.parametrize(("lr", "near"), [(None, False), (1e-3, True), (2e-3, False)])
+def test_a_rate_is_near_zero_at_a_thousandth_of_its_peak(lr: float | None, near: bool) -> None:
+    recent = np.array([] if lr is None else [lr])
+    s = situation(rates=Rates(recent, 1.0, 1.0))
+    assert (signs.rate_near_zero(s) is not None) is near

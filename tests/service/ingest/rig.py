@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from gradwatch_service.domain import Frame, Layer, LayerTable
-from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, Push, Receipt, StepsPush
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.store import alerts, launches, packing, tables
 
@@ -28,7 +29,7 @@ DEADLINE = 60.0
 @contextmanager
 def serving(engine: Engine, **options: Any) -> Iterator[Writer]:
     """A started writer, stopped at the end."""
-    writer = Writer(engine, clock=lambda: NOW, **options)
+    writer = Writer(engine, **{"clock": lambda: NOW} | options)
     writer.start()
     try:
         yield writer
@@ -86,7 +87,13 @@ def steps_push(
     return StepsPush(run_id, digest, frame, tuple(layers), key)
 
 
-def answer(writer: Writer, push: FramePush | StepsPush) -> Receipt:
+def events_push(run_id: uuid.UUID, *events: Mapping[str, Any], key: str | None = None) -> StepsPush:
+    """What a job says of itself, without any steps."""
+    digest = hashlib.sha256(repr(events).encode()).digest()
+    return StepsPush(run_id, digest, replace(make_frame([]), events=events), (), key)
+
+
+def answer(writer: Writer, push: Push) -> Receipt:
     return writer.submit(push).result(DEADLINE)
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from gradwatch_service.domain import Guard
+from gradwatch_service.diagnose import fold
+from gradwatch_service.diagnose.fold import WriterState
+from gradwatch_service.domain import Facts, Guard, LayerTable
+from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.store import alerts, parts, runs, tables, writers
 from gradwatch_service.store.series import SeriesQuery, series
 from tests.service.ingest.rig import (
@@ -25,6 +28,27 @@ from tests.service.ingest.rig import (
 def run_of(engine: Engine, run_id: uuid.UUID) -> dict[str, Any]:
     with engine.connect() as connection:
         return dict(runs.get_run(connection, run_id))
+
+
+def test_a_stream_begins_with_what_its_launch_says(engine: Engine) -> None:
+    begun: list[Facts] = []
+
+    def init(table: LayerTable, facts: Facts) -> WriterState:
+        begun.append(facts)
+        return fold.init(table, facts)
+
+    run_id = create_run(engine, launch_id="first", config={"optimizer": "SGD"})
+    with serving(engine, fold=Fold(init=init)) as writer:
+        answer(writer, simple_push(run_id, 0, "first"))
+        create_run(engine, id=run_id, launch_id="second", resume_step=1)
+        answer(writer, simple_push(run_id, 0, "second"))
+    with serving(engine, fold=Fold(init=init)) as writer:
+        answer(writer, simple_push(run_id, 1, "first"))
+    assert [(one.optimizer, one.resumed) for one in begun] == [
+        ("sgd", False),
+        ("sgd", True),
+        ("sgd", False),
+    ]
 
 
 def points(engine: Engine, run_id: uuid.UUID) -> list[tuple[int, float]]:

@@ -165,6 +165,8 @@ def test_a_table_may_grow_between_frames(engine: Engine, writer: Writer, run_id:
     [
         ({"writer": "steps"}, "reserved-writer"),
         ({"writer": "steps-2"}, "reserved-writer"),
+        ({"writer": "service/ranks"}, "reserved-writer"),
+        ({"writer": "service/silence-2"}, "reserved-writer"),
         ({"writer": "a\nb"}, "bad-name"),
         ({"writer": ""}, "bad-name"),
         ({"seq": -1}, "out-of-range"),
@@ -210,7 +212,8 @@ def test_a_frame_of_events_alone_is_stored(
     engine: Engine, writer: Writer, run_id: uuid.UUID
 ) -> None:
     empty = replace(make_frame([]), events=({"kind": "note", "text": "hello"},))
-    answer(writer, frame_push(run_id, 0, empty))
+    statuses = [answer(writer, frame_push(run_id, 0, empty)).status for _ in range(2)]
+    assert statuses == ["stored", "duplicate"]
     answer(writer, simple_push(run_id, 1))
     assert rows(engine, tables.frames, run_id, "seq", "reports") == [(0, 0), (1, 1)]
     assert rows(engine, tables.runs, run_id, "last_step", "degraded") == [(1, None)]

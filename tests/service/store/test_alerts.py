@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from gradwatch_service.diagnose import merge
-from gradwatch_service.domain import Advice, AlertPart, Evidence, Severity, alert_id
+from gradwatch_service.domain import Advice, AlertPart, Evidence, Severity, Suspect, alert_id
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store import alerts, parts
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
@@ -54,6 +54,15 @@ PART = AlertPart(
     layers=("fc1", "fc2"),
     evidence=(Evidence("loss", "the loss is NaN", 3, math.nan, -math.inf, "fc1", 2.0),),
     advice=(TIP,),
+    causes=(
+        Suspect(
+            cause="data-outlier",
+            title="A bad batch",
+            confidence=0.7,
+            evidence=(Evidence("isolated", "one report only", 3, weight=3.0),),
+            against=(Evidence("rising", "the norm keeps growing", 3, weight=-2.0),),
+        ),
+    ),
 )
 
 
@@ -107,6 +116,7 @@ def test_an_alert_is_shown_as_the_api_promises(connection: Connection) -> None:
                 "id": str(uuid.uuid5(identity, "skip_step")),
                 "alert_id": str(identity),
                 "cause": "data-outlier",
+                "severity": "error",
                 "confidence": 0.5,
                 "action": "skip_step",
                 "params": {"above": "Infinity"},
@@ -120,6 +130,15 @@ def test_an_alert_is_shown_as_the_api_promises(connection: Connection) -> None:
                 "verify": {"metric": "loss"},
                 "undo": "",
                 "evidence": ["loss"],
+            }
+        ],
+        "causes": [
+            {
+                "cause": "data-outlier",
+                "title": "A bad batch",
+                "confidence": 0.7,
+                "evidence": [{"name": "isolated", "text": "one report only", "weight": 3.0}],
+                "against": [{"name": "rising", "text": "the norm keeps growing", "weight": -2.0}],
             }
         ],
         "regressed": False,

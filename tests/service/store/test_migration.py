@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import multiprocessing
+import uuid
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.store.database import make_engine
-from gradwatch_service.store.migration import migrate, migrations_folder
-from gradwatch_service.store.tables import metadata
+from gradwatch_service.store.migration import alembic_config, migrate, migrations_folder
+from gradwatch_service.store.tables import metadata, runs
 from tests.databases import POSTGRES, migrate_at
 
 RACERS = 8
+NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 
 def test_the_migrated_schema_is_the_one_in_the_code(engine: Engine) -> None:
@@ -30,7 +34,25 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
-        assert versions.all() == ["0001_spine"]
+        assert versions.all() == ["0002_silence"]
+
+
+def test_a_database_of_the_first_version_is_upgraded_with_its_runs(
+    empty_database_url: str,
+) -> None:
+    engine = make_engine(empty_database_url)
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0001_spine")
+        words = dict.fromkeys(("project", "name", "state", "health", "layers_hash"), "x")
+        numbers = dict.fromkeys(("open_alerts", "attempt", "layers_count", "pushes", "version"), 0)
+        times = dict.fromkeys(("active_since", "started_at", "last_seen_at"), NOW)
+        run = {"run_id": uuid.UUID(int=1), "config": {}, "tags": [], **words, **numbers, **times}
+        connection.execute(sa.insert(runs).values(run))
+    migrate(engine)
+    with engine.connect() as connection:
+        (found,) = connection.execute(sa.select(runs)).all()
+        assert (found.run_id, found.longest_pause_ms) == (uuid.UUID(int=1), 0)
+    engine.dispose()
 
 
 def test_eight_processes_race_and_all_find_the_schema(empty_database_url: str) -> None:
@@ -74,8 +96,8 @@ def test_postgresql_does_not_compress_frames(engine: Engine) -> None:
 
 
 def test_migration_files_are_named_by_date_and_subject() -> None:
-    names = [path.name for path in (migrations_folder() / "versions").glob("*.py")]
-    assert names == ["2026-11-23-spine.py"]
+    names = sorted(path.name for path in (migrations_folder() / "versions").glob("*.py"))
+    assert names == ["2026-11-23-silence.py", "2026-11-23-spine.py"]
 
 
 def test_a_database_out_of_reach_is_unavailable(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Engine
 
 from gradwatch_service.domain import Layer, LayerTable
 from gradwatch_service.errors import Conflict, Invalid, NotFound
-from gradwatch_service.store import events, layers, runs
+from gradwatch_service.store import layers, runs
 from gradwatch_service.store.database import for_writing
-from gradwatch_service.store.launches import RunRequest, config_of, create_or_resume_run
+from gradwatch_service.store.launches import RunRequest, create_or_resume_run, facts_of
 from gradwatch_service.store.runs import Filters
 from gradwatch_service.store.tables import metadata
 from gradwatch_service.store.tables import runs as table
-from tests.service.ingest.rig import answer, serving, steps_push
+from tests.service.ingest.rig import answer, events_push, serving, steps_push
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(hours=1)
@@ -96,9 +96,26 @@ def test_another_launch_opens_an_attempt_and_revives_the_run(connection: Connect
     run = create(connection, LATER, id=run_id, launch_id="second", resume_step=7, config={"lr": 2})
     assert [(one["number"], one["resume_step"]) for one in run["attempts"]] == [(1, None), (2, 7)]
     assert (run["state"], run["finished_at"], run["config"]) == ("running", None, {"lr": 2})
-    assert [config_of(connection, run_id, number) for number in (1, 2)] == [{"lr": 1}, {"lr": 2}]
+    facts = [facts_of(connection, run_id, number) for number in (1, 2)]
+    assert [one.extra for one in facts] == [{"lr": 1}, {"lr": 2}]
     third = create(connection, LATER, id=run_id, launch_id="third")
     assert third["config"] == {"lr": 2}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "resumed"),
+    [
+        (None, None, [False, True]),
+        (0, 0, [False, False]),
+        (500, 700, [True, True]),
+    ],
+)
+def test_a_launch_that_goes_on_from_a_step_is_resumed(
+    connection: Connection, first: int | None, second: int | None, resumed: list[bool]
+) -> None:
+    run_id = uuid.UUID(create(connection, launch_id="first", resume_step=first)["id"])
+    create(connection, LATER, id=run_id, launch_id="second", resume_step=second)
+    assert [facts_of(connection, run_id, number).resumed for number in (1, 2)] == resumed
 
 
 def test_an_id_of_another_project_is_a_conflict(connection: Connection) -> None:
@@ -135,18 +152,6 @@ def test_a_run_finishes_once(connection: Connection) -> None:
     assert again["finished_at"] == "2026-11-23T12:00:00.000Z"
 
 
-def test_events_are_a_sign_of_life_and_keep_their_order(connection: Connection) -> None:
-    run_id = uuid.UUID(create(connection)["id"])
-    said = [{"kind": "checkpoint", "step": n, "path": f"/{n}"} for n in range(20)]
-    assert events.add_events(connection, run_id, said, LATER) == 20
-    assert runs.get_run(connection, run_id)["last_seen_at"] == "2026-11-23T13:00:00.000Z"
-    found = events.list_events(connection, run_id, limit=5)
-    assert [(one["kind"], one["path"]) for one in found] == [
-        ("checkpoint", f"/{n}") for n in range(15, 20)
-    ]
-    assert found[0]["received_at"] == "2026-11-23T13:00:00.000Z"
-
-
 def test_what_is_not_there_is_not_found(connection: Connection) -> None:
     nobody = uuid.uuid4()
     for action in (
@@ -154,8 +159,6 @@ def test_what_is_not_there_is_not_found(connection: Connection) -> None:
         lambda: runs.patch_run(connection, nobody, name="x"),
         lambda: runs.finish_run(connection, nobody, "finished", None, NOW),
         lambda: runs.delete_run(connection, nobody),
-        lambda: runs.touch(connection, nobody, NOW),
-        lambda: events.add_events(connection, nobody, [{"kind": "note"}], NOW),
     ):
         with pytest.raises(NotFound, match=str(nobody)):
             action()
@@ -167,9 +170,7 @@ def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
     with serving(engine) as writer:
         for run_id in (gone, kept):
             answer(writer, steps_push(run_id, [0, 1], key="k", a=float("nan")))
-            writer.run(lambda c, r=run_id: events.add_events(c, r, [{"kind": "note"}], NOW)).result(
-                60
-            )
+            answer(writer, events_push(run_id, {"kind": "note"}))
         writer.run(lambda connection: runs.delete_run(connection, gone)).result(60)
     with engine.connect() as connection:
         for name, one in metadata.tables.items():

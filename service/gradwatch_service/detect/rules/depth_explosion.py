@@ -19,6 +19,10 @@ class DepthExplosion:
 
     Judged on block medians, two blocks in a row; ends after two blocks (32 reports) without. The
     state counts the blocks in a row.
+
+    Source: AUTOTRAINER (Zhang et al. 2021), whose ratio of 70 between the first and the last
+    layer's gradient this is; the back-propagated signal instead of weight gradients: Gradwatch
+    (DETECTORS section 1, point 1).
     """
 
     id: ClassVar[str] = "depth-explosion"

@@ -20,6 +20,9 @@ class DepthVanishing:
 
     Judged on block medians from the 32nd report on; ends after two blocks (32 reports) without.
     The state tells whether the last block showed it.
+
+    Source: AUTOTRAINER (Zhang et al. 2021) for the ratio between layers; SageMaker Debugger's
+    VanishingGradient for 1e-7.
     """
 
     id: ClassVar[str] = "depth-vanishing"

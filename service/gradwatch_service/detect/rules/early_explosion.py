@@ -21,38 +21,51 @@ _NONE = 2**30
 class Opening:
     """First and smallest log2 norm, the first loss, which of the last three losses were far above.
 
-    ``exploded``: the rule has held.
+    ``fresh``: the reports begin with the training; ``exploded``: the rule has held.
     """
 
     first: int = _NONE
     least: int = _NONE
     first_loss: float = math.nan
     high: tuple[bool, ...] = (False, False, False)
+    fresh: bool = True
     exploded: bool = False
 
-    def begun(self, view: View) -> Opening:
+    def begun(self, view: View, beginning: int) -> Opening:
         """With the first norm and the first loss, if the view brings them."""
+        fresh = self.fresh and bool(view.ordinal[0] or view.step[0] < beginning)
         norms = view.norm.y[_usable(view.norm)]
         losses = view.scalar("loss")[view.loss.ok]
         first = self.first if self.first < _NONE or not len(norms) else int(norms[0])
-        known = not math.isnan(self.first_loss) or not len(losses)
-        return replace(self, first=first, first_loss=self.first_loss if known else float(losses[0]))
+        wanted = fresh and math.isnan(self.first_loss) and len(losses)
+        first_loss = float(losses[0]) if wanted else self.first_loss
+        return replace(self, first=first, first_loss=first_loss, fresh=fresh)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyExplosion:
     """In the first 32 reports: norm ≥ 100x its minimum, or loss ≥ 10x its first value, 3 of 4.
 
-    The norm must also be 4x its first value: a dip is no explosion. A norm of exactly 0 (nothing
-    to learn from, or a skipped step) does not count. Ends after 32 reports with neither.
+    A loss of 3x its first value is enough where the norm is 10x its first. The norm alone must also
+    be 4x its first value: a dip is no explosion; and have risen by twice as many bits as it ever
+    fell from one report to the next: noise falls as it rises. A norm of exactly 0 (nothing to learn
+    from, or a skipped step) does not count; nor does the loss where the first report is of a step
+    from ``beginning`` on: a net that has learned may have a first loss of nearly nothing. Ends
+    after 32 reports with neither.
+
+    Source: Gradwatch's pilot (DETECTORS section 3), measured by benchmarks/detection.
     """
 
     id: ClassVar[str] = "early-explosion"
     clear_after: ClassVar[int] = 32
     rise_bits: float = 6.64
     above_first_bits: float = 2.0
+    falls: float = 2.0
     loss_factor: float = 10.0
+    joint_factor: float = 3.0
+    joint_bits: float = 3.32
     of_four: int = 3
+    beginning: int = 128
 
     def init(self, _layers: LayerTable) -> Opening:
         """Nothing seen yet."""
@@ -63,13 +76,14 @@ class EarlyExplosion:
         late = bool(view.ordinal[0] >= FIRST)
         if late and not state.exploded:
             return state, quiet(view)
-        start = state if late else state.begun(view)
+        start = state if late else state.begun(view, self.beginning)
         least = _running_least(view.norm, state.least)
         rise = np.where(_usable(view.norm), view.norm.y - least, 0)
         risen = rise >= bits(self.rise_bits)
         risen &= view.norm.y - start.first >= bits(self.above_first_bits)
-        loss = view.scalar("loss")
-        high = view.loss.ok & (start.first_loss > 0) & (loss >= self.loss_factor * start.first_loss)
+        if not late:
+            risen &= self._beyond_noise(view.norm, rise, risen)
+        high = self._high(view, start)
         calm, known = ~risen & ~high, view.norm.ok | view.loss.ok
         if late:
             return state, quiet(view, calm, known)
@@ -83,6 +97,22 @@ class EarlyExplosion:
         exploded = state.exploded or bool(explodes.any())
         state = replace(start, least=int(least[-1]), high=recent, exploded=exploded)
         return state, Signal(levels(view, (Severity.ERROR, explodes)), calm, describe, known)
+
+    def _beyond_noise(self, norm: Track, rise: IntArray, risen: BoolArray) -> BoolArray:
+        """Where it has risen by far more than it ever fell: bool[n], known where ``risen``."""
+        beyond = np.zeros_like(risen)
+        values = np.concatenate([norm.past.values(), norm.y[norm.ok]])
+        for row in np.flatnonzero(risen):
+            so_far = values[: norm.count[row]]
+            fall = -int(np.diff(so_far[so_far > FLOOR]).min(initial=0))
+            beyond[row] = rise[row] >= self.falls * fall
+        return beyond
+
+    def _high(self, view: View, start: Opening) -> BoolArray:
+        """Where the loss is far above its first value, alone or together with the norm: bool[n]."""
+        loss, joint = view.scalar("loss"), view.norm.y - start.first >= bits(self.joint_bits)
+        factor = np.where(view.norm.ok & joint, self.joint_factor, self.loss_factor)
+        return view.loss.ok & (start.first_loss > 0) & (loss >= factor * start.first_loss)
 
     def _lasting(
         self, high: BoolArray, measured: BoolArray, recent: tuple[bool, ...]
@@ -104,6 +134,7 @@ class EarlyExplosion:
             facts.append(Evidence("early-norm", text, step, grown, self.rise_bits))
         if first_loss is not None:
             loss, limit = float(view.scalar("loss")[row]), self.loss_factor * first_loss
+            limit = limit if loss >= limit else self.joint_factor * first_loss
             text = (
                 f"the loss is {loss:.3g}, {loss / first_loss:.3g} times its first {first_loss:.3g}"
             )

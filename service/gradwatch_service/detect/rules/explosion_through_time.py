@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import ONE_BIT, log2_fixed
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.baseline import BLOCK, EMPTY
+from gradwatch_service.detect.columns import grown, per_table
+from gradwatch_service.detect.fixedpoint import (
+    ONE_BIT,
+    Fixed,
+    as_bits,
+    as_value,
+    bits,
+    log2_fixed,
+)
+from gradwatch_service.detect.lengths import NOTHING, Lengths, follow, trend
+from gradwatch_service.detect.rule import (
+    Sighting,
+    Signal,
+    last_row,
+    levels,
+    quiet,
+)
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
     BoolArray,
@@ -22,53 +39,182 @@ from gradwatch_service.domain import (
 )
 
 MIN_TIME_STEPS = 8
+SIGMA_BLOCKS = 4  # 64 reports
+PROFILES = 8  # of which the typical growth is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What the three signs remember.
+
+    ``recent``: β·T of the newest 8 profiles; ``lengths``: the newest 64 reports with a sequence
+    length; ``sigma`` int32[5, L]: log2 of the largest singular value in the last five blocks, EMPTY
+    where not measured; ``lasts``: one of the latter two held in the last block.
+    """
+
+    sigma: Fixed
+    lengths: Lengths = field(default_factory=lambda: NOTHING)
+    recent: tuple[float, ...] = ()
+    lasts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExplosionThroughTime:
-    """Slope β of log2 ‖∂L/∂h_t‖ back through time with β·T ≥ 6 bits, ``lasting`` profiles in a row.
+    """The gradient grows on its way back through time. One of three signs is enough.
 
-    Pascanu et al. 2013: the norm of the product of recurrent Jacobians grows as a power of their
-    largest singular value. Needs ``profiles.time`` (index 0 = earliest time step). Ends after 32
-    reports below. The state counts the profiles in a row.
+    Profile: slope β of log2 ‖∂L/∂h_t‖ with β·T ≥ 6 bits, three profiles in a row, and ≥ 5 bits in
+    the median of eight (``profiles.time``, index 0 = earliest time step). Length: log2 ‖g‖ rises by
+    2 bits, t ≥ 5, from the shortest to the longest sequence of 64 reports, and so does ‖g‖ / loss.
+    Matrix: the largest singular value of a plain recurrent matrix (no gates) is above 4 and has
+    doubled within 64 reports. The latter two are judged by the block. Ends after 32 reports
+    without; where there are profiles, those count.
+
+    Source: Pascanu et al. 2013 (arXiv 1211.5063): the norm of the product of recurrent Jacobians
+    grows as a power of their largest singular value. The limits: Gradwatch, measured. A large
+    singular value alone tells little: healthy gated cells reach 15, exploding plain ones begin
+    at 1.3.
     """
 
     id: ClassVar[str] = "explosion-through-time"
     clear_after: ClassVar[int] = 32
     growth_bits: float = 6.0
     lasting: int = 3
+    typical_bits: float = 5.0
+    length_bits: float = 2.0
+    length_t: float = 5.0
+    sigma: float = 4.0
+    sigma_rise_bits: float = 1.0
 
-    def init(self, _layers: LayerTable) -> int:
-        """No profile so far."""
-        return 0
+    def init(self, layers: LayerTable) -> Through:
+        """Nothing seen so far."""
+        return Through(np.full((SIGMA_BLOCKS + 1, len(layers)), EMPTY, dtype=np.int32))
 
-    def update(self, state: int, view: View) -> tuple[int, Signal]:
-        """Fit each report's profile over time."""
-        profile = view.profiles.get("time")
+    def update(self, state: Through, view: View) -> tuple[Through, Signal]:
+        """Fit each report's profile; where a block closes judge the lengths and the matrices."""
+        before, profile = state, view.profiles.get("time")
+        state, lasting = self._by_block(state, view)
+        calm = np.full(len(view), not before.lasts)
         if profile is None:
-            return state, quiet(view, known=np.zeros(len(view), dtype=np.bool_))
-        beta, known = backward_slope(profile)
+            known = np.full(len(view), before.lasts or not before.recent)
+            if lasting is None:
+                return state, quiet(view, calm, known)
+            level = levels(view, (Severity.ERROR, last_row(view)))
+            return state, Signal(level, calm, lambda _: lasting, known)
+        beta, fitted = backward_slope(profile)
         length = time_steps(profile)
-        holds = known & (beta * length >= self.growth_bits)
-        streak = run_lengths(holds, state, known)
-        level = levels(view, (Severity.ERROR, holds & (streak >= self.lasting)))
+        holds = fitted & (beta * length >= self.growth_bits)
+        recent, in_profile = self._lasting(state.recent, beta * length, fitted)
+        by_block = last_row(view) & (lasting is not None)
+        level = levels(view, (Severity.ERROR, in_profile | by_block))
 
         def describe(row: int) -> Sighting:
+            if lasting is not None and not in_profile[row]:
+                return lasting
             return self._describe(view, row, float(beta[row]), int(length[row]))
 
-        return int(streak[-1]), Signal(level, ~holds, describe, known)
+        profiled = np.logical_or.accumulate(fitted) | (len(before.recent) > 0)
+        known = fitted | ~profiled | before.lasts
+        return replace(state, recent=recent), Signal(level, calm & ~holds, describe, known)
+
+    def _lasting(
+        self, recent: tuple[float, ...], growth: FloatArray, fitted: BoolArray
+    ) -> tuple[tuple[float, ...], BoolArray]:
+        """The newest eight growths, and rows at which the last three and the typical one are high.
+
+        In a noisy net three in a row come up by chance, out of a level far below.
+        """
+        lasting = np.zeros(len(growth), dtype=np.bool_)
+        for row in np.flatnonzero(fitted):
+            recent = (*recent, float(growth[row]))[-PROFILES:]
+            newest, typical = recent[-self.lasting :], sorted(recent)[len(recent) // 2]
+            lasting[row] = (
+                len(newest) == self.lasting
+                and min(newest) >= self.growth_bits
+                and typical >= self.typical_bits
+            )
+        return recent, lasting
+
+    def _by_block(self, state: Through, view: View) -> tuple[Through, Sighting | None]:
+        """Follow the lengths; where a block closes judge them and the matrices."""
+        lengths = follow(state.lengths, view)
+        if lengths is not state.lengths:
+            state = replace(state, lengths=lengths)
+        if view.block is None:
+            return state, None
+        sigma = view.block.median("spectral_norm")
+        if sigma is not None:
+            before = grown(state.sigma, len(view.layers), EMPTY)
+            now = np.where(sigma > 0, log2_fixed(sigma), EMPTY).astype(np.int32)
+            state = replace(state, sigma=np.concatenate([before[1:], now[None]]))
+        found = self._of_lengths(view, lengths) or self._of_sigma(view, state.sigma)
+        if state.lasts != (found is not None):
+            state = replace(state, lasts=found is not None)
+        return state, found
+
+    def _of_lengths(self, view: View, lengths: Lengths) -> Sighting | None:
+        found = trend(lengths, self.length_bits)
+        if found is None or found.t < self.length_t:
+            return None
+        text = (
+            f"the gradient norm grows with the sequence length: by {2.0**found.bits:.3g} from "
+            f"{found.shortest} to {found.longest} time steps (t {found.t:.1f})"
+        )
+        return _sighting(view, -1, text, (found.bits, self.length_bits), found.beta)
+
+    def _of_sigma(self, view: View, sigma: Fixed) -> Sighting | None:
+        columns = _plain_recurrent(view.layers)
+        columns = columns[columns < sigma.shape[1]]
+        now, least = (
+            sigma[-1, columns].astype(np.int64),
+            sigma[:, columns].min(axis=0, initial=EMPTY),
+        )
+        wild = (now != EMPTY) & (now > bits(math.log2(self.sigma)))
+        wild &= now - least >= bits(self.sigma_rise_bits)
+        if not wild.any():
+            return None
+        at = int(np.where(wild, now, 0).argmax())
+        rise, value = as_bits(now[at] - least[at]), as_value(now[at])
+        text = (
+            f"the largest singular value of {view.layers.names[columns[at]]} is {value:.3g}, "
+            f"{2.0**rise:.3g} times that of {SIGMA_BLOCKS * BLOCK} reports ago; above 1 the "
+            "gradient can grow at every time step"
+        )
+        return _sighting(view, -1, text, (rise, self.sigma_rise_bits), None)
 
     def _describe(self, view: View, row: int, beta: float, length: int) -> Sighting:
-        recurrent = [i for i, layer in enumerate(view.layers.layers) if layer.kind == "recurrent"]
-        name = view.layers.names[recurrent[0]] if recurrent else None
         text = (
             f"back through {length} time steps the gradient grows by {2.0 ** (beta * length):.3g}, "
             f"{2.0**beta:.3g} a step (β = {beta:.2f} bits)"
         )
-        step, bits = int(view.step[row]), beta * length
-        growth = Evidence("explosion-through-time", text, step, bits, self.growth_bits, name)
-        slope = Evidence("time-slope", f"β = {beta:.3f} bits a time step", step, beta)
-        return Sighting((growth, slope), tuple(recurrent))
+        return _sighting(view, row, text, (beta * length, self.growth_bits), beta)
+
+
+def _sighting(
+    view: View, row: int, text: str, growth: tuple[float, float], beta: float | None
+) -> Sighting:
+    """The facts: the growth in bits and its limit, and the slope, of the recurrent layers."""
+    recurrent = [i for i, layer in enumerate(view.layers.layers) if layer.kind == "recurrent"]
+    name = view.layers.names[recurrent[0]] if recurrent else None
+    step = int(view.step[row])
+    facts = [Evidence("explosion-through-time", text, step, *growth, name)]
+    if beta is not None:
+        facts.append(Evidence("time-slope", f"β = {beta:.3f} bits a time step", step, beta))
+    return Sighting(tuple(facts), tuple(recurrent))
+
+
+@per_table
+def _plain_recurrent(layers: LayerTable) -> IntArray:
+    """Columns of the square recurrent matrices: neither the input's nor stacked gates, int64[K]."""
+    columns = [
+        column
+        for column, layer in enumerate(layers.layers)
+        if layer.kind == "recurrent" and "_ih" not in layer.name and _is_square(layer.shape)
+    ]
+    return np.array(columns, dtype=np.int64)
+
+
+def _is_square(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and shape[0] == shape[1]
 
 
 def time_steps(profile: Float32Array) -> IntArray:

@@ -11,12 +11,12 @@ from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, bits
 from gradwatch_service.detect.formats import global_norm_limit
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import BoolArray, Evidence, FloatArray, LayerTable, Severity
+from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
 
 WINDOW = 32
 _TIME = np.arange(WINDOW, dtype=np.int64) * 2 - (WINDOW - 1)  # centred, in half reports
 _TIME_SQUARES = int((_TIME * _TIME).sum())
-_LOSS_FALLS = bits(0.05)
+_LOSS_MOVES = bits(0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,14 @@ class GradientGrowth:
     """A significant upward trend of log2 ‖g‖ over 32 values while the loss does not fall.
 
     t ≥ 6, a rise of ≥ 2 bits over them, ≥ 2 bits above the slow level. A warning; an error if
-    overflow may come within 256 reports, critical within 32. Ends after 32 reports with a rise of
-    less than 1 bit: one of 0 may take noise a thousand reports to show.
+    overflow may come within 256 reports, critical within 32. Where the learning rate, the batch or
+    the sequences have just changed and the loss does not rise, it is information unless critical.
+    Ends after 32 reports with a rise of less than 1 bit: one of 0 may take noise a thousand reports
+    to show.
+
+    Source: t is deflated for the autocorrelation of the residuals as by Santer et al. 2000 (doi
+    10.1029/1999JD901105), rho is from the ratio of von Neumann 1941; limits Gradwatch, measured by
+    benchmarks/detection.
     """
 
     id: ClassVar[str] = "gradient-growth"
@@ -63,15 +69,18 @@ class GradientGrowth:
         if not rises.any():
             return state, quiet(view, calm, norm.measured)
         trend = fit(window)
-        grows = rises & (trend.t >= self.t_limit) & ~_loss_falls(view)
+        loss = _loss_change(view)
+        grows = rises & (trend.t >= self.t_limit) & ~(loss < -_LOSS_MOVES)
+        alarms = grows & ~(view.announced & (loss <= _LOSS_MOVES))
         # A value need not come with every report: from here on per report.
         pace = (WINDOW - 1) / norm.span(WINDOW)
         left = (global_norm_limit(view.layers) - norm.y) / ONE_BIT
         earliest = left / ((trend.slope + 2 * trend.error) * pace)
         level = levels(
             view,
-            (Severity.WARNING, grows),
-            (Severity.ERROR, grows & (earliest < self.error_within)),
+            (Severity.INFO, grows),
+            (Severity.WARNING, alarms),
+            (Severity.ERROR, alarms & (earliest < self.error_within)),
             (Severity.CRITICAL, grows & (earliest < self.critical_within)),
         )
 
@@ -122,9 +131,9 @@ def _slope(cross: np.ndarray) -> FloatArray:
     return np.asarray(cross * (2 / _TIME_SQUARES / ONE_BIT))
 
 
-def _loss_falls(view: View) -> BoolArray:
-    """Whether the loss went down over 32 values: median of the last 8 below that of the first 8."""
+def _loss_change(view: View) -> FloatArray:
+    """Median of the last 8 less that of the first 8 of 32 losses, float64[n]; NaN: not known."""
     window = view.loss.window(WINDOW)
     early = np.sort(window[:, :8], axis=1)[:, 4]
     late = np.sort(window[:, -8:], axis=1)[:, 4]
-    return np.asarray((view.loss.count >= WINDOW) & (late < early - _LOSS_FALLS))
+    return np.where(view.loss.count >= WINDOW, late - early, np.nan)

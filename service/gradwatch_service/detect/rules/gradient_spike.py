@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gradwatch_service.detect.fixedpoint import as_value, bits
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, quiet
+from gradwatch_service.detect.spikes import Rows, Spike, Spikes, class_facts, follow, graded, waits
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -15,9 +16,20 @@ from gradwatch_service.domain import Evidence, LayerTable, Severity
 class GradientSpike:
     """Robust z of log2 ‖g‖ at or above the tail guard, and at least ``rise_bits`` over the median.
 
-    Information alone; a warning if the loss jumps too or the norm is ``far_bits`` (10x) up; an
-    error if both. After an announced change a new level is expected: information unless the loss
-    jumps. Ends after 16 reports below 3 scales.
+    The 16 values from the first on make the class of a spike, the fact ``spike-class``: isolated
+    (at most 3 out of range, the median of the last 8 back within 2 scales or 1 bit), recurrent (4
+    in 1,024 reports, or more than 3 of the 16), level-shift (those 8 are not back), escalating
+    (they are up by a bit on the first 8; or spikes recur, and later ones are all larger by a bit).
+
+    Information as long as it is isolated. Else a warning if the loss jumps too (z ≥ 4) or the level
+    is up by ``far_bits`` (10x), an error if both; a recurrent spike is a warning at least, an
+    escalating one an error. After an announced change a new level is expected: information unless
+    the loss jumps.
+    Ends after 16 reports below 3 scales.
+
+    Source: median and MAD instead of mean and deviation because a spike hides the next one from
+    those (ZClip, arXiv 2504.02507, and OLMo skip by mean and deviation); limits and classes
+    Gradwatch, measured by benchmarks/detection.
     """
 
     id: ClassVar[str] = "gradient-spike"
@@ -27,41 +39,43 @@ class GradientSpike:
     loss_z: float = 4.0
     clear_z: float = 3.0
 
-    def init(self, _layers: LayerTable) -> None:
-        """No memory beyond the substrate's."""
+    def init(self, _layers: LayerTable) -> Spikes:
+        """No spike so far."""
+        return Spikes()
 
-    def update(self, state: None, view: View) -> tuple[None, Signal]:
+    def update(self, state: Spikes, view: View) -> tuple[Spikes, Signal]:
         """Compare each norm with the baseline of the blocks before."""
         norm = view.norm
         calm = norm.ok & (norm.z < self.clear_z)
-        rise = norm.y - norm.median
-        spike = norm.ok & norm.ready & (norm.z >= norm.limit) & (rise >= bits(self.rise_bits))
-        if not spike.any():
+        outside = norm.ok & norm.ready & (norm.z >= norm.limit)
+        outside &= norm.y - norm.median >= bits(self.rise_bits)
+        if not (outside.any() or waits(state)):
             return state, quiet(view, calm, norm.measured)
         loss_too = view.loss.z >= self.loss_z
-        far = rise >= bits(self.far_bits)
-        level = levels(
-            view,
-            (Severity.INFO, spike),
-            (Severity.WARNING, spike & (loss_too | far & ~view.announced)),
-            (Severity.ERROR, spike & loss_too & far),
-        )
+        rows = Rows(outside, loss_too, bits(self.rise_bits))
+        state, sequel = follow(state, norm, view, rows, self._judge)
 
         def describe(row: int) -> Sighting:
-            return self._describe(view, row, loss_too=bool(loss_too[row]))
+            spike, step = sequel.spike[row], int(view.step[row])
+            facts = [self._fact(spike, norm.limit, step)] if spike is not None else []
+            if loss_too[row]:
+                z = float(view.loss.z[row])
+                text = f"the loss jumps in the same step (robust z {z:.1f})"
+                facts.append(Evidence("loss-jump", text, step, z, self.loss_z))
+            if sequel.classed[row] and spike is not None:
+                facts += class_facts(spike, step)
+            return Sighting(tuple(facts))
 
-        return state, Signal(level, calm, describe, norm.measured)
+        return state, Signal(sequel.level, calm, describe, norm.measured, sequel.classed)
 
-    def _describe(self, view: View, row: int, *, loss_too: bool) -> Sighting:
-        norm, step = view.norm, int(view.step[row])
-        value, normal = as_value(norm.y[row]), as_value(norm.median)
+    def _judge(self, spike: Spike) -> Severity:
+        far = spike.height >= bits(self.far_bits)
+        return graded(spike, Severity(Severity.INFO + far + spike.together))
+
+    def _fact(self, spike: Spike, limit: float, step: int) -> Evidence:
+        value, normal, z = as_value(spike.peak), as_value(spike.median), spike.rise / spike.scale
         text = (
             f"the gradient norm is {value:.3g}, {value / normal:.3g} times its usual "
-            f"{normal:.3g} (robust z {norm.z[row]:.1f}, limit {norm.limit:.1f})"
+            f"{normal:.3g} (robust z {z:.1f}, limit {limit:.1f})"
         )
-        spike = Evidence("gradient-spike", text, step, float(norm.z[row]), norm.limit)
-        if not loss_too:
-            return Sighting((spike,))
-        z = float(view.loss.z[row])
-        text = f"the loss jumps in the same step (robust z {z:.1f})"
-        return Sighting((spike, Evidence("loss-jump", text, step, z, self.loss_z)))
+        return Evidence("gradient-spike", text, step, z, limit)

@@ -27,7 +27,11 @@ class InitGainProfile:
 
     Over the plain weight layers: not normalised, not residual. Judged once, on the first of the
     first 32 reports that carries weight norms of at least ``min_layers`` of them; a warning from
-    6.1 bits, an error from 10. Ends after 32 reports. The state tells whether it was judged.
+    6.1 bits, an error from 10. Not beyond step 32: such weights have been trained. Ends after 32
+    reports. The state tells whether it was judged.
+
+    Source: He et al. 2015 (arXiv 1502.01852) and Glorot & Bengio 2010, the gain that keeps the
+    signal as large as it was; the limits: Gradwatch (6.1 bits are AutoTrainer's factor of 70).
     """
 
     id: ClassVar[str] = "init-gain-profile"
@@ -47,6 +51,7 @@ class InitGainProfile:
             return state, quiet(view)
         columns = chain(view.layers)
         known = np.isfinite(norms[:, columns]) & (norms[:, columns] > 0)
+        known &= (view.step <= FIRST)[:, None]
         enough = known.sum(axis=1) >= self.min_layers
         if not enough.any():
             return state, quiet(view)

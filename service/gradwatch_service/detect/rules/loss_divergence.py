@@ -18,19 +18,23 @@ _LONG_AGO = -(10**9)
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Losses in a row above the reference, and the ordinal of the last corroborating sign."""
+    """Losses in a row above the reference; ordinals of the last sign in norm and in anything."""
 
     above: int = 0
-    corroborated: int = _LONG_AGO
+    norm: int = _LONG_AGO
+    grave: int = _LONG_AGO
 
 
 @dataclass(frozen=True, slots=True)
 class LossDivergence:
     """16-median of the loss above the 64 before by max(1.5 scales, 50 %), 8 in a row.
 
-    Alone it has too many false alarms, so a gradient norm ≥ 3 scales up, uw ≥ .02 or a non-finite
-    value must have been seen in the last 32 reports. Judged from the 80th loss on; ends after 32
-    reports that are not above.
+    Alone it has too many false alarms, so another sign must have been seen in the last 32 reports:
+    uw ≥ .02 or a non-finite value, an error; or a gradient norm ≥ 3 scales up, a warning where uw
+    is known and smaller, as when the data have changed, else an error. Judged from the 80th loss
+    on; ends after 32 reports that are not above.
+
+    Source: Gradwatch's pilot (DETECTORS section 3), measured by benchmarks/detection.
     """
 
     id: ClassVar[str] = "loss-divergence"
@@ -49,13 +53,18 @@ class LossDivergence:
     def update(self, state: Departure, view: View) -> tuple[Departure, Signal]:
         """Compare the level now with the level before."""
         loss = view.loss
-        signs = self._corroborated(view, state)
+        norm, grave = self._signs(view, state)
         above = self._above(loss)
         streak = run_lengths(above, state.above, loss.ok)
-        state = Departure(int(streak[-1]), int(signs[-1]))
-        lasting = loss.ok & (streak >= self.in_a_row) & (view.ordinal - signs <= self.within)
+        state = Departure(int(streak[-1]), int(norm[-1]), int(grave[-1]))
+        lasting = loss.ok & (streak >= self.in_a_row)
         if not lasting.any():
             return state, quiet(view, ~above, loss.ok)
+        level = levels(
+            view,
+            (Severity.WARNING, lasting & (view.ordinal - norm <= self.within)),
+            (Severity.ERROR, lasting & (view.ordinal - grave <= self.within)),
+        )
 
         def describe(row: int) -> Sighting:
             value = float(view.scalar("loss")[row])
@@ -65,7 +74,7 @@ class LossDivergence:
             )
             return Sighting((Evidence("loss-divergence", text, int(view.step[row]), value),))
 
-        return state, Signal(levels(view, (Severity.ERROR, lasting)), ~above, describe, loss.ok)
+        return state, Signal(level, ~above, describe, loss.ok)
 
     def _above(self, loss: Track) -> BoolArray:
         late = loss.count >= NEW + REFERENCE
@@ -82,7 +91,12 @@ class LossDivergence:
             return np.maximum(wide, np.rint(np.abs(reference) * self.share).astype(np.int64))
         return np.full(len(reference), max(wide, log2_bits(1 + self.share)), dtype=np.int64)
 
-    def _corroborated(self, view: View, state: Departure) -> IntArray:
-        sign = (view.norm.z >= self.norm_z) | view.norm.bad | view.loss.bad
-        sign |= view.ratio.ok & (view.ratio.y >= log2_bits(self.ratio))
-        return np.maximum.accumulate(np.where(sign, view.ordinal, state.corroborated))
+    def _signs(self, view: View, state: Departure) -> tuple[IntArray, IntArray]:
+        """Ordinals of the last sign in the norm, and of the last grave one, at each row."""
+        norm, ratio = view.norm.z >= self.norm_z, view.ratio
+        grave = view.norm.bad | view.loss.bad | (norm & (ratio.count == 0))
+        grave |= ratio.ok & (ratio.y >= log2_bits(self.ratio))
+        return (
+            np.maximum.accumulate(np.where(norm, view.ordinal, state.norm)),
+            np.maximum.accumulate(np.where(grave, view.ordinal, state.grave)),
+        )

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gradwatch_service.detect.fixedpoint import bits, log2_bits
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, quiet
+from gradwatch_service.detect.spikes import Rows, Spike, Spikes, class_facts, follow, graded, waits
 from gradwatch_service.detect.view import Track, View
-from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
+from gradwatch_service.domain import Evidence, LayerTable, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpike:
     """Robust z of the loss at or above the tail guard and a rise of ≥ 10 % and .15 bit.
 
-    A loss that can be negative is judged linearly. Information; a warning when the gradient norm
-    jumps with it. Ends after 16 reports below 3 scales.
+    A loss that can be negative is judged linearly. Classed over 16 values as ``gradient-spike`` is,
+    by the fact ``spike-class``. Information as long as it is isolated, or the gradient norm does
+    not jump with it (z ≥ 4); else a warning, and an error if it is escalating. Ends after 16
+    reports below 3 scales.
+
+    Source: loss spikes as PaLM (arXiv 2204.02311) and llm-foundry's KillLossSpike describe them;
+    limits and classes Gradwatch, measured by benchmarks/detection.
     """
 
     id: ClassVar[str] = "loss-spike"
@@ -28,31 +33,39 @@ class LossSpike:
     norm_z: float = 4.0
     clear_z: float = 3.0
 
-    def init(self, _layers: LayerTable) -> None:
-        """No memory beyond the substrate's."""
+    def init(self, _layers: LayerTable) -> Spikes:
+        """No spike so far."""
+        return Spikes()
 
-    def update(self, state: None, view: View) -> tuple[None, Signal]:
+    def update(self, state: Spikes, view: View) -> tuple[Spikes, Signal]:
         """Compare each loss with the baseline of the blocks before."""
         loss = view.loss
         calm = loss.ok & (loss.z < self.clear_z)
-        spike = loss.ok & loss.ready & (loss.z >= loss.limit) & self._rises(loss)
-        if not spike.any():
+        least = self._least(loss)
+        outside = loss.ok & loss.ready & (loss.z >= loss.limit) & (loss.y - loss.median >= least)
+        if not (outside.any() or waits(state)):
             return state, quiet(view, calm, loss.measured)
-        level = levels(
-            view,
-            (Severity.INFO, spike),
-            (Severity.WARNING, spike & (view.norm.z >= self.norm_z)),
-        )
+        norm_too = view.norm.z >= self.norm_z
+        state, sequel = follow(state, loss, view, Rows(outside, norm_too, least), _judge)
 
         def describe(row: int) -> Sighting:
-            value, z = float(view.scalar("loss")[row]), float(loss.z[row])
-            text = f"the loss jumps to {value:.4g} (robust z {z:.1f}, limit {loss.limit:.1f})"
-            return Sighting((Evidence("loss-spike", text, int(view.step[row]), z, loss.limit),))
+            spike, step = sequel.spike[row], int(view.step[row])
+            if spike is None or not sequel.classed[row]:
+                value, z = float(view.scalar("loss")[row]), float(loss.z[row])
+                text = f"the loss jumps to {value:.4g} (robust z {z:.1f}, limit {loss.limit:.1f})"
+                return Sighting((Evidence("loss-spike", text, step, z, loss.limit),))
+            z = spike.rise / spike.scale
+            text = f"the loss jumped (robust z {z:.1f}, limit {loss.limit:.1f})"
+            fact = Evidence("loss-spike", text, step, z, loss.limit)
+            return Sighting((fact, *class_facts(spike, step)))
 
-        return state, Signal(level, calm, describe, loss.measured)
+        return state, Signal(sequel.level, calm, describe, loss.measured, sequel.classed)
 
-    def _rises(self, loss: Track) -> BoolArray:
-        rise = loss.y - loss.median
+    def _least(self, loss: Track) -> int:
         if loss.linear:
-            return np.asarray(rise >= self.rise * abs(loss.median))
-        return np.asarray(rise >= max(bits(self.rise_bits), log2_bits(1 + self.rise)))
+            return math.ceil(self.rise * abs(loss.median))
+        return max(bits(self.rise_bits), log2_bits(1 + self.rise))
+
+
+def _judge(spike: Spike) -> Severity:
+    return graded(spike, Severity.WARNING) if spike.together else Severity.INFO

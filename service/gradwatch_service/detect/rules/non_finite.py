@@ -12,7 +12,7 @@ from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_l
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity, is_missing
 
-_COUNT = "grad_nonfinite"
+_GRADIENT_COUNT, _WEIGHT_COUNT = "grad_nonfinite", "weight_nonfinite"
 _GRADIENTS = ("grad_norm", "grad_max", "grad_rms", "grad_mean", "bias_grad_norm", "act_grad_norm")
 _WEIGHTS = ("weight_norm", "update_norm")
 
@@ -24,6 +24,9 @@ class NonFinite:
     Information if the loss scaler skipped the step (``found_inf``) and the loss is finite, an error
     otherwise, critical for weights or ``critical_streak`` reports in a row. Ends after 32 clean
     reports. The state counts the reports in a row.
+
+    Source: exact; Gradwatch. That it is judged apart from every baseline: one NaN in the window
+    silences the detectors of OLMo-core, ZClip and llm-foundry (DETECTORS section 1, point 5).
     """
 
     id: ClassVar[str] = "non-finite"
@@ -36,7 +39,8 @@ class NonFinite:
 
     def update(self, state: int, view: View) -> tuple[int, Signal]:
         """Look for measured values that are not finite."""
-        gradients, weights = _bad_gradients(view), _bad(view, _WEIGHTS)
+        gradients = _bad(view, _GRADIENTS, _GRADIENT_COUNT)
+        weights = _bad(view, _WEIGHTS, _WEIGHT_COUNT)
         in_weights = weights.any(axis=1)
         bad = gradients.any(axis=1) | in_weights | view.norm.bad | view.loss.bad
         skipped = view.scalar("found_inf") > 0
@@ -57,14 +61,10 @@ class NonFinite:
         return int(streak[-1]), Signal(level, ~bad & ~skipped, describe)
 
 
-def _bad_gradients(view: View) -> BoolArray:
-    bad, counts = _bad(view, _GRADIENTS), view.stat(_COUNT)
-    return bad if counts is None else bad | (counts > 0)
-
-
-def _bad(view: View, statistics: Iterable[str]) -> BoolArray:
-    """Layers with a measured value that is not finite: bool[n, L]."""
-    bad = np.zeros((len(view), len(view.layers)), dtype=np.bool_)
+def _bad(view: View, statistics: Iterable[str], count: str) -> BoolArray:
+    """Layers with a measured value that is not finite, or with a count of such: bool[n, L]."""
+    counts = view.stat(count)
+    bad = np.zeros((len(view), len(view.layers)), dtype=np.bool_) if counts is None else counts > 0
     for values in (view.stats[name] for name in statistics if name in view.stats):
         finite = np.isfinite(values)
         if np.count_nonzero(finite) < values.size:

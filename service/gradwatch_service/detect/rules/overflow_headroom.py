@@ -39,6 +39,9 @@ class OverflowHeadroom:
     stands in. A norm has a limit of its own, 2**64, at which a float32 sum of squares overflows.
     Ends after 32 reports with more than 4 bits; if it was a layer's gradient, reports without the
     layers do not count.
+
+    Source: the largest finite numbers of IEEE 754 binary16, binary32 and of bfloat16; the margins:
+    Gradwatch.
     """
 
     id: ClassVar[str] = "overflow-headroom"

@@ -13,7 +13,13 @@ from gradwatch_service.domain import Evidence, LayerTable, Severity
 
 @dataclass(frozen=True, slots=True)
 class UpdateStepHuge:
-    """uw ≥ ``huge`` in a single report; ends after 32 reports below ``clear``. Needs no history."""
+    """uw ≥ ``huge`` in a single report; ends after 32 reports below ``clear``. Needs no history.
+
+    uw is the median over the weight layers of ‖update‖ / max(‖weight‖, 1e-3·√numel).
+
+    Source: Gradwatch's pilot (DETECTORS section 1, point 3): single updates of healthy runs are
+    below .02, of exploding ones 1.3 to 26.
+    """
 
     id: ClassVar[str] = "update-step-huge"
     clear_after: ClassVar[int] = 32

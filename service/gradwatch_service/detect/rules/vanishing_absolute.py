@@ -21,6 +21,9 @@ class VanishingAbsolute:
 
     A loss below 1 lowers the limit in proportion: gradients may vanish because the net has learned.
     Ends after two blocks (32 reports) without. The state counts the blocks in a row.
+
+    Source: SageMaker Debugger's VanishingGradient (mean |g| < 1e-7); the share and the part of the
+    loss: Gradwatch.
     """
 
     id: ClassVar[str] = "vanishing-absolute"
@@ -39,7 +42,7 @@ class VanishingAbsolute:
         if view.block is None or not view.block.rms_bits[1].any():
             return state, quiet(view, calm)
         rms, known = view.block.rms_bits
-        faint = np.flatnonzero(known & (rms < math.log2(self.rms) + _loss_bits(view.loss)))
+        faint = np.flatnonzero(known & (rms < math.log2(self.rms) + learned_bits(view.loss)))
         if not len(faint) or len(faint) < self.share * known.sum():
             return 0, quiet(view, calm)
 
@@ -61,7 +64,7 @@ class VanishingAbsolute:
         return Sighting((fact,), tuple(faint.tolist()))
 
 
-def _loss_bits(loss: Track) -> float:
+def learned_bits(loss: Track) -> float:
     """log2 of the median of the last 16 losses if that is below 1, else 0."""
     if loss.linear or loss.count[-1] < BLOCK:
         return 0.0

@@ -1,15 +1,15 @@
-"""Actions on the gradient of a step: clip, skip, damp a layer, truncate in time, scale."""
+"""Actions on the gradient of a step: clip it, damp a layer, truncate it in time."""
 
 from __future__ import annotations
 
 import math
 
-from gradwatch_service.diagnose.proposal import Proposal, check, code_for
+from gradwatch_service.diagnose.proposal import Proposal, absent, check, code_for
 from gradwatch_service.diagnose.situation import Situation
 
-SKIP_CAP = 4
 DEFAULT_NORM = 1.0
 TIME_BITS = 6.0
+SHRINK_FACTOR, SHRINK_STEPS = 0.1, 500
 
 
 def healthy_norm(s: Situation) -> float:
@@ -47,57 +47,24 @@ def clip_grad_norm(s: Situation) -> Proposal:
     )
 
 
-def skip_step(s: Situation) -> Proposal:
-    """Let the guard skip updates that are not finite or far above the usual norm."""
-    limit = s.guard.skip_above
-    far = "" if limit is None else f" or whose norm is over {limit:.3g}"
-    test = "not np.isfinite(norm)" + ("" if limit is None else f" or norm > {limit:.4g}")
-    torch = (
-        "monitor = run.watch(model, optimizer)   # holds the guard\n"
-        "loss.backward()\n"
-        "if monitor.step(loss=loss):             # False: skip this update\n"
-        "    optimizer.step()"
-    )
-    plain = (
-        f"if {test}:\n    continue  # skip this update, at most {SKIP_CAP} times in a row\n"
-        "weights -= learning_rate * gradient"
-    )
-    return Proposal(
-        action="skip_step",
-        klass=1,
-        title="Skip the update of a bad step",
-        text=(
-            f"Do not apply updates that are not finite{far}, at most {SKIP_CAP} in a row. One lost "
-            "step costs nothing; one bad update can ruin the run."
-        ),
-        code=code_for(s, torch=torch, plain=plain),
-        params={
-            "skip_above": limit,
-            "skip_nonfinite": True,
-            "max_consecutive_skips": SKIP_CAP,
-        },
-        undo="Disarm the guard; skipped steps leave no trace.",
-        verify=check("grad_norm", "<=", limit or 10 * healthy_norm(s)),
-    )
-
-
-def shrink_layer_grad(s: Situation, layer: str, factor: float = 0.1, steps: int = 500) -> Proposal:
-    """Multiply the gradient of one layer by ``factor`` for ``steps`` steps, then ramp back to 1."""
+def shrink_layer_grad(s: Situation, layer: str) -> Proposal:
+    """Multiply the gradient of one layer by .1 for 500 steps, then ramp back to 1 over 500."""
+    alpha, steps = SHRINK_FACTOR, SHRINK_STEPS
     torch = (
         "for name, parameter in model.named_parameters():\n"
         f'    if name == "{layer}" and parameter.grad is not None:\n'
-        f"        parameter.grad.mul_({factor:g})   # {steps} steps, then ramp to 1"
+        f"        parameter.grad.mul_({alpha:g})   # {steps} steps, then ramp to 1"
     )
     return Proposal(
         action="shrink_layer_grad",
         klass=2,
-        title=f"Shrink the gradient of {layer} to {factor:g}",
+        title=f"Shrink the gradient of {layer} to {alpha:g}",
         text=(
-            f"Multiply the gradient of {layer} by {factor:g} for {steps} steps, then raise the "
+            f"Multiply the gradient of {layer} by {alpha:g} for {steps} steps, then raise the "
             f"factor back to 1 over another {steps}. The other layers train on at full speed."
         ),
-        code=code_for(s, torch=torch, plain=f'gradients["{layer}"] *= {factor:g}'),
-        params={"layer": layer, "factor": factor, "steps": steps},
+        code=code_for(s, torch=torch, plain=f'gradients["{layer}"] *= {alpha:g}'),
+        params={"layer": layer, "alpha": alpha, "steps": steps, "ramp_steps": steps},
         undo="Remove the factor.",
         verify=check("grad_norm", "<=", healthy_norm(s)),
         preconditions=("apply before the gradient is clipped",),
@@ -128,27 +95,5 @@ def truncate_bptt(s: Situation, steps: int) -> Proposal:
         code=code_for(s, torch=torch, plain=plain),
         params={"time_steps": steps},
         undo="Lengthen the cut again once the recurrent weights are tamed.",
-        verify=check("explosion-through-time", "cleared", None),
-    )
-
-
-def set_loss_scale(s: Situation) -> Proposal:
-    """Set the loss scale to 2^⌊15 - log2 gmax⌋, gmax the largest gradient; unknown: a sixteenth."""
-    if s.largest is not None and s.largest > 0:
-        scale = 2.0 ** math.floor(15 - math.log2(s.largest))
-    else:
-        scale = (s.loss_scale or 2.0**16) / 16
-    torch = f"scaler.update(new_scale={scale:g})   # torch.amp.GradScaler"
-    return Proposal(
-        action="set_loss_scale",
-        klass=1,
-        title=f"Set the loss scale to {scale:g}",
-        text=(
-            f"Set the loss scale to {scale:g}: the largest gradient then stays a factor of two "
-            "below the largest half-precision number."
-        ),
-        code=code_for(s, torch=torch, plain=f"loss_scale = {scale:g}"),
-        params={"loss_scale": scale},
-        undo="Let the dynamic scaler grow the scale again.",
-        verify=check("found_inf", "==", 0.0),
+        verify=absent("explosion-through-time"),
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.proposal import Proposal, check, code_for
+from collections.abc import Mapping
+
+from gradwatch_service.diagnose.proposal import Proposal, absent, check, code_for
 from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.domain import JsonValue
 
 TARGET_RATIO = 0.01
+GOOD_RATIO = 3e-4  # an update this large against its weights learns, and harms nothing
+RAISE = (2.0, 1000.0)
 _UNDO = "After 512 good steps restore the old rate once; scale it down again if the alert returns."
 
 
@@ -14,13 +19,24 @@ def reducing_factor(uw: float | None) -> float:
     return 0.5 if not uw else min(max(TARGET_RATIO / uw, 0.1), 0.5)
 
 
+def raising_factor(uw: float | None) -> float:
+    """clip(3e-4 / uw, 2, 1000); 10 where the update ratio is unknown."""
+    least, most = RAISE
+    return 10.0 if not uw else min(max(GOOD_RATIO / uw, least), most)
+
+
+def calmed(s: Situation, factor: float) -> Mapping[str, JsonValue]:
+    """The check that updates have become small enough; where they are, that the finding is gone."""
+    if s.uw is not None and s.uw > TARGET_RATIO:
+        return check("update_ratio", "<", max(TARGET_RATIO, 1.5 * factor * s.uw))
+    return absent(s.lead) if s.lead else check("update_ratio", "<", TARGET_RATIO)
+
+
 def scale_lr(s: Situation, factor: float) -> Proposal:
     """Multiply the learning rate by ``factor``."""
     now = "" if s.lr is None else f", from {s.lr:.3g} to {s.lr * factor:.3g}"
     ratio = (
-        ""
-        if s.uw is None
-        else f" Updates are {s.uw:.2g} of the weights now; {TARGET_RATIO} is plenty."
+        "" if s.uw is None else f" Updates are {s.uw:.2g} of the weights now; about 0.001 is usual."
     )
     torch = (
         "for group in optimizer.param_groups:\n"
@@ -37,7 +53,7 @@ def scale_lr(s: Situation, factor: float) -> Proposal:
         code=code_for(s, torch=torch, plain=f"learning_rate *= {factor:.4g}"),
         params={"factor": factor, "lr": None if s.lr is None else s.lr * factor},
         undo=_UNDO if down else "Go back to the old rate if the loss rises.",
-        verify=check("update_ratio", "<" if down else ">", TARGET_RATIO if down else 1e-6),
+        verify=calmed(s, factor) if down else check("update_ratio", ">", 1e-6),
     )
 
 
@@ -59,7 +75,7 @@ def cap_lr(s: Situation, limit: float) -> Proposal:
         code=code_for(s, torch=torch, plain=f"learning_rate = min(learning_rate, {limit:.4g})"),
         params={"max_lr": limit},
         undo="Remove the cap once the schedule has fallen below it.",
-        verify=check("update_ratio", "<", TARGET_RATIO),
+        verify=calmed(s, limit / s.lr if s.lr else 1.0),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gradwatch_service.diagnose.actions.model import normalise
 from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
-from gradwatch_service.diagnose.actions.weights import normalise, reinit_layers
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.actions.weights import reinit_layers
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import (
     depth_profile_off,
@@ -17,6 +18,7 @@ _FIRST_REPORTS = 3
 
 
 def _at_once(s: Situation) -> str | None:
+    """The trouble began within the first four reports."""
     if s.onset_ordinal > _FIRST_REPORTS:
         return None
     return f"it began within the first {_FIRST_REPORTS + 1} reports (step {s.onset_step})"
@@ -49,23 +51,8 @@ CAUSE = Cause(
     title="Bad initialisation",
     headline="The initial weights are badly scaled",
     order=50,
-    explains=frozenset(
-        {
-            "depth-explosion",
-            "depth-vanishing",
-            "early-explosion",
-            "gradient-growth",
-            "gradient-spike",
-            "init-gain-profile",
-            "loss-above-initial",
-            "loss-divergence",
-            "loss-spike",
-            "non-finite",
-            "overflow-headroom",
-            "update-ratio-high",
-            "update-step-huge",
-        }
-    ),
+    explains=EXPLOSION
+    | {"depth-explosion", "depth-vanishing", "init-gain-profile", "update-ratio-low"},
     signs=(
         Sign("initial-gain", 5, init_gain_seen),
         Sign("from-the-first-reports", 2, _at_once),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, healthy_norm, skip_step
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, healthy_norm
+from gradwatch_service.diagnose.actions.guard import skip_step
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import spikes_recur
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.signs import growth_before, spikes_recur, told_by
+from gradwatch_service.diagnose.situation import RECENTLY, Situation
 from gradwatch_service.domain import Severity
 
 LOOSE_FACTOR = 8
+_ineffective = told_by("clip-ineffective")
 
 
 def _no_limit(s: Situation) -> str | None:
@@ -22,15 +24,28 @@ def _no_limit(s: Situation) -> str | None:
 
 
 def _spike_passed(s: Situation) -> str | None:
-    if not s.at_least("gradient-spike", Severity.ERROR):
+    """A spike of ten times the usual norm was not clipped, and nothing lasting is wrong."""
+    if growth_before(s):
         return None
-    limit = _no_limit(s)
+    told = _ineffective(s)
+    if told is not None:
+        return told
+    limit = _no_limit(s) if s.at_least("gradient-spike", Severity.ERROR) else None
     return f"a spike of ten times the usual norm and more passed: {limit}" if limit else None
 
 
 def _growth_passes(s: Situation) -> str | None:
+    """The norm grows, and no limit holds it."""
     limit = _no_limit(s) if s.sees("gradient-growth") else None
     return f"the gradient norm grows freely: {limit}" if limit else None
+
+
+def _lifted(s: Situation) -> str | None:
+    """The job reported a limit, report after report, until shortly before the trouble began."""
+    since = s.unclipped_since
+    if since is None or not any(0 <= x.opened_ordinal - since <= RECENTLY for x in s.active):
+        return None
+    return "the job clipped until shortly before, and does not any more"
 
 
 def _explain(s: Situation) -> str:
@@ -54,8 +69,9 @@ CAUSE = Cause(
     title="Missing or loose clipping",
     headline="Unclipped gradients",
     order=40,
-    explains=frozenset({"gradient-growth", "gradient-spike", "loss-spike"}),
+    explains=EXPLOSION,
     signs=(
+        Sign("limit-lifted", 6, _lifted),
         Sign("spike-not-clipped", 3, _spike_passed),
         Sign("spikes-recur", 2, spikes_recur),
         Sign("growth-not-clipped", 1, _growth_passes),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import rate_jumped
-from gradwatch_service.diagnose.situation import RECENTLY, Situation
+from gradwatch_service.diagnose.situation import RECENTLY, SPIKES, Situation
 
 _LEAST, _MOST = 500, 2000
 
 
 def _new_level(s: Situation) -> str | None:
+    """Norm and loss rest at a higher level than long ago; the learning rate has not risen."""
     steady = not s.sees("gradient-growth", "explosion-through-time")
-    if not (s.shifted and steady and s.sees("gradient-spike", "loss-spike")):
+    if not (s.shifted and steady and s.sees(*SPIKES)):
         return None
     if rate_jumped(s) or s.rates.rising:
         return None
@@ -21,8 +22,9 @@ def _new_level(s: Situation) -> str | None:
 
 
 def _announced(s: Situation) -> str | None:
+    """The job announced a new phase within the 64 reports before."""
     earliest = s.onset_step - RECENTLY * s.increment
-    phases = [m.step for m in s.marks if m.kind == "phase" and earliest <= m.step <= s.onset_step]
+    phases = [step for step in s.phases if earliest <= step <= s.onset_step]
     return f"the job announced a new phase at step {phases[-1]}" if phases else None
 
 
@@ -46,7 +48,7 @@ CAUSE = Cause(
     title="The data changed",
     headline="Loss and gradients moved to a new level",
     order=25,
-    explains=frozenset({"gradient-spike", "loss-above-initial", "loss-divergence", "loss-spike"}),
+    explains=EXPLOSION - {"early-explosion", "non-finite", "update-step-huge"},
     signs=(
         Sign("new-level", 3, _new_level),
         Sign("phase-announced", 3, _announced),
@@ -54,4 +56,5 @@ CAUSE = Cause(
     explain=_explain,
     advise=_advise,
     names_layer=False,
+    calls=False,
 )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, truncate_bptt, truncation
-from gradwatch_service.diagnose.actions.weights import reinit_recurrent, use_gated_cell
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.actions.model import use_gated_cell
+from gradwatch_service.diagnose.actions.weights import reinit_recurrent
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
+from gradwatch_service.diagnose.signs import told_by
 from gradwatch_service.diagnose.situation import Situation
 
 
-def _detected(s: Situation) -> str | None:
-    fact = s.fact("explosion-through-time", "explosion-through-time")
-    return fact.text if fact else None
-
-
 def _recurrent_first(s: Situation) -> str | None:
+    """A recurrent layer left its usual range (z ≥ 6) before the others."""
     if s.mover is None or s.mover.kind != "recurrent" or not s.mover.hot:
         return None
     return f"the recurrent layer {s.mover.name} left its usual range first"
@@ -52,23 +50,9 @@ CAUSE = Cause(
     title="Explosion through time",
     headline="Gradients explode through time",
     order=65,
-    explains=frozenset(
-        {
-            "early-explosion",
-            "explosion-through-time",
-            "gradient-growth",
-            "gradient-spike",
-            "loss-above-initial",
-            "loss-divergence",
-            "loss-spike",
-            "non-finite",
-            "overflow-headroom",
-            "update-ratio-high",
-            "update-step-huge",
-        }
-    ),
+    explains=EXPLOSION | {"explosion-through-time"},
     signs=(
-        Sign("grows-through-time", 4, _detected),
+        Sign("grows-through-time", 4, told_by("explosion-through-time")),
         Sign("recurrent-layer-first", 2, _recurrent_first),
     ),
     explain=_explain,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.actions.gradient import set_loss_scale
-from gradwatch_service.diagnose.actions.weights import use_bfloat16
+from gradwatch_service.diagnose.actions.precision import lower_loss_scale, use_bfloat16
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import growth_before
+from gradwatch_service.diagnose.signs import BRAIN, HALF, growth_before, half_precision, told_by
 from gradwatch_service.diagnose.situation import Situation
 from gradwatch_service.domain import Severity
-
-_HALF = frozenset({"float16", "fp16", "half"})
 
 
 def _scaler_skips(s: Situation) -> bool:
@@ -19,6 +16,7 @@ def _scaler_skips(s: Situation) -> bool:
 
 
 def _no_headroom(s: Situation) -> str | None:
+    """The loss scaler found infinities while the headroom was below 1 bit."""
     if not _scaler_skips(s) or not s.at_least("overflow-headroom", Severity.ERROR):
         return None
     return "the loss scaler found infinities while less than 1 bit of headroom was left"
@@ -31,15 +29,19 @@ def _scaler_alone(s: Situation) -> str | None:
     return "the loss scaler found infinities and skipped the step"
 
 
-def _half_precision(s: Situation) -> str | None:
-    if any(layer.dtype in _HALF for layer in s.layers.layers):
-        return "layers are held in half precision"
-    return None
+def _gradient_alone(s: Situation) -> str | None:
+    """In half precision the gradient is not finite under a finite loss."""
+    if s.broken is None or s.broken.loss or not s.broken.gradient:
+        return None
+    if half_precision(s) is None or _scaler_skips(s):
+        return None
+    return "the gradient became infinite under a finite loss, and nothing skipped the step"
 
 
 def _bfloat16(s: Situation) -> str | None:
+    """Layers are held in bfloat16, none in half precision."""
     kinds = {layer.dtype for layer in s.layers.layers}
-    if kinds & {"bfloat16", "bf16"} and not kinds & _HALF:
+    if kinds & BRAIN and not kinds & HALF:
         return "bfloat16 has the range of float32"
     return None
 
@@ -56,7 +58,7 @@ def _explain(s: Situation) -> str:
 
 
 def _advise(s: Situation) -> tuple[Proposal, ...]:
-    return (set_loss_scale(s), use_bfloat16(s))
+    return (lower_loss_scale(s), use_bfloat16(s))
 
 
 CAUSE = Cause(
@@ -64,11 +66,13 @@ CAUSE = Cause(
     title="Half-precision overflow",
     headline="Gradients overflow half precision",
     order=35,
-    explains=frozenset({"non-finite", "overflow-headroom"}),
+    explains=frozenset({"loss-scale-collapse", "non-finite", "overflow-headroom"}),
     signs=(
+        Sign("scale-collapses", 3, told_by("loss-scale-collapse")),
         Sign("infinities-without-headroom", 4, _no_headroom),
         Sign("scaler-skips", 2, _scaler_alone),
-        Sign("half-precision", 1, _half_precision),
+        Sign("gradient-alone", 4, _gradient_alone),
+        Sign("half-precision", 1, half_precision),
         Sign("bfloat16", -5, _bfloat16),
         Sign("real-growth", -2, growth_before),
     ),

@@ -14,18 +14,25 @@ from gradwatch_service.diagnose.causes.learning_rate_too_high import CAUSE as TO
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.rates import JUMP_FACTOR
 from gradwatch_service.diagnose.signs import RELATIVE_BITS, rate_jumped
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.situation import Situation, worst
+from gradwatch_service.domain import Severity
 
 
 def _updates_rose(s: Situation) -> str | None:
+    """The update ratio is ≥ 2 bits over its slow level, and the learning rate jumped."""
     if s.uw_rise < RELATIVE_BITS or rate_jumped(s) is None:
         return None
     return f"updates are {2.0**s.uw_rise:.3g} times what they were before"
 
 
 def _trouble_before(s: Situation) -> str | None:
+    """Before the learning rate jumped something was as bad as what came after it."""
     jump = s.rates.jump
-    if jump is None or jump.ordinal <= s.onset_ordinal:
+    if jump is None:
+        return None
+    before = [held for held in s.active if held.opened_ordinal < jump.ordinal]
+    after = [held.severity for held in s.active if held.opened_ordinal >= jump.ordinal]
+    if not before or worst(tuple(before)).severity < max(after, default=Severity.INFO):
         return None
     return f"the trouble began at step {s.onset_step}, before the jump at step {jump.step}"
 

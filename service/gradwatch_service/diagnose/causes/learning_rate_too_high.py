@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.rate import cap_lr, reducing_factor, scale_lr
 from gradwatch_service.diagnose.actions.rewind import BEFORE_ONSET, rollback
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import loss_diverges, one_layer_only, updates_large
+from gradwatch_service.diagnose.signs import (
+    BEGINNING,
+    loss_diverges,
+    one_layer_only,
+    rate_jumped,
+    struck,
+    sudden,
+    told_by,
+    updates_large,
+)
 from gradwatch_service.diagnose.situation import Situation
+
+USUAL_ADAM = 0.01
+
+
+def _unusual(s: Situation) -> str | None:
+    """An optimizer of the Adam family, and a rate over .01."""
+    if not s.facts.adaptive or s.lr is None or s.lr <= USUAL_ADAM:
+        return None
+    return f"{s.facts.optimizer} at {s.lr:.3g}: rates from 1e-4 to 3e-3 are usual"
+
+
+def _usual_at_first(s: Situation) -> str | None:
+    """Trouble within 32 reports, with an optimizer of the Adam family at a rate that is usual."""
+    if s.onset_ordinal > BEGINNING or not s.facts.adaptive or s.lr is None or s.lr > USUAL_ADAM:
+        return None
+    return f"{s.facts.optimizer} mostly copes with {s.lr:.3g} once it knows its gradients"
 
 
 def _explain(s: Situation) -> str:
@@ -44,24 +69,20 @@ CAUSE = Cause(
     title="Learning rate too high",
     headline="The learning rate is too high",
     order=10,
-    explains=frozenset(
-        {
-            "early-explosion",
-            "gradient-growth",
-            "gradient-spike",
-            "loss-above-initial",
-            "loss-divergence",
-            "loss-spike",
-            "non-finite",
-            "overflow-headroom",
-            "update-ratio-high",
-            "update-step-huge",
-        }
-    ),
+    explains=EXPLOSION | {"loss-plateau"},
     signs=(
         Sign("updates-large", 3, updates_large),
+        Sign("updates-huge", 2, told_by("update-step-huge")),
+        Sign("explodes-early", 3, told_by("early-explosion")),
+        Sign("rate-unusual", 1, _unusual),
+        Sign("rate-usual", -2, _usual_at_first),
+        Sign("noise-grows", 2, told_by("instability-onset")),
+        Sign("loss-oscillates", 2, told_by("loss-oscillation")),
         Sign("loss-diverges", 2, loss_diverges),
         Sign("one-layer-only", -2, one_layer_only),
+        Sign("rate-jumped", -4, rate_jumped),
+        Sign("out-of-the-blue", -4, struck),
+        Sign("sudden", -2, sudden),
     ),
     explain=_explain,
     advise=_advise,

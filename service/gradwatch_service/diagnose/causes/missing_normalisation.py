@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.gradient import clip_grad_norm
-from gradwatch_service.diagnose.actions.weights import normalise
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.actions.model import normalise
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import no_norm_layers
 from gradwatch_service.diagnose.situation import Situation
@@ -13,6 +13,7 @@ _LATE = 64
 
 
 def _late(s: Situation) -> str | None:
+    """The signal grows with depth since after report 64."""
     held = s.held.get("depth-explosion")
     if held is None or held.opened_ordinal <= _LATE:
         return None
@@ -20,12 +21,14 @@ def _late(s: Situation) -> str | None:
 
 
 def _growing(s: Situation) -> str | None:
-    if not s.sees("depth-explosion") or not s.sees("gradient-growth"):
+    """The signal grows with depth, and the norm with time."""
+    if not s.sees("depth-explosion") or not s.sees("gradient-growth", "gradient-creep"):
         return None
     return "the gradient norm is still growing"
 
 
 def _plain_net(s: Situation) -> str | None:
+    """The signal grows with depth, and no layer is normalised."""
     return no_norm_layers(s) if s.sees("depth-explosion") else None
 
 
@@ -50,9 +53,7 @@ CAUSE = Cause(
     title="Missing normalisation",
     headline="Gradients explode through the depth of the network",
     order=55,
-    explains=frozenset(
-        {"depth-explosion", "gradient-growth", "gradient-spike", "non-finite", "overflow-headroom"}
-    ),
+    explains=EXPLOSION | {"depth-explosion"},
     signs=(
         Sign("late-depth-explosion", 3, _late),
         Sign("growing", 2, _growing),

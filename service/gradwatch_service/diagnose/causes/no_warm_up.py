@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
+from gradwatch_service.diagnose.causes.learning_rate_too_high import USUAL_ADAM
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import BEGINNING, init_gain_seen
+from gradwatch_service.diagnose.signs import BEGINNING, init_gain_seen, loss_diverges, updates_large
 from gradwatch_service.diagnose.situation import Situation
 
 
 def _full_rate_at_once(s: Situation) -> str | None:
+    """An explosion within 32 reports, at a rate that began at ≥ 80 % of its highest."""
     if s.onset_ordinal > BEGINNING or not s.rates.without_warm_up:
+        return None
+    if not (updates_large(s) or loss_diverges(s) or s.sees("early-explosion")):
         return None
     return f"the run began at {s.rates.first:.3g}, at least 80 % of its highest learning rate"
 
 
-def _first_step_huge(s: Situation) -> str | None:
-    held = s.held.get("update-step-huge")
-    if held is None or held.opened_ordinal > 0:
-        return None
-    return held.evidence[0].text if held.evidence else "the very first update was huge"
-
-
 def _adaptive(s: Situation) -> str | None:
-    if not s.facts.adaptive:
+    """Trouble within 32 reports, with an optimizer of the Adam family at a rate that is usual."""
+    usual = s.facts.adaptive and (s.lr is None or s.lr <= USUAL_ADAM)
+    if not usual or _full_rate_at_once(s) is None:
         return None
     return f"{s.facts.optimizer} divides by a second moment that it does not know yet at the start"
 
@@ -49,23 +48,10 @@ CAUSE = Cause(
     title="No warm-up",
     headline="The learning rate is not warmed up",
     order=60,
-    explains=frozenset(
-        {
-            "early-explosion",
-            "gradient-growth",
-            "gradient-spike",
-            "loss-above-initial",
-            "loss-divergence",
-            "loss-spike",
-            "non-finite",
-            "update-ratio-high",
-            "update-step-huge",
-        }
-    ),
+    explains=EXPLOSION,
     signs=(
         Sign("full-rate-at-once", 3, _full_rate_at_once),
-        Sign("first-step-huge", 3, _first_step_huge),
-        Sign("adaptive-optimizer", 1, _adaptive),
+        Sign("adaptive-optimizer", 2, _adaptive),
         Sign("initial-gain", -3, init_gain_seen),
     ),
     explain=_explain,

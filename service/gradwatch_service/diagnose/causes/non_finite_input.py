@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from gradwatch_service.diagnose.actions.gradient import skip_step
-from gradwatch_service.diagnose.actions.rewind import check_input, skip_batches
+from gradwatch_service.diagnose.actions.guard import skip_step
+from gradwatch_service.diagnose.actions.job import check_input
+from gradwatch_service.diagnose.actions.rewind import skip_batches
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import growth_before
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.situation import LASTING, SPIKES, Situation
+from gradwatch_service.domain import Severity
+
+_BUILD_UP = 128
 
 
-def _healthy(s: Situation) -> bool:
-    return growth_before(s) is None and not s.sees("gradient-spike")
+def _build_up(s: Situation) -> str | None:
+    """A lasting fault or a spike, a warning at least, began within the 128 reports before."""
+    held = s.held.get("non-finite")
+    since = s.ordinal if held is None else held.opened_ordinal
+    begun = sorted(
+        rule
+        for rule in (*LASTING, *SPIKES)
+        if s.at_least(rule, Severity.WARNING)
+        and 0 < since - s.held[rule].opened_ordinal <= _BUILD_UP
+    )
+    return f"something was building up before: {', '.join(begun)}" if begun else None
 
 
 def _forward_from_health(s: Situation) -> str | None:
-    if s.fact("non-finite", "non-finite-forward") is None or not _healthy(s):
+    """The loss itself is not finite, and nothing was building up."""
+    if s.broken is None or not s.broken.loss or _build_up(s):
         return None
     return "the loss itself became non-finite, with healthy norms until then"
 
 
 def _backward_from_health(s: Situation) -> str | None:
-    """Weaker than the forward pass: an overflow that nothing announced looks the same."""
-    forward = s.fact("non-finite", "non-finite-forward")
-    if s.fact("non-finite", "non-finite-backward") is None or forward or not _healthy(s):
+    """The gradient is not finite under a finite loss; an overflow looks the same."""
+    if s.broken is None or s.broken.loss or not s.broken.gradient or _build_up(s):
         return None
     return "the gradient became non-finite under a finite loss, with healthy norms until then"
 
 
 def _first_layer_first(s: Situation) -> str | None:
+    """The forward pass broke in the layer nearest the input."""
     held = s.held.get("non-finite")
-    if held is None or not held.layers or held.fact("non-finite-forward") is None:
+    if held is None or not held.layers or s.broken is None or not s.broken.loss:
         return None
     depths = s.layers.depth
     first = s.layers.column.get(held.layers[0])
@@ -63,7 +76,7 @@ CAUSE = Cause(
         Sign("forward-from-health", 4, _forward_from_health),
         Sign("backward-from-health", 2, _backward_from_health),
         Sign("first-layer-first", 1, _first_layer_first),
-        Sign("not-healthy-before", -3, growth_before),
+        Sign("build-up", -3, _build_up),
     ),
     explain=_explain,
     advise=_advise,

@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, shrink_layer_grad
-from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.signs import MIN_LAYERS, sudden
+from gradwatch_service.diagnose.situation import Mover, Situation
 
 _HALF = 0.5
 _MOST = 0.5
+_ALONE = 0.9
+
+
+def _out_of_range(s: Situation) -> Mover | None:
+    """The first mover if it runs hot (z ≥ 6) or spikes by itself, and is one of several layers."""
+    mover = s.mover
+    if mover is None or not (mover.hot or s.sees("layer-spike")):
+        return None
+    return mover if len(s.layers) >= MIN_LAYERS or mover.kind == "embedding" else None
 
 
 def _first_mover(s: Situation) -> str | None:
-    if s.mover is None or not s.mover.hot:
-        return None
-    return f"{s.mover.name} left its usual range first"
+    """One layer left its usual range before the others."""
+    mover = _out_of_range(s)
+    return f"{mover.name} left its usual range first" if mover is not None else None
 
 
 def _large_share(s: Situation) -> str | None:
-    if s.mover is None or s.mover.share is None or not s.mover.hot or s.mover.share < _HALF:
+    """The first mover carries at least half of the squared gradient."""
+    mover = _out_of_range(s)
+    if mover is None or mover.share is None or mover.share < _HALF:
         return None
-    return f"{s.mover.name} carries {s.mover.share:.0%} of the squared gradient"
+    return f"{mover.name} carries {mover.share:.0%} of the squared gradient"
 
 
 def _embedding(s: Situation) -> str | None:
-    if s.mover is None or s.mover.kind != "embedding" or not s.mover.hot:
+    """The first mover is an embedding."""
+    mover = _out_of_range(s)
+    if mover is None or mover.kind != "embedding":
         return None
-    return f"{s.mover.name} is an embedding: rare tokens give rare, large gradients"
+    return f"{mover.name} is an embedding: rare tokens give rare, large gradients"
 
 
 def _all_move(s: Situation) -> str | None:
-    if s.moving < _MOST:
+    """At least half of the layers move, and none of them carries nearly all of the gradient."""
+    alone = s.mover is not None and (s.mover.share or 0.0) >= _ALONE
+    if s.moving < _MOST or len(s.layers) < MIN_LAYERS or alone:
         return None
     return f"{s.moving:.0%} of the layers move"
 
@@ -55,11 +71,12 @@ CAUSE = Cause(
     title="One layer out of line",
     headline="One layer explodes",
     order=45,
-    explains=frozenset({"gradient-growth", "gradient-spike", "loss-spike", "overflow-headroom"}),
+    explains=EXPLOSION | {"attention-logit"},
     signs=(
         Sign("first-mover", 3, _first_mover),
         Sign("large-share", 2, _large_share),
         Sign("embedding", 2, _embedding),
+        Sign("sudden", 1, sudden),
         Sign("all-layers-move", -3, _all_move),
     ),
     explain=_explain,

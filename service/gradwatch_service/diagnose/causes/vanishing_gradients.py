@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+from gradwatch_service.diagnose.actions.model import unsaturate
 from gradwatch_service.diagnose.actions.rate import scale_lr
-from gradwatch_service.diagnose.actions.weights import reinit_layers, unsaturate
+from gradwatch_service.diagnose.actions.weights import reinit_layers
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
+from gradwatch_service.diagnose.signs import rate_near_zero, told_by
 from gradwatch_service.diagnose.situation import Situation
 
-_NEAR_ZERO = 1e-3
 _TINY_RATIO = 1e-6
 _RAISE = 10.0
 _MIN_SATURATING = 2
 
 
-def _through_depth(s: Situation) -> str | None:
-    fact = s.fact("depth-vanishing", "depth-vanishing")
-    return fact.text if fact else None
-
-
-def _absolute(s: Situation) -> str | None:
-    fact = s.fact("vanishing-absolute", "vanishing-absolute")
-    return fact.text if fact else None
-
-
 def _saturating_chain(s: Situation) -> str | None:
+    """At least two layers use sigmoid or tanh."""
     names = [x.name for x in s.layers.layers if x.activation.lower() in {"sigmoid", "tanh"}]
     return f"{len(names)} layers use sigmoid or tanh" if len(names) >= _MIN_SATURATING else None
-
-
-def _rate_near_zero(s: Situation) -> str | None:
-    if s.lr is None or s.lr > _NEAR_ZERO * s.rates.peak:
-        return None
-    return f"the learning rate is {s.lr:.3g}, near the end of its schedule"
 
 
 def _explain(s: Situation) -> str:
@@ -61,12 +47,15 @@ CAUSE = Cause(
     title="Vanishing gradients",
     headline="Gradients vanish",
     order=70,
-    explains=frozenset({"depth-vanishing", "vanishing-absolute"}),
+    explains=frozenset(
+        {"depth-vanishing", "loss-plateau", "update-ratio-low", "vanishing-absolute"}
+    ),
     signs=(
-        Sign("vanishes-with-depth", 3, _through_depth),
-        Sign("practically-zero", 3, _absolute),
+        Sign("vanishes-with-depth", 3, told_by("depth-vanishing")),
+        Sign("practically-zero", 3, told_by("vanishing-absolute")),
         Sign("saturating-activations", 1, _saturating_chain),
-        Sign("rate-near-zero", -3, _rate_near_zero),
+        Sign("rate-near-zero", -3, rate_near_zero),
+        Sign("units-dead", -3, told_by("dead-layer")),
     ),
     explain=_explain,
     advise=_advise,

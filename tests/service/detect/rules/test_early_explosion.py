@@ -1,5 +1,7 @@
 """early-explosion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_only_the_first_32_reports_are_judged() -> None:
 
 def test_the_minimum_may_come_later_than_the_first_norm() -> None:
     norm = np.full(80, 2.0)
-    norm[5:], norm[20:] = 0.1, 12.0
+    norm[5:], norm[20:] = 0.5, 52.0
     assert begun(norm).of("early-explosion")[0] == (20, "opened", "error")
 
 
@@ -43,6 +45,13 @@ def test_a_dip_is_no_explosion_and_a_zero_no_minimum() -> None:
     assert begun(norm * np.where(np.arange(80) > 10, 50.0, 1.0)).of("early-explosion") == []
 
 
+def test_a_norm_that_is_noise_from_the_start_must_leave_its_noise() -> None:
+    noise = np.exp2(np.random.default_rng(1).normal(0.0, 2.0, 80))
+    assert noise[:32].max() > 100 * noise[:32].min()
+    assert begun(noise).of("early-explosion") == []
+    assert begun(noise * np.exp2(np.arange(80))).of("early-explosion") != []
+
+
 def test_a_loss_of_ten_times_the_first_counts_three_times_in_four() -> None:
     loss = np.ones(80)
     loss[[4, 6]] = 10.0
@@ -52,6 +61,24 @@ def test_a_loss_of_ten_times_the_first_counts_three_times_in_four() -> None:
     assert found.of("early-explosion") == [(7, "opened", "error"), (7 + 32, "cleared", "error")]
     fact = found.first("early-explosion").evidence[0]
     assert (fact.name, fact.value, fact.threshold) == ("early-loss", 11.0, 10.0)
+
+
+def test_a_loss_of_three_times_the_first_counts_with_a_norm_of_ten_times() -> None:
+    loss, norm = np.where(np.arange(80) < 2, 3.0, 9.1), np.where(np.arange(80) < 2, 0.1, 1.1)
+    found = begun(norm, loss)
+    assert found.of("early-explosion")[0] == (4, "opened", "error")
+    fact = found.first("early-explosion").evidence[0]
+    assert (fact.name, fact.value, fact.threshold) == ("early-loss", 9.1, 9.0)
+    assert begun(np.minimum(norm, 0.9), loss).of("early-explosion") == []
+    assert begun(norm, np.minimum(loss, 8.9)).of("early-explosion") == []
+
+
+@pytest.mark.parametrize(("first", "found"), [(127, True), (128, False)])
+def test_the_first_loss_of_a_training_that_goes_on_is_no_measure(first: int, found: bool) -> None:
+    run = steady(80).scalar("loss", np.where(np.arange(80) == 0, 0.01, 0.2))
+    run = replace(run, frame=replace(run.frame, steps=10 * run.frame.steps + first))
+    alone, together = watch(run, range(1, 80)), watch(run)
+    assert bool(alone.of("early-explosion")) is bool(together.of("early-explosion")) is found
 
 
 @pytest.mark.parametrize("first", [0.0, -1.0])

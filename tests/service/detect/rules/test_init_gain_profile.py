@@ -96,6 +96,13 @@ def test_it_waits_for_the_first_weight_norms_but_not_beyond_32_reports() -> None
     assert late(32).of(RULE) == []
 
 
+@pytest.mark.parametrize(("step", "found"), [(1, True), (32, True), (33, False), (5000, False)])
+def test_weights_that_have_been_trained_before_are_not_initial(step: int, found: bool) -> None:
+    run = weights(net(), 2.0)
+    later = replace(run, frame=replace(run.frame, steps=run.frame.steps + step))
+    assert bool(watch(later).of(RULE)) is found
+
+
 def test_what_the_first_report_lacks_is_left_out() -> None:
     run = weights(net(), 1.25)
     norms = run.frame.layers["weight_norm"].copy()

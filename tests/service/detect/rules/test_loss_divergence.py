@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradwatch_service.domain import MISSING32
 from tests.service.detect.watching import Watched, watch
 from tests.streams import Scenario, steady
 
@@ -23,13 +24,13 @@ def risen(
 def test_eight_medians_in_a_row_above_the_old_level_open_it() -> None:
     # Half of 16 new losses: report 207; eight in a row: report 214.
     found = watch(risen(1.6)).of(RULE)
-    assert found[0] == (214, "opened", "error")
+    assert found[0] == (214, "opened", "warning")
 
 
 def test_it_ends_once_the_reference_has_followed() -> None:
     opened, cleared = watch(risen(1.6)).of(RULE)
     # 32 of the 64 reference losses are new from report 247 on.
-    assert cleared == (247 + 31, "cleared", "error")
+    assert cleared == (247 + 31, "cleared", "warning")
     assert opened[1] == "opened"
 
 
@@ -40,8 +41,8 @@ def test_less_than_half_as_much_again_is_none() -> None:
 def test_alone_it_has_too_many_false_alarms() -> None:
     assert watch(risen(1.6, sign_at=None)).of(RULE) == []
     assert watch(risen(1.6, sign_at=181)).of(RULE) == []
-    assert watch(risen(1.6, sign_at=182)).of(RULE)[0] == (214, "opened", "error")
-    assert watch(risen(1.6, sign_at=230)).of(RULE)[0] == (230, "opened", "error")
+    assert watch(risen(1.6, sign_at=182)).of(RULE)[0] == (214, "opened", "warning")
+    assert watch(risen(1.6, sign_at=230)).of(RULE)[0] == (230, "opened", "warning")
 
 
 @pytest.mark.parametrize("sign", ["ratio", "norm", "loss"])
@@ -60,8 +61,13 @@ def test_large_updates_and_lost_values_corroborate_too(sign: str) -> None:
     assert watch(run).of(RULE)[0] == (214 + (sign == "loss"), "opened", "error")
 
 
+def test_a_norm_alone_is_an_error_where_the_updates_are_not_known() -> None:
+    run = risen(1.6).stat("update_norm", np.full(8, MISSING32))
+    assert watch(run).of(RULE)[0] == (214, "opened", "error")
+
+
 def test_it_needs_80_losses() -> None:
-    assert watch(risen(1.6, at=62, sign_at=78)).of(RULE)[0] == (86, "opened", "error")
+    assert watch(risen(1.6, at=62, sign_at=78)).of(RULE)[0] == (86, "opened", "warning")
 
 
 def test_a_noisy_loss_must_leave_its_noise() -> None:
@@ -72,7 +78,7 @@ def test_a_noisy_loss_must_leave_its_noise() -> None:
 
 def test_a_negative_loss_is_judged_by_its_size() -> None:
     found: Watched = watch(risen(0.7, usual=-1.0))
-    assert found.of(RULE)[0] == (214, "opened", "error")
+    assert found.of(RULE)[0] == (214, "opened", "warning")
     assert watch(risen(0.4, usual=-1.0)).of(RULE) == []
 
 

@@ -57,6 +57,26 @@ def test_weights_are_critical(stat: str) -> None:
     )
 
 
+def test_a_count_of_non_finite_weights_is_critical_and_names_them() -> None:
+    found = watch(broken("weight_nonfinite", [4, 1], value=3.0))
+    assert found.of("non-finite")[0] == (10, "opened", "critical")
+    assert found.first("non-finite").layers == ("1.weight", "4.weight")
+    assert found.first("non-finite").evidence[0].name == "non-finite-weights"
+    assert watch(broken("weight_nonfinite", [4], value=0.0)).of("non-finite") == []
+
+
+def test_weights_are_critical_even_if_the_loss_scaler_skipped_the_step() -> None:
+    run = broken("weight_nonfinite", [4], value=1.0).scalar("found_inf", 1.0)
+    assert watch(run).of("non-finite")[1] == (10, "worsened", "critical")
+
+
+def test_steps_that_the_loss_scaler_skipped_are_no_four_in_a_row() -> None:
+    skipped = np.zeros(80)
+    skipped[10:30] = 1.0
+    run = broken("grad_norm", [2], rows=slice(10, 30)).scalar("found_inf", skipped)
+    assert {severity for _, _, severity in watch(run).of("non-finite")} == {"info"}
+
+
 def test_four_in_a_row_are_critical() -> None:
     found = watch(broken("grad_norm", [2], rows=slice(10, 14)))
     assert found.of("non-finite")[:2] == [(10, "opened", "error"), (13, "worsened", "critical")]

@@ -47,3 +47,35 @@ def test_single_large_updates_do_not_matter() -> None:
 def test_it_ends_after_32_reports_with_a_median_below_a_hundredth() -> None:
     found = updates((80, 0.03), (80, 0.009)).of("update-ratio-high")
     assert found == [(32, "opened", "warning"), (80 + 8 + 31, "cleared", "warning")]
+
+
+def learning(ratio: float, *losses: tuple[int, float], usual: float = 2.0**-10) -> list[str]:
+    """The severities of the first 160 reports of ``usual`` updates and the 80 after them."""
+    ratios = np.where(np.arange(240) < 160, usual, ratio)
+    loss = np.concatenate([np.full(count, value) for count, value in losses])
+    run = steady(240).stat("update_norm", 8.0 * ratios[:, None]).scalar("loss", loss)
+    return [severity for _, kind, severity in watch(run).of("update-ratio-high")]
+
+
+def test_a_run_that_learns_at_that_pace_may_go_on_with_less_alarm() -> None:
+    learned, as_at_first = ((20, 2.0), (220, 1.5)), ((240, 2.0),)
+    assert learning(0.03, *learned, usual=0.015) == ["info"]
+    assert learning(0.03, *as_at_first, usual=0.015) == ["warning"]
+    assert learning(0.06, *learned, usual=0.02) == ["info", "warning"]
+    assert learning(0.06, *as_at_first, usual=0.02) == ["warning", "error"]
+
+
+def test_not_if_the_loss_has_risen_over_its_level_of_long_ago() -> None:
+    assert learning(0.03, (20, 2.0), (140, 1.0), (80, 1.2), usual=0.015) == ["warning"]
+    assert learning(0.03, (20, 2.0), (140, 1.0), (80, 1.05), usual=0.015) == ["info"]
+
+
+def test_a_rise_is_information_while_the_loss_falls_as_in_a_warm_up() -> None:
+    assert learning(0.011, (150, 2.0), (90, 1.8)) == ["info"]
+    assert learning(0.011, (150, 2.0), (90, 1.9)) == ["warning"]
+    assert learning(0.03, (150, 2.0), (90, 1.8)) == ["warning"]
+
+
+@pytest.mark.parametrize("loss", [-1.0, np.nan])
+def test_a_loss_that_tells_nothing_softens_nothing(loss: float) -> None:
+    assert learning(0.03, (240, loss)) == ["warning"]

@@ -17,6 +17,7 @@ from tests.service.diagnose.streams import healthy, tell
 
 CATALOGUE = {cause.id: cause for cause in catalogue()}
 RULES = {rule.id for rule in rules()}
+NEVER_SURE = {"plateau"}  # the net may have learnt all there is
 FRAMEWORKS = ("", "pytorch", "numpy", "keras")
 
 
@@ -31,12 +32,10 @@ def everything(framework: str) -> Situation:
         guard=Guard(1.5, 40.0, expires_step=900),
         mover=Mover("W_hh", "recurrent", 0.9, True),
         uw=0.03,
-        uw_now=0.03,
         uw_rise=3.0,
         largest=100.0,
         loss_scale=1024.0,
         beta=0.25,
-        time_steps=50,
         gains={"W_hh": 0.5, "W_xh": 3.0},
     )
 
@@ -44,7 +43,7 @@ def everything(framework: str) -> Situation:
 def nothing(framework: str) -> Situation:
     """A situation of which nothing is known."""
     unknown = situation(facts=Facts(framework=framework))
-    return replace(unknown, norm=None, normal=None, layers=type(unknown.layers)())
+    return replace(unknown, normal=None, layers=type(unknown.layers)())
 
 
 def numbers(value: JsonValue) -> list[float]:
@@ -62,7 +61,8 @@ def test_there_is_a_fault_to_test_every_cause_with() -> None:
 
 
 def test_every_rule_is_explained() -> None:
-    assert frozenset.union(*(cause.explains for cause in CATALOGUE.values())) == RULES
+    explained = frozenset.union(*(cause.explains for cause in CATALOGUE.values()))
+    assert explained == RULES
 
 
 def test_the_order_of_equal_scores_is_fixed() -> None:
@@ -79,7 +79,8 @@ def test_a_cause_is_described_and_explains_a_rule(cause: Cause) -> None:
     assert cause.explains
     assert all((cause.title, cause.headline))
     assert len({sign.name for sign in cause.signs}) == len(cause.signs)
-    assert max(sum(sign.weight for sign in cause.signs if sign.weight > 0), 0) >= 3
+    weights = [sign.weight for sign in cause.signs if sign.weight > 0]
+    assert sum(weights) >= (2 if cause.id in NEVER_SURE else 3)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -99,8 +100,9 @@ def test_explains_and_advises_whatever_is_known(
 
 
 @pytest.mark.parametrize("cause", CATALOGUE.values(), ids=list(CATALOGUE))
-def test_every_sign_speaks_in_words(cause: Cause) -> None:
+def test_every_sign_says_in_a_line_what_it_looks_at_and_speaks_in_words(cause: Cause) -> None:
     for sign in cause.signs:
+        assert len(str(sign.seen.__doc__).splitlines()) == 1
         text = sign.seen(everything("pytorch"))
         assert text is None or len(text) > 10
 
@@ -109,7 +111,7 @@ def test_every_sign_speaks_in_words(cause: Cause) -> None:
 def test_the_cause_wins_in_its_own_fault(cause: str) -> None:
     told = tell(FAULTS[cause]())
     part = told.parts[cause]
-    assert part.confidence >= 0.73
+    assert (part.confidence >= 0.73) is (cause not in NEVER_SURE)
     assert [event.cause for event in told.events if event.kind == "firing"][-1] == cause
     assert str(part.opened_step) in part.title
     assert f"step {part.opened_step}" in part.explanation

@@ -7,6 +7,7 @@ from gradwatch_service.domain import Layer, LayerTable
 from tests.service.diagnose.faults import (
     LANGUAGE,
     bad_initialisation,
+    dead_units,
     explosion_through_time,
     missing_normalisation,
     one_layer,
@@ -75,7 +76,7 @@ def test_an_explosion_through_time_is_cut_where_it_reaches_six_bits() -> None:
     assert advised["clip_grad_norm"]["max_norm"] == pytest.approx(2.18, rel=0.01)
     assert list(told.parts) == ["explosion-through-time"]
     assert told.parts["explosion-through-time"].title == (
-        "Gradients explode through time in W_hh (step 122)"
+        "Gradients explode through time in W_hh (step 123)"
     )
 
 
@@ -108,8 +109,9 @@ def test_one_layer_is_damped_alone() -> None:
     told = tell(one_layer())
     assert told.advised("one-layer")["shrink_layer_grad"] == {
         "layer": "embed",
-        "factor": 0.1,
+        "alpha": 0.1,
         "steps": 500,
+        "ramp_steps": 500,
     }
     assert told.parts["one-layer"].layers == ("embed",)
     assert told.signs("one-layer") == {"first-mover": 3.0, "large-share": 2.0, "embedding": 2.0}
@@ -124,7 +126,7 @@ def test_one_layer_is_not_blamed_when_half_of_them_move() -> None:
 def test_vanishing_gradients_need_another_model() -> None:
     told = tell(vanishing_gradients())
     assert list(told.parts) == ["vanishing-gradients"]
-    assert list(told.advised("vanishing-gradients")) == ["change_model"]
+    assert list(told.advised("vanishing-gradients")) == ["change_model", "checkpoint_now"]
     part = told.parts["vanishing-gradients"]
     assert (part.opened_step, part.layers[0], part.actionable) == (31, "fc0", False)
 
@@ -144,3 +146,25 @@ def test_gradients_that_vanish_at_the_end_of_the_schedule_are_no_fault_of_the_ne
 
 def test_a_healthy_relu_net_does_not_vanish() -> None:
     assert tell(healthy(200, layers=mlp(10))).parts == {}
+
+
+def test_dead_units_get_an_activation_that_cannot_die() -> None:
+    told = tell(dead_units())
+    assert told.signs("dead-units") == {"no-gradient": 3.0, "relu": 1.0}
+    assert list(told.advised("dead-units")) == ["change_model", "scale_lr", "checkpoint_now"]
+    part = told.parts["dead-units"]
+    assert (part.title, part.actionable) == ("Units are dead in fc2 (step 127)", False)
+
+
+def test_units_die_without_relu_as_well_but_it_is_not_known_why() -> None:
+    stream = dead_units()
+    stream.layers = mlp(6, activation="tanh")
+    assert tell(stream).signs("dead-units") == {"no-gradient": 3.0}
+
+
+def test_large_logits_are_growing_weights_or_one_layer() -> None:
+    stream = healthy(300)
+    stream.scalars["attention_logit_max"] = np.where(np.arange(300) < 200, 20.0, 2e4)
+    part = tell(stream).parts["weights-growing"]
+    assert (part.rule, part.actionable) == ("attention-logit", True)
+    assert [one.name for one in part.causes[0].evidence] == ["logits-large"]

@@ -1,0 +1,1 @@
+"""One file per fault; ``fault.catalogue`` finds the ``CASES`` of each."""

@@ -1,0 +1,1 @@
+"""One file per kind of training; ``task.catalogue`` finds the ``TASKS`` of each."""

@@ -1,0 +1,177 @@
+"""Flies a PyTorch job: asks the autopilot, tells all ranks, pulls the levers, applies the guard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gradwatch import guard
+from gradwatch.autopilot.decide import ROLLBACK_LEVEL, decide, settle
+from gradwatch.autopilot.order import Order, Word
+from gradwatch.autopilot.recent import Recent
+from gradwatch.autopilot.state import Moment, State
+from gradwatch.guard import Decision, Skips
+from gradwatch.integrations.bench import Bench
+from gradwatch.integrations.foreach import sanitise, scale
+from gradwatch.integrations.hands import Hands
+from gradwatch.integrations.module_tree import Watched
+from gradwatch.integrations.ranks import Alone, Ranks, connect
+from gradwatch.records import Measured
+from gradwatch.watching import Means
+
+if TYPE_CHECKING:
+    from gradwatch.run import Run
+
+Gradients = Sequence[torch.Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether to make the update, and what to report beside what was measured."""
+
+    update: bool = True
+    scalars: Mapping[str, float] = field(default_factory=dict)
+
+
+PASS = Verdict()
+REFUSE = Verdict(update=False, scalars={"skipped": 1.0})
+
+
+class Pilot:
+    """The acting side of one monitor; ``observes``: it only watches, by choice or necessity."""
+
+    def __init__(self, run: Run, bench: Bench, state: State, recent: Recent) -> None:
+        self._run = run
+        self._bench = bench
+        self._state = state
+        self._recent = recent
+        self._hands = Hands(bench)
+        self._ranks: Ranks = Alone()
+        self._skips = Skips()
+        self._calls = 0
+        self._is_sound = True
+        self._weights_lost = False
+        self.observes = state.level == 0
+
+    @staticmethod
+    def of(run: Run, watched: Sequence[Watched], bench: Bench, means: Means) -> Pilot:
+        """The pilot of one monitor, at the level the user chose."""
+        saves = means.level >= ROLLBACK_LEVEL and means.save is not None
+        state = State.initial(means.level, bench.step, means.save_every if saves else 0)
+        return Pilot(run, bench, state, Recent([item.layer for item in watched]))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run cannot go on."""
+        return self._hands.stopped
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The actions in force."""
+        return self._hands.applied
+
+    def begin(self, step: int) -> None:
+        """A step begins: damp gradients before anybody looks at them."""
+        self._bench.step = self._bench.rate.step = step
+        self._bench.damping.apply(step)
+
+    def step(self, measured: Measured, gradients: Gradients) -> Verdict:
+        """Decide about this step, and act."""
+        if self.observes:
+            return REFUSE if self.stopped else PASS
+        self._look(measured)
+        try:
+            went_back = [order for order in self._orders() if self._carry_out(order)]
+        except RuntimeError as error:
+            self._observe(error)
+            return PASS
+        if went_back or self.stopped:
+            return REFUSE
+        return self._guarded(measured.scalars, gradients)
+
+    def learn(self, measured: Measured) -> None:
+        """Take in a complete report, from which the effect of actions is judged."""
+        self._recent.add(measured)
+
+    def rate(self, scheduled: float) -> float:
+        """The learning rate that this step's update will use."""
+        return self._bench.rate.effective(scheduled)
+
+    def end(self) -> None:
+        """Take every change back: nobody watches any more."""
+        self.observes = True
+        self._hands.let_go()
+
+    def _look(self, measured: Measured) -> None:
+        scalars = measured.scalars
+        values = (scalars.get("loss", 0.0), scalars.get("grad_norm", 0.0))
+        if not all(map(math.isfinite, values)):  # weights that are lost show here at once
+            self._is_sound = False
+            self._weights_lost = not np.isfinite(measured.arrays["weight_norm"]).all()
+
+    def _orders(self) -> tuple[Order, ...]:
+        """The orders of this step; the limits in force come with them."""
+        if not self._calls:
+            self._ranks = connect()
+        calls, self._calls = self._calls, self._calls + 1
+        if not self._ranks.is_turn(calls):
+            return ()
+        word = self._ranks.share(self._decide() if self._ranks.is_lead else Word())
+        self._bench.guard = word.guard
+        return word.orders
+
+    def _decide(self) -> Word:
+        news, step = self._run.news, self._bench.step
+        moment = Moment(step, news, self._is_sound, self._weights_lost, self._recent.median)
+        self._is_sound, self._weights_lost = True, False
+        self._state, orders = decide(self._state, moment)
+        return Word(news.guard, orders)
+
+    def _carry_out(self, order: Order) -> bool:
+        """Do it on this rank; True if the weights are now those of a checkpoint."""
+        done: bool | None = self._hands.carry_out(order)
+        goes_back = order.verb == "apply" and order.action == "rollback"
+        if goes_back:
+            done = self._ranks.agree(done=bool(done))
+            self._hands.stopped |= done is None  # replicas are no longer replicas
+        if self._ranks.is_lead:
+            self._state = settle(self._state, order, done=bool(done))
+            self._run.note_order(order, done=bool(done))
+        return goes_back and done is not False
+
+    def _guarded(self, scalars: Mapping[str, float], gradients: Gradients) -> Verdict:
+        norm = scalars.get("grad_norm")
+        if norm is None or _is_left_to_scaler(scalars, norm):
+            return PASS
+        step = self._bench.step
+        decision = guard.decide(self._bench.limits, norm, step, self._skips)
+        self._skips = self._skips.after(decision, step)
+        self._run.note_decision(decision, norm, step)
+        return _obey(decision, norm, gradients)
+
+    def _observe(self, error: RuntimeError) -> None:
+        self.observes = True
+        self._ranks.leave()
+        self._run.warn("ranks", f"the ranks do not decide together ({error}); observing only")
+
+
+def _is_left_to_scaler(scalars: Mapping[str, float], norm: float) -> bool:
+    """Under a loss scale an infinite gradient is usual: the scaler skips, and learns from it."""
+    return not math.isfinite(norm) and scalars.get("loss_scale", 1.0) != 1.0
+
+
+def _obey(decision: Decision, norm: float, gradients: Gradients) -> Verdict:
+    if decision.skip:
+        return REFUSE
+    if decision.sanitise_to is not None:
+        count = sanitise(gradients, decision.sanitise_to)
+        return Verdict(scalars={"sanitised": count, "clip_norm": decision.sanitise_to})
+    if decision.clip < 1.0:
+        scale(gradients, decision.clip)
+        return Verdict(scalars={"clip_norm": decision.clip * (norm + 1e-6)})  # the limit
+    return PASS

@@ -1,0 +1,158 @@
+"""Writes one page per rule and cause from the code itself: ``make docs``.
+
+What a rule sees, its formula and its source are its docstrings, the thresholds are its fields, and
+the alert on a cause's page is what folding that cause's test fault gave.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from gradwatch_service.detect.rule import Rule
+from gradwatch_service.detect.rules import catalogue as rules
+from gradwatch_service.diagnose.cause import Cause, Sign
+from gradwatch_service.diagnose.causes import catalogue as causes
+from gradwatch_service.domain import Advice, AlertPart
+from tests.service.diagnose.faults import FAULTS
+from tests.service.diagnose.streams import tell
+
+FOLDER = Path(__file__).parent
+NOTE = "<!-- Written by docs/handbook.py from the code; `make docs` writes it anew. -->"
+DECIDES = {
+    1: "the client, by itself",
+    2: "autopilot 2, at confidence .7",
+    3: "autopilot 3, at confidence .85 and severity error",
+    4: "a person",
+}
+
+
+def pages() -> dict[str, str]:
+    """Every page, by its path under ``docs/``."""
+    written = {f"rules/{rule.id}.md": _rule_page(rule) for rule in rules()}
+    written |= {f"causes/{cause.id}.md": _cause_page(cause) for cause in causes()}
+    written["rules/README.md"] = _rules_index()
+    written["causes/README.md"] = _causes_index()
+    return written
+
+
+def _rule_page(rule: Rule[Any]) -> str:
+    held = [(field.name, _shown(getattr(rule, field.name))) for field in fields(rule)]  # type: ignore[arg-type]
+    behind = [cause for cause in causes() if rule.id in cause.explains]
+    return _page(
+        f"# {rule.id}",
+        _sees(rule),
+        *_paragraphs(type(rule)),
+        "## Thresholds",
+        _table(("threshold", "value"), [(f"`{name}`", value) for name, value in held]),
+        f"An episode ends after {rule.clear_after} calm reports in a row.",
+        "## What to do",
+        "It depends on the cause. Those that can be behind it:",
+        _table(
+            ("cause", "in short", "remedies"),
+            [(_link(cause), cause.title, _remedies(cause)) for cause in behind],
+        ),
+    )
+
+
+def _cause_page(cause: Cause) -> str:
+    alert = _example(cause)
+    return _page(
+        f"# {cause.id}: {cause.title.lower()}",
+        "## How it is recognised",
+        "Confidence is min(.95, sigmoid(sum of the weights that are present - 2)).",
+        _table(("evidence", "weight", "seen when"), [_sign(sign) for sign in cause.signs]),
+        "It can be behind " + ", ".join(f"[{id_}](../rules/{id_}.md)" for id_ in sorted(cause.explains)) + ".",
+        "## An alert, as the service writes it",
+        f"**{alert.title}** (rule `{alert.rule}`, severity {alert.severity.label}, confidence {alert.confidence:.0%})",
+        f"> {alert.explanation}",
+        *(f"- {fact.text}" for fact in alert.evidence),
+        "## What to do",
+        *(text for place, advice in enumerate(alert.advice, 1) for text in _remedy(place, advice)),
+    )
+
+
+def _remedy(place: int, advice: Advice) -> Iterator[str]:
+    yield f"### {place}. {advice.title}"
+    yield advice.text
+    yield f"```python\n{advice.code}\n```"
+    yield f"`{advice.action}` {json.dumps(advice.params)}. Decides: {DECIDES[advice.klass]}. Undo: {advice.undo}"
+
+
+def _rules_index() -> str:
+    rows = [(f"[{rule.id}]({rule.id}.md)", _sees(rule)) for rule in rules()]
+    return _page("# Rules", "What each detector sees.", _table(("rule", "sees"), rows))
+
+
+def _causes_index() -> str:
+    rows = [(_link(cause, "."), cause.title, _remedies(cause)) for cause in causes()]
+    return _page("# Causes", "What can go wrong, and what helps.", _table(("cause", "in short", "remedies"), rows))
+
+
+def _example(cause: Cause) -> AlertPart:
+    return tell(FAULTS[cause.id]()).parts[cause.id]
+
+
+def _remedies(cause: Cause) -> str:
+    return ", ".join(dict.fromkeys(f"`{advice.action}`" for advice in _example(cause).advice))
+
+
+def _sign(sign: Sign) -> tuple[str, str, str]:
+    words = inspect.getdoc(sign.seen) or ""
+    return f"`{sign.name}`", f"{sign.weight:+d}", " ".join(words.split())
+
+
+def _sees(rule: Rule[Any]) -> str:
+    module = inspect.getdoc(inspect.getmodule(type(rule))) or ""
+    return _sentence(module.split("\n\n")[0].partition(": ")[2])
+
+
+def _paragraphs(kind: type) -> list[str]:
+    words = (inspect.getdoc(kind) or "").split("\n\n")
+    return [_sentence(" ".join(paragraph.split()).replace("``", "`")) for paragraph in words]
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:]
+
+
+def _link(cause: Cause, folder: str = "../causes") -> str:
+    return f"[{cause.id}]({folder}/{cause.id}.md)"
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _page(*parts: str) -> str:
+    text = "\n\n".join((NOTE, *parts)) + "\n"
+    return re.sub(r"(?<=\n)(- .*)\n\n(?=- )", r"\1\n", text)
+
+
+def main() -> None:
+    """Write the pages; remove those whose rule or cause is gone."""
+    written = pages()
+    for folder in ("rules", "causes"):
+        (FOLDER / folder).mkdir(exist_ok=True)
+        for path in (FOLDER / folder).glob("*.md"):
+            if f"{folder}/{path.name}" not in written:
+                path.unlink()
+    for name, text in written.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{len(written)} pages\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""dead-layer: a layer gets no gradient any more, or all but a few of its elements get none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from gradwatch_service.detect.baseline import EMPTY
+from gradwatch_service.detect.block import upper_median_of
+from gradwatch_service.detect.columns import grown, per_table
+from gradwatch_service.detect.fixedpoint import FLOOR, Fixed
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.update_ratio import weights
+from gradwatch_service.detect.view import View
+from gradwatch_service.domain import (
+    BoolArray,
+    Evidence,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    Layer,
+    LayerTable,
+    Severity,
+)
+
+LOOK_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of each layer, [L]; ``dying``: whether the last block showed the fault.
+
+    ``alive``: in some block most gradients were not 0; ``silent``: gradients of exactly 0 in a row;
+    ``early``: zero fraction of the first block; ``before`` float32[2, L]: of the last two looks, 64
+    reports apart, while there were not too many zeros (both NaN until then); ``high``: blocks in a
+    row with too many.
+    """
+
+    alive: BoolArray
+    silent: IntArray
+    early: Float32Array
+    before: Float32Array
+    high: IntArray
+    dying: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLayer:
+    """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .7 and risen by .3, or all is zero.
+
+    Of the fraction block medians count, two blocks in a row. What was above .9 from the start must
+    be above .98, as some layers have sparse inputs. Risen: within 64 to 128 reports, from the 192nd
+    on; in healthy nets the zeros of deep layers creep up to .8 over hundreds of reports. All zero:
+    for 16 reports, in a layer that had a gradient in most reports before. Not judged: embeddings
+    and experts, which most batches leave out; layers that never had a gradient (frozen); reports in
+    which no layer has one (a skipped or accumulating step). Ends after two blocks (32 reports)
+    without.
+
+    Source: AUTOTRAINER's dying ReLU (Zhang et al. 2021: a zero fraction of .7); SageMaker
+    Debugger's DeadRelu. The other limits: Gradwatch, measured by benchmarks/detection.
+    """
+
+    id: ClassVar[str] = "dead-layer"
+    clear_after: ClassVar[int] = 32
+    dead: float = 0.9
+    born_dead: float = 0.98
+    dying: float = 0.7
+    risen: float = 0.3
+    warm_up: int = 192
+    blocks: int = 2
+    silent: int = 16
+
+    def init(self, layers: LayerTable) -> Life:
+        """Nothing known of any layer."""
+        return _grown(_NOTHING, len(layers))
+
+    def update(self, state: Life, view: View) -> tuple[Life, Signal]:
+        """Judge the layers where a block closes."""
+        calm = np.full(len(view), not state.dying)
+        if view.block is None:
+            return state, quiet(view, calm)
+        norm, zeros = view.block.rows.get("grad_norm"), view.block.values("grad_zero")
+        looks = (view.ordinal[-1] + 1) % LOOK_EVERY == 0
+        if (norm is None and zeros is None) or not (looks or self._dies(state, norm, zeros)):
+            return state, quiet(view, calm)
+        zero, measured, share = _gradients(len(view.layers), norm, zeros)
+        state = _grown(state, len(view.layers))
+        high = self._high(state, share, late=bool(view.ordinal[-1] >= self.warm_up))
+        state = _lived(state, zero, measured, share, high)
+        if looks:
+            state = replace(state, before=_looked(state, share))
+        gone = state.alive & (state.silent >= self.silent)
+        high = state.alive & (state.high >= self.blocks)
+        dying = np.flatnonzero(_judged(view.layers) & (gone | high))
+        state = replace(state, dying=len(dying) > 0)
+        if not state.dying:
+            return state, quiet(view, calm)
+
+        def describe(row: int) -> Sighting:
+            return self._describe(view, int(view.step[row]), dying, np.where(gone, 1.0, share))
+
+        return state, Signal(levels(view, (Severity.WARNING, last_row(view))), calm, describe)
+
+    def _dies(self, state: Life, norm: Fixed | None, zeros: Float32Array | None) -> bool:
+        """Whether the block needs a closer look; False: every layer was well and still is."""
+        if norm is None or zeros is None or len(state.alive) != norm.shape[1]:
+            return True
+        unsettled = state.high.any() or state.silent.any() or np.isnan(state.early).any()
+        well = norm.min() > FLOOR and (zeros < self.dying).all() and state.alive.all()
+        return bool(unsettled or not well)
+
+    def _high(self, state: Life, share: Float32Array, *, late: bool) -> BoolArray:
+        """Layers with too many zeros in this block."""
+        limit = np.where(state.early >= self.dead, self.born_dead, self.dead)
+        limit[np.isnan(state.early) & (share >= self.dead)] = self.born_dead
+        before = np.fmin.reduce(state.before, axis=0)
+        risen = (share >= self.dying) & (share >= before + self.risen)
+        return np.asarray((share >= limit) | (risen & late))
+
+    def _describe(self, view: View, step: int, dying: IntArray, share: FloatArray) -> Sighting:
+        order = dying[np.argsort(-share[dying], kind="stable")]
+        name, worst = view.layers.names[order[0]], float(share[order[0]])
+        what = "gets no gradient at all" if worst == 1.0 else f"{worst:.0%} of its gradient is zero"
+        text = f"{name}: {what}; {len(order)} of {len(view.layers)} layers are dead or dying"
+        fact = Evidence("dead-layer", text, step, worst, self.dying, name)
+        return Sighting((fact,), tuple(order.tolist()))
+
+
+def _lived(
+    state: Life, zero: IntArray, measured: IntArray, share: Float32Array, high: BoolArray
+) -> Life:
+    """The layers' lives with one more block."""
+    unknown = np.isnan(share)
+    return replace(
+        state,
+        alive=state.alive | (2 * zero < measured) | (share < 1),
+        silent=np.where(zero == measured, state.silent + zero, 0),
+        early=np.where(np.isnan(state.early), share, state.early),
+        high=np.where(unknown, state.high, np.where(high, state.high + 1, 0)),
+    )
+
+
+def _looked(state: Life, share: Float32Array) -> Float32Array:
+    """The zero fractions of the last two looks; of a layer with too many, those from before."""
+    rolled = np.stack([state.before[1], share])
+    return np.where((state.high > 0) | np.isnan(share), state.before, rolled)
+
+
+_NOTHING = Life(
+    alive=np.empty(0, np.bool_),
+    silent=np.empty(0, np.int64),
+    early=np.empty(0, np.float32),
+    before=np.empty((2, 0), np.float32),
+    high=np.empty(0, np.int64),
+)
+
+
+def _grown(life: Life, width: int) -> Life:
+    if len(life.alive) == width:
+        return life
+    return replace(
+        life,
+        alive=grown(life.alive, width, False),
+        silent=grown(life.silent, width, 0),
+        early=grown(life.early, width, np.nan),
+        before=grown(life.before, width, np.nan),
+        high=grown(life.high, width, 0),
+    )
+
+
+def _gradients(
+    width: int, norm: Fixed | None, share: Float32Array | None
+) -> tuple[IntArray, IntArray, Float32Array]:
+    """Per layer: gradients of exactly 0, gradients measured, median zero fraction.
+
+    Reports in which every layer measured has a gradient of 0 are left out.
+    """
+    shape = (1, width)
+    norm = np.full(shape, EMPTY, np.int32) if norm is None else norm
+    share = np.full(shape, np.nan, np.float32) if share is None else share
+    zero, measured = norm == FLOOR, norm != EMPTY
+    busy = (measured & ~zero).any(axis=1, keepdims=True) | (share < 1).any(axis=1, keepdims=True)
+    measured = measured & busy
+    return (
+        (zero & measured).sum(axis=0),
+        measured.sum(axis=0),
+        upper_median_of(np.where(busy, share, np.float32(np.nan))),
+    )
+
+
+@per_table
+def _judged(layers: LayerTable) -> BoolArray:
+    """Weight layers that every batch should reach: bool[L]."""
+    judged = np.zeros(len(layers), dtype=np.bool_)
+    judged[[column for column in weights(layers) if _is_reached(layers.layers[column])]] = True
+    return judged
+
+
+def _is_reached(layer: Layer) -> bool:
+    name = layer.name.lower()
+    return layer.kind not in {"embedding", "expert"} and "expert" not in name and "emb" not in name

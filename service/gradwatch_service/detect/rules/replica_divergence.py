@@ -1,0 +1,151 @@
+"""replica-divergence: replicas' gradients differ after the reduction that makes them equal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gradwatch_service.detect.ranks import REPORTED, odd_rank
+from gradwatch_service.detect.rule import Levels, Sighting, Signal, quiet
+from gradwatch_service.detect.view import View
+from gradwatch_service.domain import (
+    BoolArray,
+    Evidence,
+    FloatArray,
+    LayerTable,
+    Severity,
+    is_missing,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far the ranks are known to be replicas.
+
+    ``equal``: reports in which they agreed, until there were enough; ``value``: of the last report
+    before; ``since``: reports since the last difference, while that matters.
+    """
+
+    equal: int
+    since: int
+    value: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows in which at least two ranks measured: ``known`` and ``differs`` bool[n], float64[n]."""
+
+    known: BoolArray
+    differs: BoolArray
+    high: FloatArray
+    low: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaDivergence:
+    """The ranks' gradient norms differ by more than ``tolerance``, relative, in 2 of 17 reports.
+
+    Only ranks known to be replicas are judged: their norms must first have agreed in ``replicas``
+    reports in a row, each with a norm other than the one before (norms cut to a clip limit agree
+    without being replicas). So ranks that differ rightly never fire: shards, stages of a pipeline,
+    norms from before the reduction. A number on one rank that is none on another is a difference.
+    Names the odd ranks where the others are a majority. Critical: the weights drift apart from
+    here on, and no later step brings them together. Ends after 32 reports in which all agree.
+
+    Source: Gradwatch, by definition (all replicas apply the same update); the tolerance lets
+    through what the order of a sum does in float32 and float64, and float32 storage.
+    """
+
+    id: ClassVar[str] = "replica-divergence"
+    clear_after: ClassVar[int] = 32
+    tolerance: float = 1e-6
+    replicas: int = 16
+    within: int = 16
+
+    def init(self, _layers: LayerTable) -> Agreement:
+        """Not known to be replicas."""
+        return Agreement(equal=0, since=self.within)
+
+    def update(self, state: Agreement, view: View) -> tuple[Agreement, Signal]:
+        """Compare the ranks report by report."""
+        norms = view.stat(REPORTED)
+        if norms is None:
+            return state, quiet(view)
+        values = norms.astype(np.float64)
+        rows = self._compare(values, is_missing(norms))
+        settled = state.equal >= self.replicas and state.since >= self.within
+        if settled and not rows.differs.any():
+            return state, quiet(view, known=rows.known)
+        state, level = self._follow(state, rows)
+
+        def describe(row: int) -> Sighting:
+            odd = self._odd_ones(values[row])
+            gap = _gap(rows, row)
+            text = _text(view, values[row], odd, gap)
+            name = view.layers.names[odd[0]] if odd else None
+            fact = Evidence(self.id, text, int(view.step[row]), gap, self.tolerance, name)
+            who = [odd_rank(view, row, odd[0])] if odd else []
+            return Sighting((fact, *who), odd)
+
+        return state, Signal(level if level.any() else None, ~rows.differs, describe, rows.known)
+
+    def _compare(self, values: FloatArray, missing: BoolArray) -> Comparison:
+        finite = np.isfinite(values)
+        known = finite.any(axis=1) & ((~missing).sum(axis=1) >= 2)
+        low = np.where(finite, values, np.inf).min(axis=1, initial=np.inf)
+        high = np.where(finite, values, -np.inf).max(axis=1, initial=-np.inf)
+        broken = (~finite & ~missing).any(axis=1)
+        apart = ~(high - low <= self.tolerance * np.maximum(np.abs(high), np.abs(low)))
+        return Comparison(known, known & (broken | apart), high, np.where(broken, np.nan, low))
+
+    def _follow(self, state: Agreement, rows: Comparison) -> tuple[Agreement, Levels]:
+        equal, since, value = state.equal, state.since, state.value
+        level: Levels = np.zeros(len(rows.known), dtype=np.int8)
+        for row in np.flatnonzero(rows.known).tolist():
+            replicas, now = equal >= self.replicas, float(rows.high[row])
+            if rows.differs[row]:
+                level[row] = Severity.CRITICAL if replicas and since < self.within else 0
+                equal, since = equal if replicas else 0, 0
+            else:
+                equal, since = equal + (not replicas and now != value), min(since + 1, self.within)
+            value = now
+        return Agreement(equal, since, value), level
+
+    def _odd_ones(self, values: FloatArray) -> tuple[int, ...]:
+        """The ranks that differ from the majority; none if there is no majority."""
+        held = np.flatnonzero(np.isfinite(values))
+        gaps = np.abs(values[held, None] - values[held])
+        like = gaps <= self.tolerance * np.maximum(values[held, None], values[held])
+        best = int(like.sum(axis=1).argmax())
+        alike = set(held[like[best]].tolist())
+        measured = np.flatnonzero(~is_missing(values)).tolist()
+        if 2 * len(alike) <= len(measured):
+            return ()
+        return tuple(column for column in measured if column not in alike)
+
+
+def _gap(rows: Comparison, row: int) -> float:
+    """The relative difference of largest and smallest; infinite if one is no number."""
+    gap = float((rows.high[row] - rows.low[row]) / abs(rows.high[row]))
+    return math.inf if math.isnan(gap) else gap
+
+
+def _text(view: View, values: FloatArray, odd: tuple[int, ...], gap: float) -> str:
+    measured = np.flatnonzero(~is_missing(values)).tolist()
+    if not odd:
+        low, high = np.nanmin(values), np.nanmax(values)
+        return (
+            f"the gradient norm after the reduction was the same on all ranks, and is now between "
+            f"{low:.9g} and {high:.9g} on {len(measured)} ranks (relative difference {gap:.2g})"
+        )
+    usual = next(column for column in measured if column not in odd)
+    names = view.layers.names
+    who = " and ".join(f"{values[column]:.9g} on {names[column]}" for column in odd[:3])
+    return (
+        f"the gradient norm after the reduction was the same on all ranks, and is now {who} "
+        f"against {values[usual]:.9g} on {len(measured) - len(odd)} others "
+        f"(relative difference {gap:.2g})"
+    )

@@ -1,0 +1,58 @@
+"""Writes a group in one go: runs first, then streams, then everything that was gathered."""
+
+from __future__ import annotations
+
+from gradwatch_service.ingest.conclusion import conclude, verdict_row
+from gradwatch_service.ingest.group import Group
+from gradwatch_service.ingest.ranks import compare
+from gradwatch_service.ingest.run_view import RunDraft
+from gradwatch_service.store import heads, writers
+
+
+def settle(group: Group) -> bool:
+    """Write it all; False if another process moved on what the group was based on.
+
+    Runs first and in order: whoever shares a run with us waits there, and nobody deadlocks.
+    """
+    touched = {run_id for run_id, _ in group.touched}
+    runs = [group.drafts[run_id] for run_id in sorted(touched)]
+    if not (_note_signs_of_life(group, runs) and _conclude(group, runs) and _move_streams(group)):
+        return False
+    group.ledger.write(group.sources.connection)
+    return True
+
+
+def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:
+    """From here on this transaction holds the rows of its runs."""
+    connection, now = group.sources.connection, group.ledger.now
+    silences = [run.silence for run in runs if run.silence is not None]
+    pushes = [run.push_row(now) for run in runs if run.pushes]
+    return heads.note_silences(connection, silences) and heads.note_pushes(connection, pushes)
+
+
+def _conclude(group: Group, runs: list[RunDraft]) -> bool:
+    for run in runs:
+        moved = {
+            writer: group.streams[run_id, writer].position.next_seq
+            for run_id, writer in group.touched
+            if run_id == run.run_id
+        }
+        comparison = compare(run, group.sources, group.ledger, moved)
+        if comparison is not None:
+            group.comparisons[run.run_id] = comparison
+        group.views[run.run_id] = conclude(run, group.sources.fold, group.ledger)
+    verdicts = [verdict_row(run.view, group.view(run)) for run in runs if run.concludes]
+    return heads.note_verdicts(group.sources.connection, verdicts)
+
+
+def _move_streams(group: Group) -> bool:
+    connection = group.sources.connection
+    touched = [(run_id, group.streams[run_id, writer]) for run_id, writer in sorted(group.touched)]
+    new = [stream.first_row(run_id) for run_id, stream in touched if not stream.version]
+    known = [stream.next_row(run_id) for run_id, stream in touched if stream.version]
+    if not writers.advance(connection, known):
+        return False
+    writers.add(connection, new)
+    for _, stream in touched:
+        stream.version += 1
+    return True
