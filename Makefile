@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-detection migration clean
+.PHONY: help install torch demo serve test check fix bench bench-detection docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -45,6 +45,10 @@ bench: $(READY) ## benchmarks; figures are ratios within one run
 
 bench-detection: torch ## records real training runs, judges ours and every baseline; < 30 min
 	$(BIN)/python -m benchmarks.detection
+
+docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
+	$(BIN)/python -m docs.handbook
+	$(BIN)/python -m docs.picture
 
 migration: $(READY) ## new migration from the tables: make migration name="add x"
 	$(BIN)/alembic revision --autogenerate -m "$(name)"

@@ -1,9 +1,9 @@
 """What detection costs: values per second and microseconds per report, by layers and batch size.
 
-Run with ``make bench``, on one core. Every statistic of a layer that a client may send is there;
-values per second count each of them. The first figures are the best of several stretches of a
-healthy stream, the last line is how long single pushes of one report take, the ends of blocks with
-them.
+Run with ``make bench``. Every statistic of a layer that a client may send is there; values per
+second count each of them. Processor time of one core: other work on the machine does not count.
+The first figures are the best of several stretches of a healthy stream; the last line is what
+single pushes of one report take, with those that end a block.
 """
 
 from __future__ import annotations

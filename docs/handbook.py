@@ -10,18 +10,19 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from tests.service.diagnose.faults import FAULTS
+from tests.service.diagnose.streams import tell
 
 from gradwatch_service.detect.rule import Rule
 from gradwatch_service.detect.rules import catalogue as rules
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.causes import catalogue as causes
 from gradwatch_service.domain import Advice, AlertPart
-from tests.service.diagnose.faults import FAULTS
-from tests.service.diagnose.streams import tell
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by docs/handbook.py from the code; `make docs` writes it anew. -->"
@@ -68,9 +69,12 @@ def _cause_page(cause: Cause) -> str:
         "## How it is recognised",
         "Confidence is min(.95, sigmoid(sum of the weights that are present - 2)).",
         _table(("evidence", "weight", "seen when"), [_sign(sign) for sign in cause.signs]),
-        "It can be behind " + ", ".join(f"[{id_}](../rules/{id_}.md)" for id_ in sorted(cause.explains)) + ".",
+        "It can be behind "
+        + ", ".join(f"[{id_}](../rules/{id_}.md)" for id_ in sorted(cause.explains))
+        + ".",
         "## An alert, as the service writes it",
-        f"**{alert.title}** (rule `{alert.rule}`, severity {alert.severity.label}, confidence {alert.confidence:.0%})",
+        f"**{alert.title}** (rule `{alert.rule}`, severity {alert.severity.label}, "
+        f"confidence {alert.confidence:.0%})",
         f"> {alert.explanation}",
         *(f"- {fact.text}" for fact in alert.evidence),
         "## What to do",
@@ -82,7 +86,8 @@ def _remedy(place: int, advice: Advice) -> Iterator[str]:
     yield f"### {place}. {advice.title}"
     yield advice.text
     yield f"```python\n{advice.code}\n```"
-    yield f"`{advice.action}` {json.dumps(advice.params)}. Decides: {DECIDES[advice.klass]}. Undo: {advice.undo}"
+    decides = DECIDES[advice.klass]
+    yield f"`{advice.action}` {json.dumps(advice.params)}. Decides: {decides}. Undo: {advice.undo}"
 
 
 def _rules_index() -> str:
@@ -92,7 +97,11 @@ def _rules_index() -> str:
 
 def _causes_index() -> str:
     rows = [(_link(cause, "."), cause.title, _remedies(cause)) for cause in causes()]
-    return _page("# Causes", "What can go wrong, and what helps.", _table(("cause", "in short", "remedies"), rows))
+    return _page(
+        "# Causes",
+        "What can go wrong, and what helps.",
+        _table(("cause", "in short", "remedies"), rows),
+    )
 
 
 def _example(cause: Cause) -> AlertPart:
@@ -120,7 +129,7 @@ def _paragraphs(kind: type) -> list[str]:
 
 def _sentence(text: str) -> str:
     text = " ".join(text.split())
-    return text[:1].upper() + text[1:]
+    return text if len(text.split(" ")[0]) == 1 else text[:1].upper() + text[1:]  # t, z: symbols
 
 
 def _link(cause: Cause, folder: str = "../causes") -> str:
@@ -131,9 +140,11 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _page(*parts: str) -> str:

@@ -85,7 +85,8 @@ def _mark(norm: Axes, loss: Axes, fate: Fate) -> None:
         va="center",
     )  # fmt: skip
     loss.annotate(
-        f"ruined at step {fate.ruin_step}", (fate.ruin_step, 6), (6, 0),
+        f"without help: ruined at step {fate.ruin_step}, NaN from {fate.nonfinite_step}",
+        (fate.nonfinite_step or fate.ruin_step, 6), (6, 0),
         textcoords="offset points", color=ALONE_COLOUR,
     )  # fmt: skip
 
@@ -93,7 +94,9 @@ def _mark(norm: Axes, loss: Axes, fate: Fate) -> None:
 def _said(heard: Heard) -> str:
     alert = heard.alert
     title = str(alert["title"]).partition(" (")[0]
-    return f"step {heard.step}: {title}\ncause {alert['cause']}, confidence {alert['confidence']:.0%}"
+    return (
+        f"step {heard.step}: {title}\ncause {alert['cause']}, confidence {alert['confidence']:.0%}"
+    )
 
 
 if __name__ == "__main__":

@@ -228,7 +228,10 @@ def _blow_up() -> Scenario:
 
 
 def _worse_than_new() -> Scenario:
+    """A loss that ends above its start, after a burst of large updates."""
     run = training(seed=27)
+    burst = np.where((np.arange(480) >= 200) & (np.arange(480) < 204), 32.0, 1.0)
+    run = run.stat("update_norm", run.frame.layers["update_norm"] * burst[:, None])
     return replace(
         run.scalar("loss", run.frame.scalars["loss"] * level(480, 100, 4, 300)), onset=100
     )

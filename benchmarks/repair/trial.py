@@ -90,11 +90,10 @@ def _has_remedy(setting: Setting, oracle: Oracle) -> bool:
 def _mended(setting: Setting, oracle: Oracle, course: Course, level: int) -> Outcome:
     done = setting.steps - setting.start if setting.start else CHECKS[-1]
     bar = oracle._target(setting.start, done)
-    losses = np.asarray(course.losses)
-    with np.errstate(invalid="ignore"):
-        levels = np.median(np.lib.stride_tricks.sliding_window_view(losses, WINDOW), axis=1)
-    survived = bool(np.isfinite(losses[-WINDOW:]).all()) and not course.stopped
-    over = np.flatnonzero(~(levels <= bar)) + WINDOW  # how many steps had been made by then
+    losses = np.where(np.isfinite(course.losses), course.losses, np.inf)
+    levels = np.median(np.lib.stride_tricks.sliding_window_view(losses, WINDOW), axis=1)
+    survived = bool((losses[-WINDOW:] < np.inf).all()) and not course.stopped
+    over = np.flatnonzero(levels > bar) + WINDOW  # how many steps had been made by then
     since = setting.start or CHECKS[-1]
     return replace(
         _told(course, level),

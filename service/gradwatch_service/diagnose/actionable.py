@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gradwatch_service.diagnose.history import MOST_SKIPS
-from gradwatch_service.diagnose.signs import LARGE_RATIO, rate_jumped
+from gradwatch_service.diagnose.signs import BEGINNING, LARGE_RATIO, RELATIVE_BITS, rate_jumped
 from gradwatch_service.diagnose.situation import SPIKES, Situation
 from gradwatch_service.domain import Severity
 
-_SPIKE_WITHIN = 32
+_VERY_LARGE_RATIO = 0.05
 _ONSET = "instability-onset"
 
 
@@ -24,11 +24,17 @@ def _at_least(rule: str, severity: Severity) -> Callable[[Situation], bool]:
 
 
 def _large_updates(s: Situation) -> bool:
-    """Updates are ≥ .02 of the weights now, not at a pace at which the run learns, or were huge."""
+    """Updates were huge, or are ≥ .05 of the weights now, or ≥ .02 and 2 bits over their past.
+
+    The past counts from report 32 on; a pace at which the run learns is none of these.
+    """
     if s.sees("update-step-huge"):
         return True
     learns = s.sees("update-ratio-high") and not s.at_least("update-ratio-high", Severity.WARNING)
-    return s.uw is not None and s.uw >= LARGE_RATIO and not learns
+    if s.uw is None or learns:
+        return False
+    new = s.uw_rise >= RELATIVE_BITS or s.ordinal < BEGINNING
+    return s.uw >= (LARGE_RATIO if new else _VERY_LARGE_RATIO)
 
 
 def _update_ratio(s: Situation) -> bool:
@@ -37,23 +43,32 @@ def _update_ratio(s: Situation) -> bool:
     At a constant rate updates also grow where a run finds its way at last.
     """
     faster = s.rates.rising or rate_jumped(s) is not None
-    risen = s.uw is not None and s.uw >= 0.01 and s.uw_rise >= 2 and faster and not s.falling
+    risen = (
+        s.uw is not None
+        and s.uw >= 0.01
+        and s.uw_rise >= RELATIVE_BITS
+        and faster
+        and not s.falling
+    )
     return s.at_least("update-ratio-high", Severity.WARNING if risen else Severity.ERROR)
 
 
 def _growth(s: Situation) -> bool:
+    """Overflow is near, or something else is wrong already."""
+    if s.at_least("gradient-growth", Severity.CRITICAL):
+        return True
     return s.sees("loss-divergence", _ONSET) or _large_updates(s)
 
 
 def _divergence(s: Situation) -> bool:
-    spikes = [s.held[rule] for rule in SPIKES if rule in s.held]
-    opened = s.held["loss-divergence"].opened_ordinal
-    near = any(abs(opened - spike.opened_ordinal) <= _SPIKE_WITHIN for spike in spikes)
-    return near or s.sees(_ONSET) or _large_updates(s)
+    """The rule itself makes it an error where updates are large, or not known."""
+    grave = s.at_least("loss-divergence", Severity.ERROR)
+    return grave or s.sees(_ONSET) or _large_updates(s)
 
 
 def _above_initial(s: Situation) -> bool:
-    return s.sees(*SPIKES, _ONSET) or _large_updates(s)
+    grave = s.at_least("loss-above-initial", Severity.ERROR)
+    return grave and (s.sees(*SPIKES, _ONSET) or _large_updates(s))
 
 
 def _through_time(s: Situation) -> bool:

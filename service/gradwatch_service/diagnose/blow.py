@@ -23,7 +23,7 @@ _USUAL_BITS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """``peak``: its log2 norm, fixed point; ``loss``: half way from the loss before to the one there.
+    """``peak``: its log2 norm, fixed point; ``loss``: half way up from the loss before to its own.
 
     ``loss`` is None if the loss did not jump in that report. ``faded``: within 6 reports the norm
     fell by 2 bits, and the loss half of the way back. ``count``: blows that followed within 64

@@ -49,7 +49,8 @@ def advice(claim: Claim) -> tuple[Advice, ...]:
     names = tuple(fact.name for fact in verdict.evidence if (fact.weight or 0) > 0)
     own = verdict.cause.advise(s)
     known = {one.action for one in own}
-    more = (one for one in rescue(s) if one.action not in known)
+    rescued = rescue(s) if verdict.cause.calls else ()
+    more = (one for one in rescued if one.action not in known)
     ranked = sorted((*own, *more), key=lambda one: one.failed(s))  # stable
     return tuple(one.advice(verdict.cause.id, verdict.confidence, s, names) for one in ranked)
 

@@ -130,6 +130,13 @@ def rate_jumped(s: Situation) -> str | None:
     )
 
 
+def phase_announced(s: Situation) -> str | None:
+    """The job announced a new phase within the 64 reports before."""
+    earliest = s.onset_step - RECENTLY * s.increment
+    phases = [step for step in s.phases if earliest <= step <= s.onset_step]
+    return f"the job announced a new phase at step {phases[-1]}" if phases else None
+
+
 def _by_advice(s: Situation, jump: Jump) -> bool:
     """Whether advice applied, or undone, in the 64 reports before changed the learning rate."""
     steps = [trial.changed_step for name, trial in s.trials.items() if name in RATE_ACTIONS]

@@ -50,11 +50,11 @@ def learning_rate_jump() -> Stream:
 
 
 def no_warm_up() -> Stream:
-    """Adam at its full rate: the first forty updates are half as large as the weights."""
+    """Adam at its full rate: the first forty updates are a tenth of the weights."""
     stream = healthy(120)
     stream.facts = Facts(optimizer="adamw", beta2=0.99)
-    stream.update_ratio(0, 0.5, 40)
-    stream.multiply_loss(1, 8.0)
+    stream.update_ratio(0, 0.1, 40)
+    stream.multiply_loss(1, 12.0)
     return stream
 
 
@@ -171,8 +171,9 @@ def fp16_underflow() -> Stream:
 
 
 def clip_too_tight() -> Stream:
-    """A clipping limit a thousandth of the usual norm, and a loss that stays where it is."""
+    """A clipping limit a thousandth of the usual norm, tiny updates, and a loss that stays."""
     stream = healthy(640)
+    stream.update_ratio(0, 5e-5)
     stream.scalars["loss"] = 2.3 * np.exp(np.random.default_rng(3).normal(0, 0.05, 640))
     stream.scalars["clip_norm"] = np.full(640, 2e-3)
     return stream

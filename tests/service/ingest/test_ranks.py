@@ -102,6 +102,10 @@ def test_the_push_that_completes_the_step_brings_the_alert(engine: Engine) -> No
     assert (alert["cause"], alert["rule"], alert["severity"]) == (CAUSE, "rank-outlier", "error")
     assert (alert["layers"], alert["writers"]) == (["r2"], [RANKS])
     assert (alert["evidence"][1]["name"], alert["evidence"][1]["value"]) == ("rank", 2.0)
+    assert [suspect["cause"] for suspect in alert["causes"]] == [CAUSE]
+    assert {advice["severity"] for advice in (*alert["advice"], *receipts[first].advice)} == {
+        "error"
+    }
     assert receipts[first].health == "critical"
     assert alert_of(engine, run_id)["severity"] == "critical"
     assert transitions(engine, run_id) == [("firing", 47), ("worsened", 81)]
@@ -181,6 +185,21 @@ def test_comparing_that_stumbles_costs_no_data_and_is_taken_up_again(engine: Eng
     assert degraded == "ZeroDivisionError('a rank rule stumbled')"
     assert transitions(engine, run_id) == [("firing", 47)]
     assert len(rows(engine, tables.frames, run_id, "seq")) == 48
+
+
+def test_what_a_missing_rank_refutes_is_resolved_and_its_history_told_anew(
+    engine: Engine, writer: Writer, run_id: uuid.UUID
+) -> None:
+    norms = struck(replicas(60, 3), 1, slice(40, None), 1.01)
+    norms[:, 2] = uneven(60)[:, 2]
+    queues = pushes(run_id, {}, frames(norms))
+    states = [
+        [one["state"] for one in answer(writer, queues[name][0]).alerts]
+        for name in ("r0", "r1", "r2")
+    ]
+    assert states == [[], ["firing"], ["resolved"]]
+    assert transitions(engine, run_id) == []
+    assert rows(engine, tables.runs, run_id, "health", "open_alerts") == [("ok", 0)]
 
 
 def test_a_run_of_one_writer_is_not_compared(engine: Engine) -> None:

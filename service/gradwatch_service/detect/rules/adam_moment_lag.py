@@ -68,6 +68,8 @@ class AdamMomentLag:
         """Judge most layers at each report, single ones where a block closes."""
         rested = not (state.layers >= self.lasting).any()
         rms, holds, streak = self._most(state, view)
+        if rested and streak is None and view.block is None:
+            return state, quiet(view)
         layers, single = self._single(state, view)
         if layers is not state.layers or streak is not None:
             state = Lag(layers, state.streak if streak is None else int(streak[-1]))

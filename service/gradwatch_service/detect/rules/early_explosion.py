@@ -50,8 +50,9 @@ class EarlyExplosion:
     be 4x its first value: a dip is no explosion; and have risen by twice as many bits as it ever
     fell from one report to the next: noise falls as it rises. A norm of exactly 0 (nothing to learn
     from, or a skipped step) does not count; nor does the loss where the first report is of a step
-    from ``beginning`` on: a net that has learned may have a first loss of nearly nothing. Ends
-    after 32 reports with neither.
+    from ``beginning`` on: a net that has learned may have a first loss of nearly nothing.
+
+    Ends after 32 reports with neither.
 
     Source: Gradwatch's pilot (DETECTORS section 3), measured by benchmarks/detection.
     """

@@ -37,7 +37,8 @@ class Range:
 
     ``maxima`` float32[L, 64]: largest z of its last blocks, of which there were ``blocks``;
     ``limit``: zt; ``recent`` uint8: which of its last 8 gradients were spikes, newest in the lowest
-    bit; ``bound``: below it no gradient can be a spike, worked out from the baseline ``usual``.
+    bit; ``bound``: below it no gradient can be a spike, worked out from the baseline ``usual``;
+    ``closed``: the last block and the baseline it met, to be learned from with the next report.
     """
 
     maxima: Float32Array
@@ -46,6 +47,7 @@ class Range:
     recent: NDArray[np.uint8]
     bound: Float32Array
     usual: Baseline | None = None
+    closed: tuple[Fixed, Baseline] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class LayerSpike:
         if state.usual is not view.usual:
             state = self._bounded(state, view)
         if not state.recent.any() and (grad is None or not (grad >= state.bound).any()):
-            return self._close(state, view), quiet(view)
+            return _close(state, view), quiet(view)
         track = view.layer
         above, limit = excess(track.y, track.ok, view.usual), self._limit(state)
         spike = (above >= bits(self.rise_bits)) & (above >= limit * view.usual.unit)
@@ -93,7 +95,7 @@ class LayerSpike:
             return self._describe(view, row, moved, above[row] / view.usual.unit, limit)
 
         signal = Signal(level, np.asarray(recent.max(axis=1) == 0), describe)
-        return self._close(replace(state, recent=recent[-1]), view), signal
+        return _close(replace(state, recent=recent[-1]), view), signal
 
     def _limit(self, state: Range) -> FloatArray:
         """Of many layers one is far out more often."""
@@ -102,25 +104,11 @@ class LayerSpike:
 
     def _bounded(self, state: Range, view: View) -> Range:
         """The range in the view of a new baseline."""
-        usual, state = view.usual, _grown(state, len(view.layers))
+        usual, state = view.usual, _grown(_learned(state), len(view.layers))
         far = np.maximum(bits(self.rise_bits), self._limit(state) * usual.unit)
         bound = np.exp2((usual.median + far) / ONE_BIT - _SLACK)
         bound[~_live(usual)] = np.inf
         return replace(state, bound=bound.astype(np.float32), usual=usual)
-
-    def _close(self, state: Range, view: View) -> Range:
-        """At the end of a block learn how far each layer strayed in it."""
-        rows = None if view.block is None else view.block.rows.get("grad_norm")
-        if rows is None or not rows.size:
-            return state
-        usual = view.usual
-        strayed = excess(rows, rows != EMPTY, usual).max(axis=0) / usual.unit
-        column = np.flatnonzero((rows != EMPTY).any(axis=0) & usual.ready)
-        maxima, blocks = state.maxima.copy(), state.blocks.copy()
-        maxima[column, blocks[column] % RING] = strayed[column]
-        blocks[column] += 1
-        limit = tail_limit(maxima, blocks, usual.seen)
-        return replace(state, maxima=maxima, blocks=blocks, limit=limit)
 
     def _levels(self, view: View, spike: BoolArray, many: BoolArray) -> Levels:
         """One spike of an embedding or head is information, 3 of 8 are more."""
@@ -149,6 +137,26 @@ class LayerSpike:
         text = f"{name} makes {share:.0%} of the sum of squared gradients"
         squares = Evidence("gradient-share", text, step, share, self.share, name)
         return Sighting((spike, squares), tuple(columns.tolist()))
+
+
+def _close(state: Range, view: View) -> Range:
+    """At the end of a block keep it."""
+    rows = None if view.block is None else view.block.rows.get("grad_norm")
+    return state if rows is None else replace(state, closed=(rows, view.usual))
+
+
+def _learned(state: Range) -> Range:
+    """Learn from the last block how far each layer strayed in it."""
+    if state.closed is None or not state.closed[0].size:
+        return state
+    rows, usual = state.closed
+    strayed = excess(rows, rows != EMPTY, usual).max(axis=0) / usual.unit
+    column = np.flatnonzero((rows != EMPTY).any(axis=0) & usual.ready)
+    maxima, blocks = state.maxima.copy(), state.blocks.copy()
+    maxima[column, blocks[column] % RING] = strayed[column]
+    blocks[column] += 1
+    limit = tail_limit(maxima, blocks, usual.seen)
+    return replace(state, maxima=maxima, blocks=blocks, limit=limit, closed=None)
 
 
 def excess(y: Fixed, ok: BoolArray, usual: Baseline) -> Fixed:

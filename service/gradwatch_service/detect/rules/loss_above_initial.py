@@ -18,7 +18,7 @@ _LONG_AGO = -(10**9)
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """log2 of the first eight losses; ``large``: ordinal of the last large update.
+    """log2 of the first eight losses; ``large``: the last loss with a large update.
 
     ``late``: the reports do not begin with the training.
     """
@@ -32,7 +32,7 @@ class Beginning:
 class LossAboveInitial:
     """Median of 32 losses above ``factor`` times that of the first 8; not if it can be negative.
 
-    An error if an update was large (uw ≥ ``large_ratio``) in the last 256 reports, or uw is not
+    An error if an update was large (uw ≥ ``large_ratio``) within the last 256 losses, or uw is not
     known. Else it is information, from ``far`` (10x) on a warning: the loss of players against each
     other, of an agent or of harder and harder data may rise with nothing wrong.
 
@@ -69,8 +69,8 @@ class LossAboveInitial:
         above = late & (now - initial > log2_bits(self.factor))
         if not above.any():
             return state, quiet(view, known=loss.ok)
-        updates = np.where(self._large(view), view.ordinal, before.large)
-        large = view.ordinal - np.maximum.accumulate(updates) < self.within
+        updates = np.where(self._large(view), loss.count, before.large)
+        large = loss.count - np.maximum.accumulate(updates) < self.within
         known = view.ratio.count > 0
 
         def describe(row: int) -> Sighting:
@@ -97,7 +97,7 @@ class LossAboveInitial:
             losses = (*state.losses, *loss.y[loss.ok].tolist())[:FIRST]
             state = replace(state, losses=losses)
         large = np.flatnonzero(self._large(view))
-        return replace(state, large=int(view.ordinal[large[-1]])) if len(large) else state
+        return replace(state, large=int(loss.count[large[-1]])) if len(large) else state
 
     def _large(self, view: View) -> BoolArray:
         return view.ratio.ok & (view.ratio.y >= log2_bits(self.large_ratio))

@@ -22,6 +22,11 @@ def _lags(s: Situation) -> str | None:
     return f"gradients are {s.lag:.2g} times what the second moment allows for (1 is right)"
 
 
+def _sudden(s: Situation) -> str | None:
+    """The gradient jumped in one report, and the optimizer divides by a second moment."""
+    return sudden(s) if s.facts.adaptive else None
+
+
 def _long_memory(s: Situation) -> str | None:
     """An optimizer of the Adam family with β₂ ≥ .99."""
     beta2 = _ADAM_BETA2 if s.facts.beta2 is None else s.facts.beta2
@@ -53,7 +58,7 @@ CAUSE = Cause(
     explains=EXPLOSION | {"adam-moment-lag"},
     signs=(
         Sign("moment-lags", 3, _lags),
-        Sign("sudden", 2, sudden),
+        Sign("sudden", 2, _sudden),
         Sign("long-memory", 1, _long_memory),
     ),
     explain=_explain,

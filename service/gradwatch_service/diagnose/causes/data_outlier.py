@@ -8,6 +8,7 @@ from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import (
     growth_before,
+    phase_announced,
     spikes_recur,
     struck,
     sudden,
@@ -90,6 +91,7 @@ CAUSE = Cause(
         Sign("updates-large", -2, _large_before),
         Sign("rising", -2, _rising),
         Sign("sudden", -2, sudden),
+        Sign("phase-announced", -4, phase_announced),
     ),
     explain=_explain,
     advise=_advise,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import rate_jumped
-from gradwatch_service.diagnose.situation import RECENTLY, SPIKES, Situation
+from gradwatch_service.diagnose.signs import phase_announced, rate_jumped
+from gradwatch_service.diagnose.situation import SPIKES, Situation
 
 _LEAST, _MOST = 500, 2000
 
@@ -19,13 +19,6 @@ def _new_level(s: Situation) -> str | None:
     if rate_jumped(s) or s.rates.rising:
         return None
     return "loss and gradient norm moved to a new level together, with the learning rate unchanged"
-
-
-def _announced(s: Situation) -> str | None:
-    """The job announced a new phase within the 64 reports before."""
-    earliest = s.onset_step - RECENTLY * s.increment
-    phases = [step for step in s.phases if earliest <= step <= s.onset_step]
-    return f"the job announced a new phase at step {phases[-1]}" if phases else None
 
 
 def _explain(s: Situation) -> str:
@@ -51,7 +44,7 @@ CAUSE = Cause(
     explains=EXPLOSION - {"early-explosion", "non-finite", "update-step-huge"},
     signs=(
         Sign("new-level", 3, _new_level),
-        Sign("phase-announced", 3, _announced),
+        Sign("phase-announced", 3, phase_announced),
     ),
     explain=_explain,
     advise=_advise,

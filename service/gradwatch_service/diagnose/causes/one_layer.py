@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, shrink_layer_grad
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import MIN_LAYERS, sudden
+from gradwatch_service.diagnose.signs import MIN_LAYERS, sudden, told_by
 from gradwatch_service.diagnose.situation import Mover, Situation
 
 _HALF = 0.5
@@ -78,6 +78,7 @@ CAUSE = Cause(
         Sign("embedding", 2, _embedding),
         Sign("sudden", 1, sudden),
         Sign("all-layers-move", -3, _all_move),
+        Sign("grows-with-depth", -3, told_by("depth-explosion")),
     ),
     explain=_explain,
     advise=_advise,

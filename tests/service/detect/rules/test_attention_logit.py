@@ -86,6 +86,11 @@ def test_a_jump_from_a_level_is_no_growth_and_beyond_the_limit_there_is_nothing_
     ]  # fmt: skip
 
 
+def test_a_run_too_young_for_a_trend_gets_no_forecast() -> None:
+    finding = watch(sent(20.0 * np.exp2(np.arange(60) / 3))).first(RULE)
+    assert (finding.ordinal, len(finding.evidence)) == (20, 1)
+
+
 def test_reports_in_between_without_a_logit_stretch_the_forecast() -> None:
     values = np.full(640, MISSING64)
     values[::4] = 20.0 * np.exp2(np.arange(160) / 20)

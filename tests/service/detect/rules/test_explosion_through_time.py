@@ -153,6 +153,7 @@ def test_a_curriculum_in_which_length_and_norm_grow_with_time_says_nothing() -> 
     run = steady(n, layers=RECURRENT).scalar("seq_len", length)
     run = run.scalar("grad_norm", np.exp2(length / 12) * noise(n, 0.2, 4))
     assert watch(run).of(RULE) == []
+    assert watch(run.scalar("seq_len", np.arange(8.0, 264.0))).of(RULE) == []
 
 
 @pytest.mark.parametrize("length", [50.0, np.nan, 0.0, -5.0, np.inf, 1e30])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradwatch_service.domain import Severity
 from tests.service.diagnose.faults import (
     clip_missing_or_loose,
     data_outlier,
@@ -26,7 +27,11 @@ def test_one_bad_batch_is_skipped_by_the_guard_and_left_out() -> None:
         "max_consecutive_skips": 4,
     }
     assert advised["skip_batches"] == {"from_step": 200, "to_step": 200}
-    assert told.signs("data-outlier") == {"isolated": 3.0, "loss-jumps-too": 2.0}
+    assert told.signs("data-outlier") == {
+        "out-of-the-blue": 4.0,
+        "isolated": 3.0,
+        "loss-jumps-too": 2.0,
+    }
 
 
 def test_a_loss_that_jumps_without_the_gradient_is_a_lone_sign() -> None:
@@ -68,6 +73,17 @@ def test_growth_of_unknown_origin_is_clipped() -> None:
     assert "has been growing" in part.explanation
 
 
+def test_a_limit_that_was_lifted_is_to_blame_for_what_follows() -> None:
+    stream = healthy(300)
+    stream.scalars["clip_norm"] = np.where(np.arange(300) < 190, 2.0, np.nan)
+    stream.update_ratio(200, 0.3)
+    told = tell(stream)
+    assert told.signs("clip-missing-or-loose") == {"limit-lifted": 6.0}
+    assert told.parts["clip-missing-or-loose"].actionable
+    stream.scalars["clip_norm"][190:] = 2.0
+    assert "clip-missing-or-loose" not in tell(stream).parts
+
+
 def test_a_nan_in_a_batch_is_skipped_and_searched_for() -> None:
     told = tell(non_finite_input())
     assert told.story == [
@@ -93,6 +109,38 @@ def test_a_nan_that_begins_in_the_backward_pass_is_a_guess() -> None:
     stream.stats["grad_norm"][100, 2:] = np.inf
     part = tell(stream).parts["non-finite-input"]
     assert (part.confidence, part.layers[0]) == (0.5, "fc5")
+
+
+def test_a_nan_of_the_batch_that_reached_the_weights_is_still_a_nan_of_the_batch() -> None:
+    stream = non_finite_input()
+    for name in ("weight_norm", "update_norm"):
+        stream.stats[name][100:] = np.nan
+    told = tell(stream)
+    assert list(told.parts) == ["non-finite-input"]
+    assert told.parts["non-finite-input"].severity.label == "critical"
+    assert "stop" in told.advised("non-finite-input")
+
+
+def test_weights_that_break_under_a_finite_loss_and_gradient_are_the_machine() -> None:
+    stream = healthy(200)
+    stream.stats["weight_norm"][100:, 2] = np.nan
+    stream.scalars["loss"][101:] = np.nan
+    told = tell(stream)
+    assert told.signs("hardware-or-rank") == {"weights-alone": 5.0}
+    assert "no update can have made of them" in told.parts["hardware-or-rank"].explanation
+
+
+def test_a_gradient_that_overflows_half_precision_unskipped_is_an_overflow() -> None:
+    stream = healthy(200, layers=mlp(6, dtype="float16"))
+    stream.stats["grad_norm"][100, 2:] = np.inf
+    told = tell(stream)
+    assert told.signs("fp16-overflow") == {"gradient-alone": 4.0, "half-precision": 1.0}
+
+
+def test_what_built_up_before_a_nan_takes_it() -> None:
+    stream = non_finite_input()
+    stream.update_ratio(60, 0.06)
+    assert list(tell(stream).parts) == ["learning-rate-too-high"]
 
 
 def test_half_precision_overflow_halves_the_loss_scale() -> None:
@@ -179,7 +227,7 @@ def test_spikes_in_a_run_that_does_not_learn_well_are_no_heavy_tails(trouble: st
     if trouble == "loss":
         stream.multiply_loss(0, 1.005 ** np.arange(900))
     else:
-        stream.update_ratio(850, 0.03)
+        stream.update_ratio(850, 0.3)
     part = tell(stream).parts.get("heavy-tailed-but-healthy")
     assert part is None or part.confidence < 0.7
 
@@ -189,5 +237,32 @@ def test_a_burst_of_bad_batches_is_left_out_as_a_whole() -> None:
     stream.multiply_norms(200, 8.0, 205)
     stream.multiply_loss(200, 2.0, 205)
     told = tell(stream)
-    assert told.signs("data-outlier") == {"isolated": 3.0, "loss-jumps-too": 2.0}
+    assert told.signs("data-outlier")["isolated"] == 3.0
     assert told.advised("data-outlier")["skip_batches"] == {"from_step": 200, "to_step": 204}
+
+
+def spoilt(loss: float = 300.0) -> Stream:
+    """One terrible batch, whose update leaves loss and updates far above what they were."""
+    stream = healthy(400)
+    stream.multiply_norms(200, 500.0, 201)
+    stream.multiply_loss(200, loss, 201)
+    stream.multiply_loss(201, 4.0)
+    stream.update_ratio(200, 0.06)
+    return stream
+
+
+def test_what_a_bad_batch_has_spoilt_is_still_its_doing() -> None:
+    told = tell(spoilt())
+    assert list(told.parts) == ["data-outlier"]
+    part = told.parts["data-outlier"]
+    assert (part.severity, part.actionable) == (Severity.ERROR, True)
+    assert told.signs("data-outlier")["out-of-the-blue"] == 4.0
+
+
+def test_a_loss_that_stays_where_it_jumped_to_is_no_bad_batch() -> None:
+    assert "learning-rate-too-high" in tell(spoilt(loss=5.0)).parts
+
+
+def test_a_gradient_that_jumps_without_the_loss_speaks_against_a_bad_batch() -> None:
+    told = tell(data_outlier(height=40.0, loss=1.0))
+    assert told.signs("data-outlier") == {"isolated": 3.0, "sudden": -2.0}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradwatch_service.diagnose.actions.rate import warmup_steps
 from gradwatch_service.domain import Facts
 from tests.service.diagnose.faults import (
     data_outlier,
@@ -10,6 +11,7 @@ from tests.service.diagnose.faults import (
     learning_rate_too_high,
     no_warm_up,
 )
+from tests.service.diagnose.situations import situation
 from tests.service.diagnose.streams import healthy, tell
 
 
@@ -20,8 +22,8 @@ def test_too_high_scales_to_an_update_ratio_of_one_percent_and_goes_back() -> No
     assert advised["scale_lr"]["lr"] == pytest.approx(2.5e-4, rel=0.01)
     assert advised["rollback"] == {
         "to_step": None,
-        "latest_step": 100,
-        "skip_data_to_step": 400,
+        "latest_step": 107,
+        "skip_data_to_step": 407,
     }
 
 
@@ -74,12 +76,8 @@ def test_no_warm_up_takes_two_over_one_minus_beta2_steps() -> None:
     assert told.advised("no-warm-up") == {
         "warmup_lr": {"steps": 200, "target_lr": 1e-3, "start_factor": 0.01}
     }
-    assert told.signs("no-warm-up") == {
-        "full-rate-at-once": 3.0,
-        "first-step-huge": 3.0,
-        "adaptive-optimizer": 1.0,
-    }
-    assert told.story[0] == ("firing", "no-warm-up", 0)
+    assert told.signs("no-warm-up") == {"full-rate-at-once": 3.0, "adaptive-optimizer": 2.0}
+    assert told.story[0] == ("firing", "no-warm-up", 4)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,18 @@ def test_no_warm_up_takes_two_over_one_minus_beta2_steps() -> None:
 def test_no_warm_up_takes_at_least_a_hundred_steps(facts: Facts, steps: int) -> None:
     stream = no_warm_up()
     stream.facts = facts
-    assert tell(stream).advised("no-warm-up")["warmup_lr"]["steps"] == steps
+    told = tell(stream)
+    suspects = [one.cause for part in told.parts.values() for one in part.causes]
+    assert "no-warm-up" in suspects
+    assert warmup_steps(situation(facts=facts)) == steps
+
+
+@pytest.mark.parametrize(("rate", "cause"), [(1e-3, "no-warm-up"), (0.1, "learning-rate-too-high")])
+def test_adam_at_an_unusual_rate_needs_a_lower_rate_not_a_warm_up(rate: float, cause: str) -> None:
+    stream = no_warm_up()
+    stream.scalars["lr"][:] = rate
+    part = tell(stream).parts[cause]
+    assert {one.cause for one in part.causes} == {"no-warm-up", "learning-rate-too-high"}
 
 
 def test_a_run_that_warms_up_has_another_problem() -> None:
