@@ -26,8 +26,8 @@ class Fault:
     """Does nothing by itself; ``since`` counts the steps from the injection.
 
     ``causes``: acceptable cause ids, the one meant first. A fault ``from_start`` is in place before
-    the first step. Only runs that were ``harmed`` are kept, unless ``harmless`` says that the fault
-    is worth a word in any case.
+    the first step. Only runs that were harmed are kept (``Oracle.harmed``), unless ``harmless``
+    says that the fault is worth a word in any case.
     """
 
     id: ClassVar[str]

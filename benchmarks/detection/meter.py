@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 class Meter:
     """Measures one process: ``before`` its update, gradients unclipped, and ``after`` it."""
 
-    def __init__(self, job: Job, *, full: bool, seed: int) -> None:
+    def __init__(self, job: Job, *, full: bool, seed: int, late: float = 0.0) -> None:
         self._job = job
         self._full = full
         watched = describe(job.model)
@@ -31,7 +32,7 @@ class Meter:
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
         self._copy = [torch.empty_like(parameter) for parameter in self._parameters]
         self._pace = np.random.default_rng(seed)
-        self._clock = 1.8e9
+        self._clock = 1.8e9 + late
         self._steps: list[int] = []
         self._times: list[float] = []
         self._scalars: list[dict[str, float]] = []
@@ -39,9 +40,9 @@ class Meter:
         self._profiles: list[dict[str, Float32Array]] = []
 
     @property
-    def layers(self) -> tuple[Mapping[str, JsonValue], ...]:
+    def layers(self) -> tuple[dict[str, Any], ...]:
         """The layer table as the product sees it."""
-        return tuple({**layer.as_json()} for layer in self._layers)
+        return tuple(layer.as_json() for layer in self._layers)
 
     @property
     def config(self) -> dict[str, JsonValue]:

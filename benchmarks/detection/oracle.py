@@ -77,7 +77,7 @@ class Oracle:
             losses.append(training.step(step))
             if not math.isfinite(losses[-1]):
                 return False
-            if len(losses) in CHECKS and _level(losses) <= self._target(snapshot.step, len(losses)):
+            if len(losses) in CHECKS and _level(losses) <= self.target(snapshot.step, len(losses)):
                 return True
         return False
 
@@ -86,7 +86,8 @@ class Oracle:
         gained = float(np.median(self.twin[:8])) - level
         return level + max(min(abs(level), gained) / 2, 6 * spread)
 
-    def _target(self, step: int, done: int) -> float:
+    def target(self, step: int, done: int) -> float:
+        """The highest level that counts as back after so many steps from this one on."""
         if self.start == 0:
             return _back(self.twin[:done])
         ends = (self.start, min(step + done, len(self.twin)))

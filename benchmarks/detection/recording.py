@@ -28,8 +28,9 @@ class Label:
     """What was done to the run, and when it was lost; steps are those of the training.
 
     ``t0``: the fault was injected (0: from the start); ``t_nf``: first step with a non-finite loss
-    or gradient; ``t_irr``: first step from which the known fix no longer recovers the run, None:
-    it always does (see ``oracle.py``); ``causes``: acceptable cause ids, the one meant first;
+    or gradient; ``t_irr``: first step from which the known fix no longer recovers the run (see
+    ``oracle.py``), None: it always does, or the run is not ``repairable``; ``causes``: acceptable
+    cause ids, the one meant first;
     ``systemic``: a person should be called; ``gradual``: it grows over 50 steps or more;
     ``repairable``: an action in place can save the run.
     """

@@ -18,6 +18,7 @@ from benchmarks.detection.trainer import Snapshot, Training
 from gradwatch_service.domain import JsonValue
 
 SEEDS = {"tuning": 1, "test": 101}  # the first of each split
+PAUSE_SECONDS = 3600.0  # between the death of a job and its next attempt
 GIVE_UP = 30  # steps after which a run that is nothing but NaN ends
 
 
@@ -65,7 +66,8 @@ def _healthy(plan: Plan) -> Recording:
     if task.crash is None:
         for step in range(task.steps):
             training.step(step, meters)
-        return _recording(plan, meters, _streams(meters))
+        events: faults.Events = tuple({"kind": "phase", "step": at} for at in task.phases)
+        return _recording(plan, meters, _streams(meters, events))
     return _resumed(plan, task, training)
 
 
@@ -81,7 +83,7 @@ def _resumed(plan: Plan, task: tasks.Task, training: Training) -> Recording:
         training.step(step, first)
     training = Training(task, plan.seed)
     training.restore(snapshot, optimizer=task.keeps_optimizer)
-    second = training.meters()
+    second = training.meters(PAUSE_SECONDS)
     for step in range(checkpoint, task.steps):
         training.step(step, second)
     event: dict[str, JsonValue] = {"kind": "resume", "step": checkpoint}
@@ -90,11 +92,8 @@ def _resumed(plan: Plan, task: tasks.Task, training: Training) -> Recording:
 
 
 def _faulty(plan: Plan, case: faults.Case) -> Recording | None:
-    task, fault, start = (
-        tasks.catalogue()[case.task],
-        case.fault(plan.seed),
-        case.start(plan.seed),
-    )
+    task, fault = tasks.catalogue()[case.task], case.fault(plan.seed)
+    start = case.start(plan.seed)
     training = Training(task, plan.seed)
     meters = training.meters()
     twin = [training.step(step, meters) for step in range(start)]
@@ -102,14 +101,7 @@ def _faulty(plan: Plan, case: faults.Case) -> Recording | None:
     training.inject(fault, start)
     if start == 0:
         meters = training.meters()  # of the job as it is with the fault
-    losses: list[float] = []
-    snapshots: list[Snapshot] = []
-    for since in range(case.after):
-        if since % SNAPSHOT_EVERY == 0 or since < SNAPSHOT_EVERY // 2:
-            snapshots.append(training.snapshot(start + since))
-        losses.append(training.step(start + since, meters))
-        if since >= GIVE_UP and not np.isfinite(losses[-GIVE_UP:]).any():
-            break
+    losses, snapshots = _train_on(training, range(start, start + case.after), meters)
     healthy = Training(task, plan.seed)
     healthy.restore(origin)
     twin += [healthy.step(start + since) for since in range(len(losses) + CHECKS[-1])]
@@ -117,17 +109,37 @@ def _faulty(plan: Plan, case: faults.Case) -> Recording | None:
     if not (fault.harmless or oracle.harmed(losses)):
         return None
     streams = _streams(meters, fault.events(start))
-    label = Label(
+    lost = oracle.first_lost(snapshots) if fault.repairable else None
+    label = _label(fault, start, _first_non_finite(streams, start), lost)
+    return _recording(plan, meters, streams, label)
+
+
+def _train_on(
+    training: Training, steps: range, meters: Sequence[Meter]
+) -> tuple[list[float], list[Snapshot]]:
+    """Train until the end, or until there is nothing left but NaN; the losses, and snapshots."""
+    losses: list[float] = []
+    snapshots: list[Snapshot] = []
+    for since, step in enumerate(steps):
+        if since % SNAPSHOT_EVERY == 0 or since < SNAPSHOT_EVERY // 2:
+            snapshots.append(training.snapshot(step))
+        losses.append(training.step(step, meters))
+        if since >= GIVE_UP and not np.isfinite(losses[-GIVE_UP:]).any():
+            break
+    return losses, snapshots
+
+
+def _label(fault: faults.Fault, start: int, broken: int | None, lost: int | None) -> Label:
+    return Label(
         fault=fault.id,
         t0=start,
-        t_nf=_first_non_finite(streams, start),
-        t_irr=oracle.first_lost(snapshots),
+        t_nf=broken,
+        t_irr=lost,
         causes=fault.causes,
         systemic=fault.systemic,
         gradual=fault.gradual,
         repairable=fault.repairable,
     )
-    return _recording(plan, meters, streams, label)
 
 
 def _streams(meters: Sequence[Meter], events: faults.Events = ()) -> list[Stream]:

@@ -63,7 +63,8 @@ class Task:
 
     ``full`` jobs report all that a client can send, the others what a user types by hand;
     ``log_every``: steps from one report to the next; ``crash``: step at which the job dies, to be
-    resumed from a checkpoint ``back`` steps older, with or without its optimizer; ``tuning`` and
+    resumed from a checkpoint ``back`` steps older, with or without its optimizer; ``phases``: steps
+    that the job announces as the beginning of a new phase; ``tuning`` and
     ``test``: how many healthy runs each split gets (0 tuning runs: held out).
     """
 
@@ -76,6 +77,7 @@ class Task:
     crash: int | None = None
     back: int = 40
     keeps_optimizer: bool = True
+    phases: tuple[int, ...] = ()
     tuning: int = 1
     test: int = 2
 

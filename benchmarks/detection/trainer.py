@@ -48,10 +48,10 @@ class Training:
         for job in self.ranks:
             fault.begin(job)
 
-    def meters(self) -> list[Meter]:
-        """One new meter for each rank."""
-        full, seeds = self.task.full, range(self.seed, self.seed + len(self.ranks))
-        return [Meter(job, full=full, seed=s) for job, s in zip(self.ranks, seeds, strict=True)]
+    def meters(self, late: float = 0.0) -> list[Meter]:
+        """One new meter for each rank, whose clock starts so many seconds late."""
+        full, seed = self.task.full, self.seed
+        return [Meter(job, full=full, seed=seed + job.rank, late=late) for job in self.ranks]
 
     def step(self, step: int, meters: Sequence[Meter] = ()) -> float:
         """Train one step, measured if there are meters; returns the mean loss of the ranks."""

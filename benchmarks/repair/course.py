@@ -68,12 +68,15 @@ def train(setting: Setting, help_: Help | None = None) -> Course:
     """Train to the end, over the crash of the job if the task has one."""
     task = setting.task
     job = _Launch(setting, help_)
-    if task.crash is None:
+    if task.crash is None or task.crash >= setting.steps:
         return _course(job.go(0, setting.steps))
     back = task.crash - task.back
     checkpoint = job.go(0, back).training.snapshot(back)
     job.go(back, task.crash)
-    run = {"id": job.live.run.id} if job.live else {}
+    run = {}
+    if job.live:
+        job.live.end("failed")
+        run = {"id": job.live.run.id}
     again = _Launch(setting, help_, {**run, "resume_step": back})
     again.training.restore(checkpoint, optimizer=task.keeps_optimizer)
     again.losses += job.losses[:back]
@@ -107,15 +110,16 @@ class _Launch:
             self.training.inject(setting.fault, step)
         if self._help and not self.live:
             self.live = Live(self.training, self._help.url, self._help.level, **self._launch)
-        self.losses.append(
-            self.training.step(step, [cast("Meter", self.live)] if self.live else ())
-        )
+        if self.live and step in setting.task.phases:
+            self.live.run.event("phase", step)
+        meters = [cast("Meter", self.live)] if self.live else []
+        self.losses.append(self.training.step(step, meters))
 
 
 def _course(last: _Launch, *earlier: _Launch) -> Course:
     lives = [one.live for one in (*earlier, last) if one.live]
     if lives:
-        lives[-1].end()
+        lives[-1].end("failed" if lives[-1].stopped else "finished")
     return Course(
         losses=tuple(last.losses),
         actions=tuple(action for live in lives for action in live.run.actions),

@@ -82,9 +82,9 @@ class Live:
             self.run.flush()
             self._listen()
 
-    def end(self) -> None:
-        """Deliver what is left."""
-        self.run.finish("failed" if self.stopped else "finished")
+    def end(self, state: str) -> None:
+        """Deliver what is left; ``finished`` or ``failed``."""
+        self.run.finish(state)
 
     def _listen(self) -> None:
         for alert in self.run.alerts:

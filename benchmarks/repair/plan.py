@@ -6,7 +6,6 @@ decisions between processes (``tests/e2e`` has those). A sick rank is for a pers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.detection import fault as faults
@@ -17,6 +16,10 @@ from benchmarks.repair.course import Setting
 
 FAULTY_SEEDS, HEALTHY_SEEDS = (201, 202), (201,)
 EARLIEST = 200  # by then there are checkpoints 100 steps old
+# What these do goes on behind the optimizer, or is a change of the code: no client can undo it.
+FOR_A_PERSON = frozenset(
+    {"attention-sharpens", "growing-radius", "missing-normalisation", "weights-growing"}
+)
 QUICK_STEPS = 400
 QUICK = ("mlp-adam/learning-rate-jump", "mlp-adam/nan-sample", "deep-relu", "mlp-adam")
 
@@ -77,7 +80,3 @@ def find(name: str, seed: int) -> Plan:
     if name not in cases and name not in tasks.catalogue():
         raise SystemExit(f"no such run; there are {', '.join([*cases, *tasks.catalogue()])}")
     return Plan(name, seed, cases.get(name))
-
-
-def names(found: Sequence[Plan]) -> list[str]:
-    return sorted({plan.name for plan in found})

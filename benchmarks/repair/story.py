@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from benchmarks.repair.course import Course
-from benchmarks.repair.trial import Outcome
 
 Line: TypeAlias = tuple[int, str]
 EVERY = 64
@@ -63,9 +62,3 @@ def _losses(alone: Course, helped: Course) -> Iterator[Line]:
 def _level(losses: tuple[float, ...], step: int) -> float:
     some = losses[max(step - EVERY, 0) : step]
     return float(np.median(some)) if some else math.nan
-
-
-def ending(outcome: Outcome) -> str:
-    """One line on how it ended."""
-    facts = [f"{name} {value}" for name, value in vars(outcome).items() if name != "deeds"]
-    return ", ".join(facts)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from benchmarks.detection.page import Row
+from benchmarks.repair.plan import FOR_A_PERSON
 from benchmarks.repair.trial import Outcome, Trial
 
 REPAIRED, HARMED = 0.9, 0.01  # targets: at least, at most
@@ -17,12 +18,22 @@ def tables(trials: Sequence[Trial]) -> dict[str, list[Row]]:
     """All tables by their titles."""
     faulty = [trial for trial in trials if trial.mendable]
     healthy = [trial for trial in trials if trial.healthy]
+    left_out = sum(not (trial.healthy or trial.mendable) for trial in trials)
+    none = _total("faulty runs left out: no harm done, or no fix known", left_out, "")
     return {
         "Repair": [_fault(name, some) for name, some in _by_fault(faulty).items()],
-        "Not repaired": list(_failures(faulty)),
+        "Not repaired": [
+            _story(trial, one) | {"fate": "survived" if one.survived else "lost"}
+            for trial, one in _runs(faulty)
+            if one.level and not one.repaired
+        ],
         "Healthy runs": [_left_alone(level, healthy) for level in _levels(healthy)],
-        "Harmed or changed": list(_touched(healthy)),
-        "Totals": list(_totals(trials, faulty, healthy)),
+        "Healthy runs harmed or acted upon": [
+            _story(trial, one) | {"% over alone": 100 * one.change}
+            for trial, one in _runs(healthy)
+            if one.harmed or one.deeds
+        ],
+        "Totals": [*_repaired(faulty), none, *_unharmed(healthy)],
     }
 
 
@@ -33,34 +44,31 @@ def _by_fault(trials: Iterable[Trial]) -> Mapping[str, list[Trial]]:
     return dict(sorted(found.items()))
 
 
+def _runs(trials: Iterable[Trial]) -> Iterable[tuple[Trial, Outcome]]:
+    return ((trial, one) for trial in trials for one in trial.outcomes)
+
+
 def _levels(trials: Iterable[Trial]) -> list[int]:
-    return sorted({outcome.level for trial in trials for outcome in trial.outcomes})
+    return sorted({one.level for _, one in _runs(trials)})
 
 
 def _at(trials: Iterable[Trial], level: int) -> list[Outcome]:
-    return [one for trial in trials for one in trial.outcomes if one.level == level]
+    return [one for _, one in _runs(trials) if one.level == level]
 
 
 def _fault(name: str, trials: Sequence[Trial]) -> Row:
     row: Row = {"fault": name, "runs": len(trials)}
     for level in _levels(trials):
         repaired = sum(one.repaired for one in _at(trials, level))
-        row[f"repaired at level {level}" if level else "alone"] = f"{repaired}/{len(trials)}"
+        row[f"repaired, level {level}" if level else "alone"] = f"{repaired}/{len(trials)}"
     best = _at(trials, _levels(trials)[-1])
-    lost = [one.lost for one in best if one.repaired and one.lost is not None]
+    lost = [one.lost for one in best if one.repaired]
+    deeds = Counter(deed.split("@")[0] for one in best for deed in one.deeds)
     row["steps lost"] = float(np.median(lost)) if lost else None
     row["rolled back"] = int(np.median([one.rewound for one in best]))
-    deeds = Counter(deed.split("@")[0] for one in best for deed in dict.fromkeys(one.deeds))
-    row["actions"] = ", ".join(f"{deed} {n}" for deed, n in deeds.most_common(3)) or "guard"
+    row["actions"] = ", ".join(f"{n} {deed}" for deed, n in deeds.most_common(3)) or "guard"
+    row["for a person"] = "yes" if name in FOR_A_PERSON else ""
     return row
-
-
-def _failures(trials: Iterable[Trial]) -> Iterable[Row]:
-    for trial in trials:
-        for one in trial.outcomes:
-            if one.level and not one.repaired:
-                fate = "survived" if one.survived else "lost"
-                yield _story(trial, one) | {"fate": fate}
 
 
 def _story(trial: Trial, one: Outcome) -> Row:
@@ -70,8 +78,7 @@ def _story(trial: Trial, one: Outcome) -> Row:
 
 def _left_alone(level: int, trials: Sequence[Trial]) -> Row:
     some = _at(trials, level)
-    changes = [100 * one.change for one in some]
-    low, median, high = np.percentile(changes, (5, 50, 95))
+    low, median, high = np.percentile([100 * one.change for one in some], (5, 50, 95))
     return {
         "level": level,
         "runs": len(some),
@@ -84,33 +91,27 @@ def _left_alone(level: int, trials: Sequence[Trial]) -> Row:
     }
 
 
-def _touched(trials: Iterable[Trial]) -> Iterable[Row]:
-    for trial in trials:
-        for one in trial.outcomes:
-            if one.harmed or one.deeds:
-                yield _story(trial, one) | {"% over alone": 100 * one.change}
+def _repaired(trials: Sequence[Trial]) -> Iterable[Row]:
+    ours = [trial for trial in trials if trial.fault not in FOR_A_PERSON]
+    for level in _levels(trials):
+        target = f"≥ {REPAIRED}" if level else ""
+        some, every = _at(ours, level), _at(trials, level)
+        yield _total(f"repaired, level {level}", _share([one.repaired for one in some]), target)
+        told = f"repaired, level {level}, with those for a person"
+        yield _total(told, _share([one.repaired for one in every]), "")
+        yield _total(f"survived, level {level}", _share([one.survived for one in every]), "")
 
 
-def _totals(
-    trials: Sequence[Trial], faulty: Sequence[Trial], healthy: Sequence[Trial]
-) -> Iterable[Row]:
-    for level in _levels(faulty):
-        some = _at(faulty, level)
-        what = f"level {level}" if level else "alone"
-        share = sum(one.repaired for one in some) / len(some)
-        yield _total(f"repaired, {what}", share, f"≥ {REPAIRED}" if level else "")
-        yield _total(f"survived, {what}", sum(one.survived for one in some) / len(some), "")
-    left_out = sum(not (trial.healthy or trial.mendable) for trial in trials)
-    yield _total("faults that did no harm, or that no fix mends", left_out, "")
-    for level in _levels(healthy):
-        some = _at(healthy, level)
-        yield _total(
-            f"healthy runs harmed, level {level}",
-            sum(one.harmed for one in some) / len(some),
-            f"≤ {HARMED}",
-        )
-    deeds = sum(len(one.deeds) for trial in healthy for one in trial.outcomes)
+def _unharmed(trials: Sequence[Trial]) -> Iterable[Row]:
+    for level in _levels(trials):
+        harmed = _share([one.harmed for one in _at(trials, level)])
+        yield _total(f"healthy runs harmed, level {level}", harmed, f"≤ {HARMED}")
+    deeds = sum(len(one.deeds) for _, one in _runs(trials))
     yield _total("destructive actions on healthy runs", deeds, "0")
+
+
+def _share(which: Sequence[bool]) -> float:
+    return sum(which) / len(which) if which else 0.0
 
 
 def _total(measure: str, value: float, target: str) -> Row:

@@ -40,7 +40,7 @@ class Outcome:
     level: int
     repaired: bool = False
     survived: bool = True
-    lost: int | None = None
+    lost: int = 0
     rewound: int = 0
     refused: int = 0
     change: float = 0.0
@@ -89,7 +89,7 @@ def _has_remedy(setting: Setting, oracle: Oracle) -> bool:
 
 def _mended(setting: Setting, oracle: Oracle, course: Course, level: int) -> Outcome:
     done = setting.steps - setting.start if setting.start else CHECKS[-1]
-    bar = oracle._target(setting.start, done)
+    bar = oracle.target(setting.start, done)
     losses = np.where(np.isfinite(course.losses), course.losses, np.inf)
     levels = np.median(np.lib.stride_tricks.sliding_window_view(losses, WINDOW), axis=1)
     survived = bool((losses[-WINDOW:] < np.inf).all()) and not course.stopped

@@ -191,8 +191,9 @@ class Facts:
     def number(self, name: str) -> float | None:
         """A number of the config by name; None if it is absent or no finite number."""
         value = self.extra.get(name)
-        usable = isinstance(value, int | float) and math.isfinite(value)
-        return float(value) if usable else None
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        return float(value)
 
     @property
     def adaptive(self) -> bool:

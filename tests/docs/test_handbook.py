@@ -26,7 +26,7 @@ def test_there_is_no_page_of_a_rule_or_cause_that_is_gone() -> None:
 def test_a_rule_tells_its_source_and_what_to_do(rule: str) -> None:
     page = PAGES[f"rules/{rule}.md"]
     assert "\nSource: " in page
-    assert re.search(r"\[[a-z0-9-]+\](\.\./causes/", page), "no cause explains this rule"
+    assert re.search(r"\[[a-z0-9-]+\]\(\.\./causes/", page), "no cause explains this rule"
 
 
 @pytest.mark.parametrize("cause", causes(), ids=lambda cause: cause.id)

@@ -51,7 +51,7 @@ class LearningRateRamp(Fault):
 
 @dataclass(frozen=True)
 class RisingSchedule(Fault):
-    """A cycle that goes up to ``factor`` times the rate within 200 steps, and down again."""
+    """A cycle that goes up to ``factor`` times the rate within 400 steps, and down again."""
 
     id: ClassVar[str] = "rising-schedule"
     causes: ClassVar[tuple[str, ...]] = ("learning-rate-too-high",)
@@ -59,7 +59,7 @@ class RisingSchedule(Fault):
     factor: float
 
     def rate(self, since: int, rate: float) -> float:
-        height = max(0.0, 1 - abs(since / 200 - 1))
+        height = max(0.0, 1 - abs(since / 400 - 1))
         return rate * (1 + (self.factor - 1) * height)
 
 
@@ -99,7 +99,7 @@ CASES = (
     Case("char-lstm", [LearningRateRamp()], after=500),
     Case("transformer", [LearningRateRamp()], after=500),
     Case("contrastive", [LearningRateRamp()], after=600),
-    Case("one-cycle", [RisingSchedule(f) for f in (20, 50)], tuning=0),
-    Case("convnet", [RisingSchedule(f) for f in (20, 50)], tuning=0),
+    Case("one-cycle", [RisingSchedule(f) for f in (8, 20)], after=500, tuning=0),
+    Case("convnet", [RisingSchedule(f) for f in (20, 40)], after=500, tuning=0),
     Case("warmed-up", [NoWarmUp(p) for p in (0.03, 0.06)], tuning=2, test=3),
 )

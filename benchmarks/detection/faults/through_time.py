@@ -64,5 +64,5 @@ CASES = (
     Case("rnn-order", [LargeRadius(r, f) for r, f in ((2.2, 3), (2.5, 1), (2.0, 10))], after=300),
     Case("irnn-adding", [LargeRadius(r) for r in (1.1, 1.2, 1.3)], after=300),
     Case("rnn-order", [GrowingRadius(g) for g in (0.003, 0.005)], after=350),
-    Case("irnn-adding", [GrowingRadius(g) for g in (0.001, 0.002)], after=300),
+    Case("irnn-adding", [GrowingRadius(g) for g in (0.001, 0.002)], after=500),
 )

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from benchmarks.detection.loss_scale import LossScale
 from benchmarks.detection.nets import (
@@ -90,6 +90,38 @@ def noisy_labels() -> Job:
     return classify(net, momentum(net), constant(0.02), clusters(32, wrong=0.3))
 
 
+def rare_class() -> Job:
+    """One sample in thirty is positive: most batches of sixteen have none, or one."""
+    net = mlp(20, 48, 48, 1)
+    shift = torch.randn(20) / 2
+
+    def batch(_step: int) -> Batch:
+        positive = (torch.rand(16, 1) < 1 / 30).float()
+        return torch.randn(16, 20) + positive * shift, positive
+
+    loss = binary_cross_entropy_with_logits
+    return Job(net, adam(net), batch, lambda b: loss(net(b[0]), b[1]), constant(5e-4))
+
+
+def memorising() -> Job:
+    """The same 48 points over and over: the loss falls towards nothing, and the gradients too."""
+    net = mlp(20, 64, 64, CLASSES, activation=nn.Tanh)
+    points = clusters(48)(0)
+    return classify(net, adam(net), constant(1e-3), lambda _: points)
+
+
+def ever_harder() -> Job:
+    """The noise in the data grows, and with it the loss, while the net does its best."""
+    net = mlp(20, 64, 64, CLASSES, activation=nn.SiLU)
+    clean = clusters(32)
+
+    def batch(step: int) -> Batch:
+        points, labels = clean(step)
+        return points + step / 1000 * torch.randn_like(points), labels
+
+    return classify(net, adamw(net), constant(1e-3), batch)
+
+
 def one_cycle() -> Job:
     net = mlp(20, 64, 64, 64, CLASSES)
     return classify(net, momentum(net), triangle(0.005, 0.1, 1800), clusters(32))
@@ -144,6 +176,9 @@ TASKS = (
     Task("plain-norm", plain_norm, tuning=0, test=0),
     Task("tiny-batch", tiny_batch, steps=3000),
     Task("noisy-labels", noisy_labels, steps=2500, full=False),
+    Task("rare-class", rare_class, steps=2000),
+    Task("memorising", memorising, steps=1500),
+    Task("ever-harder", ever_harder, steps=2000),
     Task("one-cycle", one_cycle, steps=1800, full=False),
     Task("fine-tuned", fine_tuned, steps=1500),
     Task("mixed-precision", mixed_precision, steps=2000),

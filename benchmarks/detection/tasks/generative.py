@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -47,16 +48,28 @@ def adversarial() -> Job:
     return Job(generator, optimizer, batch, lambda b: judge(generator(b[0]), 1.0), constant(1e-3))
 
 
-def variational() -> Job:
+def variational(annealed_over: int = 1) -> Job:
+    """The weight of the divergence grows from nothing, so that the loss may rise."""
     net = nn.ModuleDict({"encoder": mlp(PIXELS, 48, 8), "decoder": mlp(4, 48, PIXELS)})
+
+    def batch(step: int) -> Batch:
+        return curves(32), torch.full((1,), 0.2 * min(1.0, (step + 1) / annealed_over))
 
     def loss(batch: Batch) -> torch.Tensor:
         mean, log_variance = net["encoder"](batch[0]).chunk(2, 1)
         code = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
-        return (net["decoder"](code) - batch[0]).square().sum(1).mean() + 0.2 * divergence
+        return (net["decoder"](code) - batch[0]).square().sum(1).mean() + batch[1][0] * divergence
 
-    return Job(net, adam(net), lambda _: (curves(32),), loss, constant(1e-3))
+    return Job(net, adam(net), batch, loss, constant(1e-3))
+
+
+def autoencoder() -> Job:
+    net = mlp(PIXELS, 48, 6, 48, PIXELS, activation=nn.Tanh)
+    optimizer = torch.optim.RMSprop(net.parameters())
+    return Job(
+        net, optimizer, lambda _: (curves(16),), lambda b: mse_loss(net(b[0]), b[0]), constant(5e-4)
+    )
 
 
 def denoising() -> Job:
@@ -94,6 +107,8 @@ def likelihood() -> Job:
 TASKS = (
     Task("adversarial", adversarial, steps=2500),
     Task("variational", variational, steps=2000),
+    Task("annealed", partial(variational, 2000), steps=2500),
+    Task("autoencoder", autoencoder, steps=2000, full=False, tuning=0),
     Task("denoising", denoising, steps=2500, tuning=0, test=3),
     Task("likelihood", likelihood, steps=2500),
 )

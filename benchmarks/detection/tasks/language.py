@@ -153,7 +153,7 @@ TASKS = (
     Task("char-gru", char_gru, steps=1500),
     Task("char-lstm", char_lstm, steps=2000, full=False),
     Task("char-rnn", char_rnn, steps=1500, full=False),
-    Task("curriculum", curriculum, steps=1500),
+    Task("curriculum", curriculum, steps=1500, phases=(500, 1000)),
     Task("transformer", transformer, steps=1500),
     Task("post-norm", post_norm, steps=1500, tuning=0),
 )

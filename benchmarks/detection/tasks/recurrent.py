@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
@@ -37,9 +38,10 @@ class LastState(nn.Module):
         slope = (1 - states.square() if tanh else (states > 0).float()).numpy()
         assert self._states.grad is not None
         delta = self._states.grad.numpy().copy()
-        for t in range(delta.shape[1] - 2, -1, -1):
-            delta[:, t] += (delta[:, t + 1] * slope[:, t + 1]) @ weight
-        return (delta * delta).sum(axis=(0, 2)) ** 0.5
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in range(delta.shape[1] - 2, -1, -1):
+                delta[:, t] += (delta[:, t + 1] * slope[:, t + 1]) @ weight
+            return (delta * delta).sum(axis=(0, 2)) ** 0.5
 
 
 def temporal_order(_step: int) -> Batch:

@@ -53,7 +53,7 @@ def mlp_adam() -> Job:
 
 def tanh_mlp() -> Job:
     net = mlp(16, 48, 48, 48, 4, activation=nn.Tanh)
-    return imitate(net, momentum(net), cosine(0.05, 2500), teacher(16))
+    return imitate(net, momentum(net), cosine(0.05, 2500, floor=0.0), teacher(16))
 
 
 def heavy_tailed() -> Job:

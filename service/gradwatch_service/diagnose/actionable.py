@@ -11,7 +11,6 @@ from gradwatch_service.diagnose.situation import SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
-_ONSET = "instability-onset"
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -57,18 +56,23 @@ def _growth(s: Situation) -> bool:
     """Overflow is near, or something else is wrong already."""
     if s.at_least("gradient-growth", Severity.CRITICAL):
         return True
-    return s.sees("loss-divergence", _ONSET) or _large_updates(s)
+    return s.sees("loss-divergence") or _grave_onset(s) or _large_updates(s)
+
+
+def _grave_onset(s: Situation) -> bool:
+    """Gradients are restless as the learning rate rises, or with large updates."""
+    return s.at_least("instability-onset", Severity.ERROR)
 
 
 def _divergence(s: Situation) -> bool:
     """The rule itself makes it an error where updates are large, or not known."""
     grave = s.at_least("loss-divergence", Severity.ERROR)
-    return grave or s.sees(_ONSET) or _large_updates(s)
+    return grave or _grave_onset(s) or _large_updates(s)
 
 
 def _above_initial(s: Situation) -> bool:
     grave = s.at_least("loss-above-initial", Severity.ERROR)
-    return grave and (s.sees(*SPIKES, _ONSET) or _large_updates(s))
+    return grave and (s.sees(*SPIKES, "instability-onset") or _large_updates(s))
 
 
 def _through_time(s: Situation) -> bool:

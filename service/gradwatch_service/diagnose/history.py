@@ -15,6 +15,7 @@ from gradwatch_service.diagnose.blow import Blows
 from gradwatch_service.diagnose.heat import Heat
 from gradwatch_service.diagnose.limits import Limits
 from gradwatch_service.diagnose.rates import RECENT, Rates
+from gradwatch_service.diagnose.standing import Standing
 from gradwatch_service.diagnose.trials import Trials, Word
 from gradwatch_service.diagnose.troubles import Trouble
 from gradwatch_service.diagnose.weights import Weights
@@ -69,6 +70,7 @@ class History:
     blows: Blows = field(default_factory=Blows)
     limits: Limits = field(default_factory=Limits)
     weights: Weights = field(default_factory=Weights)
+    standing: Standing = field(default_factory=Standing)
     largest: float | None = None
     zeros: float | None = None
     spikes: tuple[int, ...] = ()
@@ -138,6 +140,7 @@ class History:
             blows=self.blows.advance(view, rows),
             limits=self.limits.advance(view.measured("clip_norm")[rows], ordinal),
             weights=self.weights.advance(view, stop),
+            standing=self.standing.advance(view, rows),
             largest=_largest(view, rows, self.largest),
             zeros=zeros_share(view, rows) if self.zeros is None else self.zeros,
             skips=(*self.skips, *_skipped(view, rows))[-MOST_SKIPS - 1 :],

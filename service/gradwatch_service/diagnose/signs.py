@@ -97,13 +97,11 @@ def _blow(s: Situation) -> Blow | None:
     blow = s.blow
     if blow is None or s.ordinal - blow.last > AFTERMATH:
         return None
-    opened = [held.opened_ordinal for held in s.active]
-    if not any(-1 <= ordinal - blow.ordinal <= AFTERMATH for ordinal in opened):
-        return None
-    lasting = [held for rule, held in s.held.items() if rule in LASTING and held.active]
-    if any(x.opened_ordinal < blow.ordinal and x.severity >= Severity.WARNING for x in lasting):
-        return None
-    return blow
+    opened = [held.opened_ordinal - blow.ordinal for held in s.active]
+    in_wake = any(-1 <= reports <= AFTERMATH for reports in opened)
+    lasting = [s.held[rule] for rule in LASTING if s.at_least(rule, Severity.WARNING)]
+    lasted = any(held.active and held.opened_ordinal < blow.ordinal for held in lasting)
+    return blow if in_wake and not lasted else None
 
 
 def spikes_recur(s: Situation) -> str | None:

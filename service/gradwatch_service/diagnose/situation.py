@@ -9,6 +9,7 @@ from gradwatch_service.detect.episodes import Finding
 from gradwatch_service.diagnose.blow import Blow
 from gradwatch_service.diagnose.history import Break
 from gradwatch_service.diagnose.rates import Rates
+from gradwatch_service.diagnose.standing import Standing
 from gradwatch_service.diagnose.trials import Trials
 from gradwatch_service.domain import Evidence, Facts, Guard, LayerTable, Severity
 
@@ -122,6 +123,7 @@ class Situation:
     skips: int = 0  # updates the guard skipped in 512
     clip_norm: float | None = None
     unclipped_since: int | None = None  # report at which a clipping limit was lifted
+    standing: Standing = field(default_factory=Standing)  # the reduced norm to the rank's own
     broken: Break | None = None  # how the newest non-finite numbers began
     # number format
     loss_scale: float | None = None

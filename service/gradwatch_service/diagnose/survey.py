@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,52 +33,67 @@ def survey(
     max_norm: float | None,
 ) -> Situation:
     """The situation at ``row``; ``history`` includes that row, ``max_norm`` is from before it."""
-    active = tuple(x for x in held.values() if x.active)
-    ordinal, step = int(view.ordinal[row]), int(view.step[row])
-    norm, increment = view.norm, history.increment
+    norm, increment, step = view.norm, history.increment, int(view.step[row])
     skip = skip_above(norm.ready, norm.median, norm.scale, norm.limit)
-    hot = moving(view, row, history.heat)
-    names = view.layers.names
-    high = history.high[-SAME_SPIKE:]
-    ends = np.flatnonzero(high)
-    return Situation(
-        ordinal=ordinal,
+    known = Situation(
+        ordinal=int(view.ordinal[row]),
         step=step,
         increment=increment,
         facts=facts,
         layers=view.layers,
         held=held,
         scope=frozenset(held),
-        rates=history.rates,
         guard=armed(max_norm, skip, step, increment),
         uw=_median_ratio(view, row),
         uw_rise=_rise(view.ratio, row),
-        normal=as_value(norm.median) if norm.ready else None,
-        clip_norm=_number(view, "clip_norm", row),
-        unclipped_since=history.limits.lifted(ordinal),
-        lag=_lag(view, row),
-        grown=history.weights.growth(view, row),
-        loss_scale=_number(view, "loss_scale", row),
-        largest=history.largest,
-        mover=first_mover(view, row, history.heat, active),
-        hot_layers=tuple(names[column] for column in hot),
-        moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
-        beta=_time_slope(view, row, held),
         shifted=_shifted(view, row),
         falling=_falling(view, row),
         lower=_lower(view, row),
+        normal=as_value(norm.median) if norm.ready else None,
         tail=norm.limit,
+        clip_norm=_number(view, "clip_norm", row),
+        loss_scale=_number(view, "loss_scale", row),
         zeros=_more_zeros(view, row, history.zeros),
+        lag=_lag(view, row),
+        beta=_time_slope(view, row, held),
+    )
+    return _with_layers(_remembered(known, history), view, row, history)
+
+
+def _remembered(s: Situation, history: History) -> Situation:
+    """With what the history knows."""
+    high = history.high[-SAME_SPIKE:]
+    ends = np.flatnonzero(high)
+    checkpoints = history.announced("checkpoint", s.step)
+    return replace(
+        s,
+        rates=history.rates,
+        trials=history.trials,
+        phases=history.announced("phase", s.step),
+        checkpoints=healthy(checkpoints, history.troubles, s.increment),
         high_reports=int(high.sum()),
         burst=len(ends) > 0 and bool(high[ends[0] : ends[-1] + 1].all()),
+        spikes=history.spikes_until(s.ordinal),
         blow=history.blows.newest,
-        spikes=history.spikes_until(ordinal),
-        skips=history.skips_until(ordinal),
-        phases=history.announced("phase", step),
-        checkpoints=healthy(history.announced("checkpoint", step), history.troubles, increment),
-        trials=history.trials,
-        gains=history.gains,
+        skips=history.skips_until(s.ordinal),
+        unclipped_since=history.limits.lifted(s.ordinal),
+        standing=history.standing,
         broken=history.broken,
+        largest=history.largest,
+        gains=history.gains,
+    )
+
+
+def _with_layers(s: Situation, view: View, row: int, history: History) -> Situation:
+    """With the layers that move, and whose weights grow."""
+    hot = moving(view, row, history.heat)
+    active = tuple(x for x in s.held.values() if x.active)
+    return replace(
+        s,
+        mover=first_mover(view, row, history.heat, active),
+        hot_layers=tuple(view.layers.names[column] for column in hot),
+        moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
+        grown=history.weights.growth(view, row),
     )
 
 

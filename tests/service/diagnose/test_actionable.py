@@ -80,16 +80,21 @@ def test_never_pages_alone(rule: str) -> None:
     ("rule", "partner"),
     [
         ("early-explosion", "update-step-huge"),
-        ("gradient-growth", "instability-onset"),
         ("gradient-growth", "loss-divergence"),
         ("gradient-growth", "update-step-huge"),
         ("instability-onset", "update-step-huge"),
-        ("loss-divergence", "instability-onset"),
         ("loss-divergence", "update-step-huge"),
     ],
 )
 def test_pages_together_with(rule: str, partner: str) -> None:
     assert is_actionable([rule], situation(held(rule), held(partner)))
+
+
+@pytest.mark.parametrize("rule", ["gradient-growth", "loss-divergence"])
+def test_restless_gradients_are_a_partner_as_an_error_only(rule: str) -> None:
+    onset = "instability-onset"
+    assert is_actionable([rule], situation(held(rule), held(onset, Severity.ERROR)))
+    assert not is_actionable([rule], situation(held(rule), held(onset)))
 
 
 @pytest.mark.parametrize("partner", ["loss-spike", "instability-onset", "update-step-huge"])

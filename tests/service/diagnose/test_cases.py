@@ -1,7 +1,9 @@
 """An alert is judged anew when the situation changes, not only when its own findings do."""
 
+from dataclasses import replace
 from typing import Any
 
+from gradwatch_service.diagnose.blow import Blow
 from gradwatch_service.diagnose.cases import Cases, Moment, settle, trouble_since
 from gradwatch_service.diagnose.fusion import cover
 from gradwatch_service.diagnose.situation import Held
@@ -19,26 +21,31 @@ def judged(
 
 
 SPIKE = held("gradient-spike", Severity.WARNING)
-DIVERGES = held("loss-divergence", Severity.ERROR, opened=470)
+DIVERGES = held("loss-divergence", opened=470)
 TIGHT = held("clip-saturation")
 
 
 def test_an_alert_becomes_actionable_when_another_rule_joins_it() -> None:
     alone, _ = judged({}, DIVERGES, changed="loss-divergence")
     assert not alone["learning-rate-too-high"].part.actionable
-    joined, events = judged(alone, DIVERGES, SPIKE, changed="gradient-spike")
+    restless = held("instability-onset", Severity.ERROR)
+    joined, events = judged(alone, DIVERGES, restless, changed="instability-onset")
     assert joined["learning-rate-too-high"].part.actionable
+    assert [one.kind for one in events] == ["firing"]
+    firing = replace(alone["learning-rate-too-high"].part, state="firing")
+    fired = {"learning-rate-too-high": replace(alone["learning-rate-too-high"], part=firing)}
+    _, events = judged(fired, DIVERGES, restless, changed="instability-onset")
     assert [(one.kind, one.text.partition(": ")[2]) for one in events] == [
-        ("worsened", "needs a person now")
+        ("worsened", "now error, needs a person now")
     ]
 
 
 def test_an_alert_becomes_actionable_though_none_of_its_findings_changed() -> None:
     begun, _ = judged({}, DIVERGES, changed="loss-divergence")
-    later, events = judged(begun, DIVERGES, changed="elsewhere", at=510, uw=0.03)
+    later, events = judged(begun, DIVERGES, changed="elsewhere", at=510, uw=0.06)
     part = later["learning-rate-too-high"].part
-    assert (part.actionable, part.confidence) == (True, 0.953 - 0.003)
-    assert [one.kind for one in events] == ["worsened"]
+    assert (part.actionable, part.confidence, part.state) == (True, 0.95, "firing")
+    assert [one.kind for one in events] == ["firing"]
 
 
 def test_a_pending_alert_fires_once_it_calls_a_person() -> None:
@@ -46,10 +53,11 @@ def test_a_pending_alert_fires_once_it_calls_a_person() -> None:
     pending, events = judged({}, growth, changed="gradient-growth")
     (cause,) = pending
     assert [one.kind for one in events] == ["pending"]
-    firing, events = judged(pending, growth, uw=0.03, changed="gradient-growth")
+    assert (cause, pending[cause].due) == ("clip-missing-or-loose", 508)
+    firing, events = judged(pending, growth, uw=0.06, changed="gradient-growth")
     kinds = {(one.cause, one.kind) for one in events}
     assert ("learning-rate-too-high", "firing") in kinds
-    assert firing[cause].due is None or not firing[cause].live
+    assert not firing[cause].live
 
 
 def test_an_alert_on_which_nothing_bears_stays_as_it_is() -> None:
@@ -80,9 +88,9 @@ def test_an_alert_names_its_runner_up_with_what_speaks_for_and_against_both() ->
 
 
 def test_what_speaks_against_a_cause_stands_apart() -> None:
-    cases, _ = judged({}, SPIKE, uw=0.005, hot_layers=("fc1",), changed="gradient-spike")
-    (part,) = (case.part for case in cases.values())
-    assert part.cause == "data-outlier"
-    growing, _ = judged({}, SPIKE, spikes=9, high_reports=1)
-    suspects = {one.cause: one for case in growing.values() for one in case.part.causes}
-    assert [fact.weight for fact in suspects["data-outlier"].against] == [-2.0]
+    spike = held("gradient-spike", Severity.INFO)
+    without_loss = Blow(500, 500, 500, peak=0, loss=None)
+    cases, _ = judged({}, spike, high_reports=1, blow=without_loss)
+    outlier = cases["data-outlier"].part.causes[0]
+    assert [(fact.name, fact.weight) for fact in outlier.evidence] == [("isolated", 3.0)]
+    assert [(fact.name, fact.weight) for fact in outlier.against] == [("sudden", -2.0)]

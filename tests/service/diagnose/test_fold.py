@@ -68,10 +68,11 @@ def test_an_empty_frame_changes_nothing() -> None:
     assert (after.ordinal, outcome) == (before.ordinal, fold.Outcome())
 
 
-def fast(reports: int = 300) -> Stream:
-    """Healthy with updates so large that 3 % is no great rise any more, and calls nobody."""
+def fast(reports: int = 300, ratio: float = 0.008) -> Stream:
+    """Nothing is learnt, and updates are so large that 3 % is no great rise and calls nobody."""
     stream = healthy(reports)
-    stream.update_ratio(0, 0.008)
+    stream.scalars["loss"] = np.exp(np.random.default_rng(5).normal(0, 0.05, reports))
+    stream.update_ratio(0, ratio)
     return stream
 
 
@@ -94,9 +95,10 @@ def test_a_warning_is_pending_for_eight_reports_then_fires_then_resolves() -> No
 
 
 def test_what_calls_a_person_fires_at_once_though_it_is_only_a_warning() -> None:
-    stream = healthy(400)
-    stream.update_ratio(300, 0.03)
-    assert tell(stream).story == [("firing", "learning-rate-too-high", 307)]
+    stream = fast(ratio=1e-3)
+    stream.scalars["lr"][90:] *= 1.2
+    stream.update_ratio(100, 0.03)
+    assert tell(stream).story == [("firing", "learning-rate-too-high", 107)]
     part = tell(stream).parts["learning-rate-too-high"]
     assert (part.severity, part.actionable) == (Severity.WARNING, True)
 
@@ -144,9 +146,9 @@ def test_an_alert_that_comes_back_after_the_all_clear_is_regressed() -> None:
 
 def test_findings_move_to_the_cause_that_explains_more() -> None:
     told = tell(learning_rate_too_high())
-    assert told.story == [
+    assert told.story[:3] == [
         ("firing", "data-outlier", 200),
-        ("firing", "learning-rate-too-high", 207),
+        ("pending", "learning-rate-too-high", 207),
         ("resolved", "data-outlier", 207),
     ]
     assert told.events[2].text == (

@@ -51,8 +51,8 @@ def test_confidence_is_the_sigmoid_of_the_score_and_at_most_95_percent(
 
 
 def test_evidence_carries_its_weight_in_words() -> None:
-    fact = verdict("learning-rate-too-high", held("update-step-huge")).evidence
-    assert fact == (Evidence("updates-large", "update-step-huge was seen", 500, weight=3.0),)
+    fact = verdict("learning-rate-too-high", held("update-ratio-high")).evidence
+    assert fact == (Evidence("updates-large", "update-ratio-high was seen", 500, weight=3.0),)
 
 
 def test_the_best_cause_takes_all_it_explains_and_the_next_the_rest() -> None:

@@ -114,6 +114,11 @@ def test_the_wire_form_has_every_field_of_the_api() -> None:
         "confidence": 0.95,
         "evidence": [
             {
+                "name": "out-of-the-blue",
+                "text": "loss and gradient jumped at once out of the blue at step 200",
+                "weight": 4.0,
+            },
+            {
                 "name": "isolated",
                 "text": "at most 3 of the last 16 reports are out of range, "
                 "with no lasting fault around",

@@ -42,7 +42,7 @@ def test_before_there_are_baselines_the_layer_that_rose_most() -> None:
     stream.multiply_norms(20, 300.0)
     stream.stats["grad_norm"][20:, 4] *= 4
     stream.scalars["lr"][:] = 1.0
-    assert layers(stream, "no-warm-up")[0] == "fc4"
+    assert layers(stream, "learning-rate-too-high")[0] == "fc4"
 
 
 def test_else_the_layer_a_finding_names() -> None:

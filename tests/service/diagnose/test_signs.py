@@ -1,11 +1,18 @@
 """Evidence that several causes weigh."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gradwatch_service.diagnose import signs
+from gradwatch_service.diagnose.blow import Blow
+from gradwatch_service.diagnose.causes.heavy_tailed_but_healthy import CAUSE as HEAVY_TAILED
+from gradwatch_service.diagnose.causes.learning_rate_jump import CAUSE as LEARNING_RATE_JUMP
+from gradwatch_service.diagnose.fusion import judge
 from gradwatch_service.diagnose.rates import Jump, Rates
-from gradwatch_service.domain import Evidence, Layer, LayerTable
+from gradwatch_service.domain import Evidence, Layer, LayerTable, Severity
 from tests.service.diagnose.situations import held, situation
 from tests.service.diagnose.streams import mlp
 
@@ -123,3 +130,69 @@ def test_a_rate_is_near_zero_at_a_thousandth_of_its_peak(lr: float | None, near:
     recent = np.array([] if lr is None else [lr])
     s = situation(rates=Rates(recent, 1.0, 1.0))
     assert (signs.rate_near_zero(s) is not None) is near
+
+
+def blow(**changed: Any) -> Blow:
+    return replace(Blow(500, 500, 500, peak=0, loss=None), **changed)
+
+
+@pytest.mark.parametrize(
+    ("opened", "before", "seen"),
+    [
+        (499, None, True),
+        (498, None, False),
+        (500, 400, False),
+        (756, None, True),
+        (757, None, False),
+    ],
+)
+def test_findings_in_the_wake_of_a_blow_are_its_doing_unless_something_lasted_before(
+    opened: int, before: int | None, seen: bool
+) -> None:
+    findings = [held("gradient-spike", opened=opened)]
+    if before is not None:
+        findings.append(held("gradient-growth", opened=before))
+    s = situation(*findings, blow=blow())
+    assert (signs.sudden(s) is not None) is seen
+    struck = replace(s, blow=blow(loss=0, faded=True))
+    assert (signs.struck(struck) is not None) is seen
+    assert signs.sudden(struck) is None
+
+
+def test_a_blow_is_forgotten_after_256_reports() -> None:
+    wake = held("gradient-spike")
+    assert signs.sudden(situation(wake, ordinal=756, blow=blow()))
+    assert signs.sudden(situation(wake, ordinal=757, blow=blow())) is None
+
+
+def test_a_blow_that_does_not_fade_is_none_to_the_loss() -> None:
+    wake = held("gradient-spike")
+    assert signs.struck(situation(wake, ordinal=506, blow=blow(loss=0)))
+    assert signs.struck(situation(wake, ordinal=507, blow=blow(loss=0))) is None
+
+
+def test_a_series_of_blows_is_counted() -> None:
+    s = situation(held("gradient-spike"), blow=blow(loss=0, faded=True, count=3))
+    assert str(signs.struck(s)).endswith("at step 500, and 2 times more since")
+
+
+@pytest.mark.parametrize(("before", "speaks"), [(True, True), (False, False)])
+def test_trouble_as_bad_before_the_jump_speaks_against_it(before: bool, speaks: bool) -> None:
+    jumped = Rates(jump=Jump(495, 495, 0.1, 0.4))
+    severity = Severity.ERROR if before else Severity.WARNING
+    s = situation(
+        held("loss-divergence", severity, opened=480),
+        held("update-ratio-high", Severity.ERROR, opened=500),
+        rates=jumped,
+    )
+    weights = {fact.name: fact.weight for fact in judge(LEARNING_RATE_JUMP, s).evidence}
+    assert weights["rate-jumped"] == 4.0
+    assert ("trouble-before-the-jump" in weights) is speaks
+
+
+def test_heavy_tails_are_not_spikes_that_stay() -> None:
+    shifted = held("gradient-spike", facts=(Evidence("spike-class", "a level shift", 500, 3.0),))
+    healthy = situation(held("gradient-spike"), spikes=4, lower=True)
+    assert "comes-and-goes" in {fact.name for fact in judge(HEAVY_TAILED, healthy).evidence}
+    stays = situation(shifted, spikes=4, lower=True)
+    assert judge(HEAVY_TAILED, stays).evidence == ()

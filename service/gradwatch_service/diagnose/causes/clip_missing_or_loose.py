@@ -49,9 +49,11 @@ def _lifted(s: Situation) -> str | None:
 
 
 def _explain(s: Situation) -> str:
-    grows = s.sees("gradient-growth")
-    times = f"has jumped, {s.spikes} times in 1,024 reports and last at step {s.onset_step}"
-    what = f"has been growing since step {s.onset_step}" if grows else times
+    what = f"has jumped, {s.spikes} times in 1,024 reports and last at step {s.onset_step}"
+    if s.sees("gradient-growth"):
+        what = f"has been growing since step {s.onset_step}"
+    elif _lifted(s):
+        what = f"was held by a limit until shortly before step {s.onset_step}"
     return (
         f"The gradient norm {what}, and no clipping limit holds it. Each such step moves the "
         "weights as many times too far as the norm is too large, and the run may not find back. A "

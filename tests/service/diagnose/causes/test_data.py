@@ -73,6 +73,14 @@ def test_growth_of_unknown_origin_is_clipped() -> None:
     assert "has been growing" in part.explanation
 
 
+def test_a_recurring_spike_under_a_loose_limit_is_not_clipped() -> None:
+    stream = clip_missing_or_loose()
+    stream.scalars["clip_norm"] = np.full(len(stream), 25.0)
+    parts = tell(stream.until(1001)).parts
+    texts = [fact.text for fact in parts["clip-missing-or-loose"].evidence]
+    assert any("the clipping limit 25 is at least 8 times too high" in text for text in texts)
+
+
 def test_a_limit_that_was_lifted_is_to_blame_for_what_follows() -> None:
     stream = healthy(300)
     stream.scalars["clip_norm"] = np.where(np.arange(300) < 190, 2.0, np.nan)

@@ -15,7 +15,7 @@ from tests.service.diagnose.faults import (
     vanishing_gradients,
     weights_growing,
 )
-from tests.service.diagnose.streams import healthy, tell
+from tests.service.diagnose.streams import Stream, healthy, tell
 
 
 def test_a_second_moment_that_lags_gets_a_shorter_memory_or_is_forgotten() -> None:
@@ -135,3 +135,32 @@ def test_no_rate_is_too_low_at_the_end_of_a_schedule() -> None:
     stream.scalars["lr"][100:] = 1e-9
     stream.update_ratio(100, 1e-9)
     assert tell(stream).parts == {}
+
+
+def amplified(factor: float = 60.0) -> Stream:
+    """At report 200 the gradients are multiplied, and the second moment does not know it yet."""
+    stream = healthy(260)
+    stream.facts = Facts(optimizer="adam", beta2=0.9999)
+    stream.multiply_norms(200, factor)
+    stream.update_ratio(200, 0.3)
+    stream.stats["moment_rms"] = np.ones((260, 6))
+    stream.stats["moment_rms"][200:] = factor
+    return stream
+
+
+def test_gradients_that_jump_past_a_long_memory_are_known_by_the_lag_of_that_report() -> None:
+    told = tell(amplified())
+    assert told.story[0][:2] == ("firing", "adam-second-moment")
+    assert told.signs("adam-second-moment") == {
+        "moment-lags": 3.0,
+        "sudden": 2.0,
+        "long-memory": 1.0,
+    }
+
+
+def test_a_lag_in_one_report_says_nothing_while_gradients_are_as_usual() -> None:
+    stream = healthy(260)
+    stream.facts = Facts(optimizer="adam", beta2=0.9999)
+    stream.stats["moment_rms"] = np.full((260, 6), 3.0)
+    stream.update_ratio(80, 0.3, 84)
+    assert "adam-second-moment" not in tell(stream.until(90)).parts

@@ -1,0 +1,62 @@
+"""Weights that change without an update."""
+
+import numpy as np
+import pytest
+
+from gradwatch_service.diagnose.weights import Weights
+from gradwatch_service.domain import Layer, LayerTable
+from tests.service.diagnose.streams import Stream, healthy, mlp, tell
+
+
+def attention(factor: float) -> Stream:
+    """At report 200 one matrix is this many times as large, and the gradients rise with it."""
+    stream = healthy(260)
+    stream.stats["weight_norm"][200:, 3] *= factor
+    stream.stats["update_norm"][:] = 1e-3 * stream.stats["weight_norm"][:1]
+    stream.multiply_norms(200, 8.0)
+    return stream
+
+
+def test_weights_that_grow_by_more_than_the_updates_are_evidence() -> None:
+    told = tell(attention(10.0))
+    part = told.parts["weights-growing"]
+    texts = [fact.text for fact in part.evidence if fact.name == "more-than-updates"]
+    assert texts == ["the weights of fc3 are 10 times what they were two blocks ago"]
+
+
+@pytest.mark.parametrize(("factor", "grown"), [(1.2, False), (1.3, True)])
+def test_a_quarter_more_counts(factor: float, grown: bool) -> None:
+    parts = tell(attention(factor)).parts
+    assert ("weights-growing" in parts) is grown
+
+
+def test_growth_that_the_updates_explain_does_not_count() -> None:
+    stream = attention(10.0)
+    stream.update_ratio(150, 0.2)
+    assert "weights-growing" not in tell(stream).parts
+
+
+def test_nothing_is_compared_before_two_blocks_or_without_weights() -> None:
+    memory = tell(healthy(31)).state.history.weights
+    assert memory.newer is not None
+    assert memory.older is None
+    bare = healthy(60)
+    del bare.stats["weight_norm"]
+    assert tell(bare).state.history.weights == Weights()
+
+
+def test_only_matrices_are_compared() -> None:
+    stream = attention(10.0)
+    stream.layers = LayerTable(tuple(Layer(f"b{i}", "bias", i, (4,)) for i in range(6)))
+    assert "weights-growing" not in tell(stream).parts
+
+
+def test_layers_keep_their_norms_in_another_table() -> None:
+    newer, older = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
+    memory = Weights(newer, older).grown(np.array([1, -1, 0]))
+    assert memory.older is not None
+    assert np.array_equal(memory.older, [4, np.nan, 3], equal_nan=True)
+    assert Weights().grown(np.array([0, 1])) == Weights()
+    history = tell(healthy(40)).state.history.grown(LayerTable((*mlp(7).layers[6:], *mlp().layers)))
+    assert history.weights.older is not None
+    assert len(history.weights.older) == 7
