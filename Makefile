@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-detection docs migration clean
+.PHONY: help install torch demo serve test check fix bench bench-detection bench-repair docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(READY) ## benchmarks; figures are ratios within one run
 
 bench-detection: torch ## records real training runs, judges ours and every baseline; < 30 min
 	$(BIN)/python -m benchmarks.detection
+
+bench-repair: torch ## trains real models with faults, with and without our help; < 12 min
+	$(BIN)/python -m benchmarks.repair
 
 docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
 	$(BIN)/python -m docs.handbook

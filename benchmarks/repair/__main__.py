@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.detection.page import markdown
 from benchmarks.repair import plan, story, table
 from benchmarks.repair.course import Help, train
-from benchmarks.repair.perform import be_quiet, perform, services
 from benchmarks.repair.plan import Plan
-from benchmarks.repair.trial import Trial
+from benchmarks.repair.trial import Trial, be_quiet, trial
+from gradwatch_service.demo.server import serving
 
 FOLDER = Path("build")
+PROCESSES = 2
+FAULTY_LEVELS, HEALTHY_LEVELS = (2, 3), (1, 2, 3)
 
 
 def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
-    be_quiet()
     if args.command == "show":
         _show(plan.find(args.run, args.seed), args.level)
         return
     wanted = plan.quick_plans() if args.quick else plan.plans()
     trials = list(perform([one for one in wanted if args.only in one.name]))
     write(sorted(trials, key=lambda one: (one.name, one.seed)))
+
+
+def perform(wanted: Sequence[Plan]) -> Iterator[Trial]:
+    """All trials as they end, in two processes and with two services."""
+    context = multiprocessing.get_context("spawn")
+    with _services(PROCESSES) as urls, ProcessPoolExecutor(PROCESSES, context, be_quiet) as pool:
+        running = [
+            pool.submit(
+                trial, one, urls[place % PROCESSES], FAULTY_LEVELS if one.case else HEALTHY_LEVELS
+            )
+            for place, one in enumerate(wanted)
+        ]
+        for done, future in enumerate(as_completed(running), 1):
+            found = future.result()
+            print(f"{done}/{len(running)} {found.name} {found.seed}", file=sys.stderr)
+            yield found
 
 
 def write(trials: Sequence[Trial]) -> None:
@@ -40,11 +61,20 @@ def write(trials: Sequence[Trial]) -> None:
 
 
 def _show(wanted: Plan, level: int) -> None:
-    with services(1) as (url,):
+    be_quiet()
+    with _services(1) as (url,):
         alone, helped = train(wanted.setting), train(wanted.setting, Help(url, level))
-    print(f"{wanted.name} {wanted.seed} at level {level}; the fault: {wanted.setting.fault}")
+    print(f"{wanted.name} {wanted.seed} at level {level}: {wanted.setting.fault}")
     print(f"from step {wanted.setting.start} of {wanted.setting.steps}")
     print("\n".join(story.story(alone, helped)))
+
+
+@contextmanager
+def _services(count: int) -> Iterator[list[str]]:
+    """The addresses of real services, each with a database of its own."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        files = [f"sqlite:///{folder}/{number}.db" for number in range(count)]
+        yield [stack.enter_context(serving(file)) for file in files]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,17 +7,19 @@ before the fault or the healthy twin's, whichever is higher; for a fault from th
 the twin had reached after 192 steps. It *survived* if its last losses are finite. *Lost* are the
 steps from the injection until the level is back for good, less those that the twin takes itself.
 
-A healthy run is *harmed* if the median of its last 100 losses is over that of the run alone by more
-than 1 % and over those of two runs alone whose initial weights differ by .1 %: where training is
-chaotic, a single clipped step changes as much.
+A healthy run is *harmed* if the median of its last 100 losses is over the usual one by more than
+1 % and by three standard deviations; usual is that of the run alone and of four more whose initial
+weights differ by .1 or .2 %: where training is chaotic, any clipped step changes as much.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from benchmarks.detection.oracle import CHECKS, WINDOW, Oracle
 from benchmarks.detection.trainer import HEALTHY
@@ -25,8 +27,8 @@ from benchmarks.repair.course import Course, Help, Setting, train
 from benchmarks.repair.plan import Plan
 
 GENTLE = frozenset({"arm_guard", "checkpoint_now", "clip_grad_norm", "set_loss_scale", "skip_step"})
-LAST, WORSE = 100, 0.01
-DISTURBED = (1e-3, -1e-3)
+LAST, WORSE, DEVIATIONS = 100, 0.01, 3.0
+DISTURBED = (1e-3, -1e-3, 2e-3, -2e-3)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Trial:
     healthy: bool
     mendable: bool
     outcomes: tuple[Outcome, ...]
+
+
+def be_quiet() -> None:
+    """One thread a process; what the client would log is in the story."""
+    torch.set_num_threads(1)
+    logging.getLogger("gradwatch").setLevel(logging.CRITICAL)
 
 
 def trial(plan: Plan, url: str, levels: Sequence[int]) -> Trial:
@@ -106,17 +114,22 @@ def _mended(setting: Setting, oracle: Oracle, course: Course, level: int) -> Out
 def _healthy(setting: Setting, url: str, levels: Sequence[int]) -> tuple[bool, list[Outcome]]:
     """Where the highest level did nothing but guard, all levels are the same run."""
     alone = _final(train(setting).losses)
-    first, *others = sorted(levels, reverse=True)
+    first, *rest = sorted(levels, reverse=True)
     outcomes = [_compared(train(setting, Help(url, first)), first, alone)]
     if outcomes[0].deeds:
-        outcomes += [_compared(train(setting, Help(url, level)), level, alone) for level in others]
+        outcomes += [_compared(train(setting, Help(url, level)), level, alone) for level in rest]
     else:
-        outcomes += [replace(outcomes[0], level=level) for level in others]
-    if any(outcome.change > WORSE for outcome in outcomes):
-        usual = [_final(train(replace(setting, disturbed=by)).losses) for by in DISTURBED]
-        bar = _share(max(usual), alone)
-        outcomes = [replace(one, harmed=one.change - max(bar, 0.0) > WORSE) for one in outcomes]
+        outcomes += [replace(outcomes[0], level=level) for level in rest]
+    if any(one.change > WORSE for one in outcomes):
+        others = [_final(train(replace(setting, disturbed=by)).losses) for by in DISTURBED]
+        bar = _share(_worst_usual([alone, *others]), alone)
+        outcomes = [replace(one, harmed=one.change > bar) for one in outcomes]
     return False, outcomes
+
+
+def _worst_usual(finals: Sequence[float]) -> float:
+    mean = float(np.mean(finals))
+    return mean + max(WORSE * abs(mean), DEVIATIONS * float(np.std(finals, ddof=1)))
 
 
 def _compared(course: Course, level: int, alone: float) -> Outcome:
