@@ -7,7 +7,7 @@ before the fault or the healthy twin's, whichever is higher; for a fault from th
 the twin had reached after 192 steps. It *survived* if its last losses are finite. *Lost* are the
 steps from the injection until the level is back for good, less those that the twin takes itself.
 
-A healthy run is *harmed* if the median of its last 100 losses is over the usual one by more than
+A healthy run is *harmed* if the median of its last 400 losses is over the usual one by more than
 1 % and by three standard deviations; usual is that of the run alone and of four more whose initial
 weights differ by .1 or .2 %: where training is chaotic, any clipped step changes as much.
 """
@@ -27,7 +27,7 @@ from benchmarks.repair.course import Course, Help, Setting, train
 from benchmarks.repair.plan import Plan
 
 GENTLE = frozenset({"arm_guard", "checkpoint_now", "clip_grad_norm", "set_loss_scale", "skip_step"})
-LAST, WORSE, DEVIATIONS = 100, 0.01, 3.0
+LAST, WORSE, DEVIATIONS = 400, 0.01, 3.0
 DISTURBED = (1e-3, -1e-3, 2e-3, -2e-3)
 
 

@@ -124,7 +124,7 @@ def test_the_tables_add_up() -> None:
     found = table.tables(TRIALS)
 
     (repair,) = found["Repair"]
-    assert (repair["alone"], repair["repaired at level 2"], repair["repaired at level 3"]) == (
+    assert (repair["alone"], repair["repaired, level 2"], repair["repaired, level 3"]) == (
         "0/1",
         "1/1",
         "0/1",

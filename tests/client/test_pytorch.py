@@ -347,6 +347,19 @@ def test_sparse_gradients_are_measured_and_clipped(
     assert factor < 0.01
 
 
+def test_a_model_of_nothing_but_sparse_gradients_is_clipped(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run = open_run()
+    model: Any = nn.Embedding(10, 4, sparse=True)
+    monitor = run.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    armed(run, service, max_norm=1e-3)
+    model(torch.tensor([1, 3])).sum().backward()
+    assert monitor.step()
+    run.finish()
+    assert float(model.weight.grad.coalesce().values().norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_updates_of_a_large_model_are_measured_at_every_tenth_step(
     open_run: OpenRun, service: MemoryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

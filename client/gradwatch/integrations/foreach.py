@@ -79,7 +79,9 @@ def dense(gradient: torch.Tensor) -> torch.Tensor:
 def scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
     """Multiply all gradients in place."""
     present = [gradient for gradient in gradients if gradient is not None]
-    torch._foreach_mul_([gradient for gradient in present if not gradient.is_sparse], factor)
+    strided = [gradient for gradient in present if not gradient.is_sparse]
+    if strided:  # foreach kernels refuse an empty list
+        torch._foreach_mul_(strided, factor)
     for gradient in present:
         if gradient.is_sparse:
             gradient.mul_(factor)

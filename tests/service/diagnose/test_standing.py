@@ -24,14 +24,6 @@ def standing(stream: Stream, cuts: Iterable[int] = ()) -> Standing:
     return tell(stream, cuts).state.history.standing
 
 
-def test_a_rank_that_outweighs_this_one_is_to_blame_for_what_follows() -> None:
-    told = tell(shard(4.0))
-    assert ("resolved", "learning-rate-too-high", 207) in told.story
-    part = told.parts["hardware-or-rank"]
-    assert (part.state, part.actionable) == ("firing", True)
-    assert told.signs("hardware-or-rank") == {"outweighed": 6.0}
-
-
 @pytest.mark.parametrize(("factor", "usual"), [(1.5, 0.7), (4.0, 0.3), (1.8, 4.0)])
 def test_a_reduced_gradient_that_is_small_or_no_larger_than_usual_is_not(
     factor: float, usual: float
