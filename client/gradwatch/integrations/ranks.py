@@ -7,6 +7,7 @@ rank alone, a skip or another learning rate would make the replicas drift apart 
 from __future__ import annotations
 
 import contextlib
+import time
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ EVERY = 8
 HEAD_BYTES = 1024  # longer words need a second round
 LENGTH_BYTES = 4
 PATIENCE = timedelta(seconds=30)
+ARRIVALS = "gradwatch/arrivals"  # in the job's store: ranks that have come, of all groups so far
+LOOK_EVERY_SECONDS = 0.01
 
 
 class Alone:
@@ -52,6 +55,7 @@ class Together:
 
     def __init__(self) -> None:
         everybody = list(range(distributed.get_world_size()))
+        _gather(len(everybody))
         self.is_lead = distributed.get_rank() == 0
         # Synchronised locally, a group does not change how later groups of the job are numbered.
         self._group: Any = distributed.new_group(
@@ -92,6 +96,22 @@ class Together:
             buffer[: len(given)] = torch.frombuffer(bytearray(given), dtype=torch.uint8)
         distributed.all_reduce(buffer, group=self._group)
         return bytes(buffer.numpy())
+
+
+def _gather(world: int) -> None:
+    """Wait for all ranks, before a group is made: gloo would keep a missing one's old address.
+
+    Raises:
+        RuntimeError: not all of them came.
+    """
+    store = distributed.distributed_c10d._get_default_store()
+    complete = -(-store.add(ARRIVALS, 1) // world) * world
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while store.add(ARRIVALS, 0) < complete:
+        if time.monotonic() > deadline:
+            store.add(ARRIVALS, -1)
+            raise RuntimeError(f"not all {world} ranks called monitor.step")
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 Ranks: TypeAlias = Alone | Together
