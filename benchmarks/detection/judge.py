@@ -107,6 +107,9 @@ def about(run: Recording) -> Case:
     for stream, attempt in zip(run.writers, attempts(run.writers), strict=True):
         healthy = int((stream.steps < until).sum())
         reports[attempt] = max(reports.get(attempt, 0), healthy)
+    end = max(int(stream.steps[-1]) for stream in run.writers)
+    if run.label is not None and run.label.fault == ours.HANGS:
+        end += round(ours.PATIENCE_MOST / ours.pace(run.writers[0]))
     return Case(
         name=run.name,
         family=run.family,
@@ -115,7 +118,7 @@ def about(run: Recording) -> Case:
         label=run.label,
         interval=interval,
         healthy_steps=sum(reports.values()) * interval,
-        end=max(int(stream.steps[-1]) for stream in run.writers),
+        end=end,
     )
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection.log import Log, attempts
-from benchmarks.detection.recording import Recording
+from benchmarks.detection.recording import Recording, Stream
 from gradwatch_service.detect.episodes import Episode
+from gradwatch_service.detect.rules.stale_run import PATIENCE, SILENCE
 from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.diagnose.merge import Alert, join
@@ -26,14 +27,19 @@ from gradwatch_service.domain import (
     AlertPart,
     Evidence,
     Facts,
+    Frame,
     IntArray,
     JsonValue,
     Layer,
     LayerTable,
     Severity,
 )
+from gradwatch_service.settings import Settings
+from gradwatch_service.store.silence import INTERVALS, RULE, patience
 
 BATCH = 10
+HANGS = "silent"  # the fault of a job that says nothing any more; all others say when they end
+PATIENCE_MOST = 1800.0  # seconds within which a hang is to be noticed, as SageMaker Debugger does
 _RUN = uuid.UUID(int=0)
 
 
@@ -135,6 +141,42 @@ def sources(recording: Recording) -> Iterator[Source]:
             steps = max((log.stream.steps for log in logs), key=len)
             ranks, together = Ranks.of(facts), partial(_compare, logs)
             yield Source("", attempt, steps, ranks, together, lambda state: state.judged.state)
+    if recording.label is not None and recording.label.fault == HANGS:
+        yield _silence(max(recording.writers, key=lambda stream: int(stream.steps[-1])), facts)
+
+
+def pace(stream: Stream) -> float:
+    """Seconds per step of the training."""
+    return float((stream.time[-1] - stream.time[0]) / (stream.steps[-1] - stream.steps[0]))
+
+
+def _silence(stream: Stream, facts: Facts) -> Source:
+    """What the worker sees of a job that hangs, when its patience is over and at 3 times that.
+
+    Its steps are those the job would have made meanwhile.
+    """
+    pushes = stream.time[BATCH - 1 :: BATCH]
+    intervals = np.diff(pushes)[-INTERVALS:].tolist()
+    allowed = patience(len(pushes), intervals, max(intervals, default=0.0))
+    tick = float(Settings.model_fields["worker_tick_seconds"].default)
+    silent = allowed * np.array([1.0, RULE.critical_factor]) + tick
+    last = int(stream.steps[-1])
+
+    def fold_rows(
+        state: WriterState, start: int, stop: int
+    ) -> tuple[WriterState, Sequence[AlertEvent]]:
+        count = stop - start
+        frame = Frame(
+            steps=np.full(count, last),
+            time=stream.time[-1] + silent[start:stop],
+            scalars={SILENCE: silent[start:stop], PATIENCE: np.full(count, allowed)},
+        )
+        after, outcome = fold.update(state, frame, LayerTable())
+        return after, outcome.events
+
+    steps = last + np.ceil(silent / pace(stream)).astype(np.int64)
+    begin = fold.init(LayerTable(), facts)
+    return Source("silence", 0, steps, begin, fold_rows, lambda state: state)
 
 
 def _fold(

@@ -8,9 +8,11 @@ from typing import Final
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence
 
-# Per rank, float32[n, R]: the gradient norm as reported, and from before the reduction.
+# Per rank, float32[n, R]: the gradient norm as reported, and from before the reduction; the sum of
+# the weight norms of all layers.
 REPORTED: Final = "rank_grad_norm"
 LOCAL: Final = "rank_local_grad_norm"
+WEIGHTS: Final = "rank_weight_norm"
 # Scalar: 1 where all ranks have the same layers.
 ALIKE: Final = "rank_alike"
 

@@ -11,6 +11,7 @@ from gradwatch_service.diagnose.situation import SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
+_RUSH = 0.01
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -44,7 +45,7 @@ def _update_ratio(s: Situation) -> bool:
     faster = s.rates.rising or rate_jumped(s) is not None
     risen = (
         s.uw is not None
-        and s.uw >= 0.01
+        and s.uw >= _RUSH
         and s.uw_rise >= RELATIVE_BITS
         and faster
         and not s.falling
@@ -77,12 +78,26 @@ def _above_initial(s: Situation) -> bool:
 
 def _through_time(s: Situation) -> bool:
     """No clipping limit holds the gradients, or something else is wrong already."""
-    seen = s.sees("gradient-growth", "early-explosion", "non-finite", *SPIKES)
+    seen = s.sees("gradient-growth", "early-explosion", "non-finite", "loss-divergence", *SPIKES)
     return seen or not s.clip_norm or _large_updates(s)
 
 
 def _early_explosion(s: Situation) -> bool:
     return s.fact("early-explosion", "early-loss") is not None or _large_updates(s)
+
+
+def _rushed(rule: str) -> Callable[[Situation], bool]:
+    """The rule is an error, and updates are ≥ .01 and 2 bits over their past."""
+
+    def holds(s: Situation) -> bool:
+        rushes = s.uw is not None and s.uw >= _RUSH and s.uw_rise >= RELATIVE_BITS
+        return rushes and s.at_least(rule, Severity.ERROR)
+
+    return holds
+
+
+def _spike(s: Situation) -> bool:
+    return _guard_used_up(s) or _rushed("gradient-spike")(s)
 
 
 def _guard_used_up(s: Situation) -> bool:
@@ -91,11 +106,13 @@ def _guard_used_up(s: Situation) -> bool:
 
 
 _FUSIONS: Final[Mapping[str, Callable[[Situation], bool]]] = {
+    "adam-moment-lag": _rushed("adam-moment-lag"),
     "attention-logit": _at_least("attention-logit", Severity.ERROR),
+    "dead-layer": _at_least("dead-layer", Severity.ERROR),
     "early-explosion": _early_explosion,
     "explosion-through-time": _through_time,
     "gradient-growth": _growth,
-    "gradient-spike": _guard_used_up,
+    "gradient-spike": _spike,
     "init-gain-profile": lambda _: True,
     "instability-onset": lambda s: _large_updates(s) and not s.falling,
     "layer-spike": _at_least("layer-spike", Severity.ERROR),

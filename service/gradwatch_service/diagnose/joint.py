@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradwatch_service.detect.columns import per_table
-from gradwatch_service.detect.ranks import ALIKE, LOCAL, REPORTED, number
+from gradwatch_service.detect.ranks import ALIKE, LOCAL, REPORTED, WEIGHTS, number
 from gradwatch_service.detect.scalars import joint_norm
 from gradwatch_service.domain import (
     MISSING32,
@@ -29,15 +29,16 @@ _HASH_DIGITS = 15  # of a layer table's hash, as many as an int64 holds
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """The gradient norms of one rank: steps int64[k], rising, and norms float64[k].
+    """The norms of one rank: steps int64[k], rising, and norms float64[k].
 
-    ``norm``: as reported; ``local``: before the reduction; ``table`` int64[k]: which layers the
-    rank has, 0 unknown.
+    ``norm``: of the gradient as reported; ``local``: before the reduction; ``weights``: the sum of
+    the layers' weight norms; ``table`` int64[k]: which layers the rank has, 0 unknown.
     """
 
     steps: IntArray
     norm: FloatArray
     local: FloatArray
+    weights: FloatArray
     table: IntArray
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class Reports:
 
     def rows(self, rows: slice | BoolArray) -> Reports:
         """Some of the reports."""
-        return Reports(self.steps[rows], self.norm[rows], self.local[rows], self.table[rows])
+        return Reports(*(getattr(self, one.name)[rows] for one in fields(self)))
 
     def between(self, after: int, through: int) -> Reports:
         """The reports of the steps after one and up to another."""
@@ -54,12 +55,8 @@ class Reports:
 
     def then(self, more: Reports) -> Reports:
         """These reports and those that follow."""
-        return Reports(
-            np.concatenate([self.steps, more.steps]),
-            np.concatenate([self.norm, more.norm]),
-            np.concatenate([self.local, more.local]),
-            np.concatenate([self.table, more.table]),
-        )
+        names = [one.name for one in fields(self)]
+        return Reports(*(np.concatenate([getattr(self, x), getattr(more, x)]) for x in names))
 
     def back(self, reports: int) -> int:
         """The step the rank was at so many reports ago, -1 if it was not there yet."""
@@ -79,7 +76,9 @@ def read(frame: Frame, before: Reports | None) -> Reports:
     table, newest = (int(before.table[-1]), before.back(0)) if before is not None else (0, -1)
     if frame.layers_hash:
         table = int(frame.layers_hash[:_HASH_DIGITS], 16)
-    every = Reports(frame.steps, norm, local, np.full(len(frame), table, dtype=np.int64))
+    weights = _sum(frame.layers.get("weight_norm"), len(frame))
+    tables = np.full(len(frame), table, dtype=np.int64)
+    every = Reports(frame.steps, norm, local, weights, tables)
     measured = every.rows(~(is_missing(norm) & is_missing(local)))
     reached = np.maximum.accumulate(np.concatenate([[newest], measured.steps]))
     return measured.rows(measured.steps > reached[:-1])
@@ -104,14 +103,14 @@ def side_by_side(
     places = {rank: np.searchsorted(steps, one.steps) for rank, one in rows.items() if len(one)}
     joined = sorted((int(at[0]), rank) for rank, at in places.items() if rank not in known.column)
     table = LayerTable((*known.layers, *(Layer(rank) for _, rank in joined))) if joined else known
-    norm = np.full((len(steps), len(table)), MISSING32)
-    local = norm.copy()
+    norm, local, weights = (np.full((len(steps), len(table)), MISSING32) for _ in range(3))
     for rank, at in places.items():
         norm[at, table.column[rank]] = _single(rows[rank].norm)
         local[at, table.column[rank]] = _single(rows[rank].local)
+        weights[at, table.column[rank]] = _single(rows[rank].weights)
     for columns in _namesakes(table):
         again = (~is_missing(norm[:, columns]) | ~is_missing(local[:, columns])).sum(axis=1) > 1
-        for values in (norm, local):
+        for values in (norm, local, weights):
             values[np.ix_(again, columns)] = MISSING32
     alike = _alike([(places[rank], rows[rank].table) for rank in places], len(steps))
     frame = Frame(
@@ -119,9 +118,18 @@ def side_by_side(
         time=np.full(len(steps), MISSING64),
         scalars={ALIKE: alike},
         layers_hash=table.hash,
-        layers={REPORTED: norm, LOCAL: local},
+        layers={REPORTED: norm, LOCAL: local, WEIGHTS: weights},
     )
     return frame, table
+
+
+def _sum(norms: Float32Array | None, height: int) -> FloatArray:
+    """The sum of the layers' norms in each row, float64[n], from left to right; else missing."""
+    if norms is None or not norms.shape[1]:
+        return np.full(height, MISSING64)
+    missing = is_missing(norms)
+    every = np.where(missing, np.float32(0.0), norms).astype(np.float64)
+    return np.where(missing.all(axis=1), MISSING64, np.add.accumulate(every, axis=1)[:, -1])
 
 
 @per_table

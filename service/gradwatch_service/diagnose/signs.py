@@ -19,7 +19,9 @@ from gradwatch_service.domain import Severity
 LARGE_RATIO = 0.02
 RELATIVE_BITS = 2.0
 BEGINNING = 32
+EARLY_DEATH = 64
 AFTERMATH = 256
+USUAL_RATIO = 0.005
 MIN_LAYERS = 4
 RATE_ACTIONS = frozenset({"cap_lr", "rollback", "scale_lr", "warmup_lr"})
 NEAR_ZERO = 1e-3
@@ -52,6 +54,13 @@ def updates_large(s: Situation) -> str | None:
     if s.uw is not None and s.uw >= LARGE_RATIO and not s.sees("update-ratio-high"):
         return f"updates are {s.uw:.2g} of the weights' norm; about 0.001 is usual"
     return None
+
+
+def updates_usual(s: Situation) -> str | None:
+    """Updates are known, and have the usual size."""
+    if s.uw is None or s.uw > USUAL_RATIO or updates_large(s) or s.uw_rise >= RELATIVE_BITS:
+        return None
+    return f"updates are {s.uw:.2g} of the weights' norm, which is usual"
 
 
 def loss_diverges(s: Situation) -> str | None:
@@ -109,6 +118,21 @@ def spikes_recur(s: Situation) -> str | None:
     if growth_before(s) or s.spike_class in {LEVEL_SHIFT, ESCALATING}:
         return None
     return f"{s.spikes} spikes in 1,024 reports" if s.spikes >= RECURRENT_SPIKES else None
+
+
+def net_dies(s: Situation) -> str | None:
+    """Most layers have died while updates were large, or in the first 64 reports."""
+    dead = s.fact("dead-layer", "dead-net")
+    if dead is None:
+        return None
+    opened = s.held["dead-layer"].opened_ordinal
+    return dead.text if updates_large(s) or opened < EARLY_DEATH else None
+
+
+def rate_record(s: Situation) -> str | None:
+    """The loss has turned upwards while the learning rate goes where it has never been."""
+    fact = s.fact("loss-divergence", "rate-record")
+    return None if fact is None else fact.text
 
 
 depth_profile_off = told_by("depth-explosion", "depth-vanishing")

@@ -133,7 +133,7 @@ class Situation:
     mover: Mover | None = None
     hot_layers: tuple[str, ...] = ()  # those that move
     moving: float = 0.0  # their share
-    grown: Evidence | None = None  # which weights grew most, and how, in 16 to 32 reports
+    grown: Evidence | None = None  # which weights grow most, and how much in 32 reports
     lag: float | None = None  # median of rms(g / sqrt(v))
     beta: float | None = None  # bits by which the gradient grows per step back in time
     gains: Mapping[str, float] = field(default_factory=dict)  # initial, of a badly scaled chain

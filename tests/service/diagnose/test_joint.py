@@ -55,6 +55,15 @@ def test_without_a_global_norm_that_over_the_layers_counts() -> None:
     assert (found.steps.tolist(), found.norm.tolist()) == ([0, 2], [5.0, 7.0])
 
 
+def test_the_weight_norms_are_summed() -> None:
+    layers = np.array([[3.0, 4.0], [MISSING32, 2.0], [MISSING32, MISSING32]], np.float32)
+    given = frame([0, 1, 2], TABLE, grad_norm=[1.0] * 3)
+    found = read(replace(given, layers={"weight_norm": layers}), None)
+    assert found.weights[:2].tolist() == [7.0, 2.0]
+    assert is_missing(found.weights).tolist() == [False, False, True]
+    assert is_missing(read(given, None).weights).all()
+
+
 def test_a_rank_that_goes_back_is_not_heard_again_until_it_goes_on() -> None:
     assert reports([1, 2, 2, 1, 3]).steps.tolist() == [1, 2, 3]
     again = frame([2, 3, 4], grad_norm=[9.0] * 3)

@@ -11,21 +11,23 @@ from gradwatch_service.detect.baseline import EMPTY
 from gradwatch_service.detect.block import upper_median_of
 from gradwatch_service.detect.columns import grown, per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, Fixed
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, run_lengths
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
     BoolArray,
     Evidence,
     Float32Array,
-    FloatArray,
     IntArray,
     Layer,
     LayerTable,
     Severity,
+    is_missing,
 )
 
 LOOK_EVERY = 64
+SUDDEN = 0.5
+NET = "dead-net"  # the fact that most layers are dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Life:
     ``alive``: in some block most gradients were not 0; ``silent``: gradients of exactly 0 in a row;
     ``early``: zero fraction of the first block; ``before`` float32[2, L]: of the last two looks, 64
     reports apart, while there were not too many zeros (both NaN until then); ``high``: blocks in a
-    row with too many.
+    row with too many; ``net``: reports in a row in which half of all layers had a gradient of 0.
     """
 
     alive: BoolArray
@@ -44,16 +46,18 @@ class Life:
     before: Float32Array
     high: IntArray
     dying: bool = False
+    net: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLayer:
     """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .7 and risen by .3, or all is zero.
 
-    Of the fraction block medians count, two blocks in a row. What was above .9 from the start must
+    Of the fraction block medians count, two blocks in a row, or one that is up by .5. What was above .9 from the start must
     be above .98, as some layers have sparse inputs. Risen: within 64 to 128 reports, from the 192nd
     on; in healthy nets the zeros of deep layers creep up to .8 over hundreds of reports. All zero:
-    for 16 reports, in a layer that had a gradient in most reports before. Not judged: embeddings
+    for 16 reports, in a layer that had a gradient in most reports before; in half of such layers for
+    8 reports the net is dead, an error. Not judged: embeddings
     and experts, which most batches leave out; layers that never had a gradient (frozen); reports in
     which no layer has one (a skipped or accumulating step). Ends after two blocks (32 reports)
     without.
@@ -71,20 +75,38 @@ class DeadLayer:
     warm_up: int = 192
     blocks: int = 2
     silent: int = 16
+    net_silent: int = 8
 
     def init(self, layers: LayerTable) -> Life:
         """Nothing known of any layer."""
         return _grown(_NOTHING, len(layers))
 
     def update(self, state: Life, view: View) -> tuple[Life, Signal]:
-        """Judge the layers where a block closes."""
-        calm = np.full(len(view), not state.dying)
-        if view.block is None:
+        """Judge the net at each report, the layers where a block closes."""
+        calm, streak = np.full(len(view), not state.dying), _net(state, view)
+        net = streak >= self.net_silent
+        state, dying, share = self._block(replace(state, net=int(streak[-1])), view)
+        if not (net.any() or len(dying)):
             return state, quiet(view, calm)
+
+        def describe(row: int) -> Sighting:
+            if net[row]:
+                return self._describe_net(view, row)
+            return self._describe(view, int(view.step[row]), dying, share)
+
+        layers = last_row(view) & (len(dying) > 0)
+        level = levels(view, (Severity.WARNING, layers), (Severity.ERROR, net))
+        return state, Signal(level, calm & ~net, describe)
+
+    def _block(self, state: Life, view: View) -> tuple[Life, IntArray, Float32Array]:
+        """Where a block closes: the layers' lives, which are dying, and their zero fractions."""
+        nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+        if view.block is None:
+            return state, *nothing
         norm, zeros = view.block.rows.get("grad_norm"), view.block.values("grad_zero")
         looks = (view.ordinal[-1] + 1) % LOOK_EVERY == 0
         if (norm is None and zeros is None) or not (looks or self._dies(state, norm, zeros)):
-            return state, quiet(view, calm)
+            return state, *nothing
         zero, measured, share = _gradients(len(view.layers), norm, zeros)
         state = _grown(state, len(view.layers))
         high = self._high(state, share, late=bool(view.ordinal[-1] >= self.warm_up))
@@ -95,13 +117,7 @@ class DeadLayer:
         high = state.alive & (state.high >= self.blocks)
         dying = np.flatnonzero(_judged(view.layers) & (gone | high))
         state = replace(state, dying=len(dying) > 0)
-        if not state.dying:
-            return state, quiet(view, calm)
-
-        def describe(row: int) -> Sighting:
-            return self._describe(view, int(view.step[row]), dying, np.where(gone, 1.0, share))
-
-        return state, Signal(levels(view, (Severity.WARNING, last_row(view))), calm, describe)
+        return state, dying, np.where(gone, np.float32(1.0), share)
 
     def _dies(self, state: Life, norm: Fixed | None, zeros: Float32Array | None) -> bool:
         """Whether the block needs a closer look; False: every layer was well and still is."""
@@ -119,7 +135,20 @@ class DeadLayer:
         risen = (share >= self.dying) & (share >= before + self.risen)
         return np.asarray((share >= limit) | (risen & late))
 
-    def _describe(self, view: View, step: int, dying: IntArray, share: FloatArray) -> Sighting:
+    def _describe_net(self, view: View, row: int) -> Sighting:
+        """The net is dead: which layers get no gradient."""
+        grad = view.stats["grad_norm"]
+        columns = np.flatnonzero(_judged(view.layers) & (grad[row] == 0))
+        name, step = view.layers.names[columns[0]], int(view.step[row])
+        text = (
+            f"{len(columns)} of {int(_judged(view.layers).sum())} layers, {name} first, have got "
+            f"no gradient at all for {self.net_silent} reports"
+        )
+        dead = Evidence(NET, "the net is dead", step, len(columns), layer=name)
+        facts = (Evidence("dead-layer", text, step, 1.0, layer=name), dead)
+        return Sighting(facts, tuple(columns.tolist()))
+
+    def _describe(self, view: View, step: int, dying: IntArray, share: Float32Array) -> Sighting:
         order = dying[np.argsort(-share[dying], kind="stable")]
         name, worst = view.layers.names[order[0]], float(share[order[0]])
         what = "gets no gradient at all" if worst == 1.0 else f"{worst:.0%} of its gradient is zero"
@@ -128,17 +157,32 @@ class DeadLayer:
         return Sighting((fact,), tuple(order.tolist()))
 
 
+def _net(state: Life, view: View) -> IntArray:
+    """Reports in a row in which half of the layers had a gradient of exactly 0, but not all: [n].
+
+    Counted are layers that had a gradient before; a report without gradients counts for nothing.
+    """
+    grad = view.stat("grad_norm")
+    judged = _judged(view.layers) & grown(state.alive, len(view.layers), False)
+    if grad is None or not judged.any():
+        return np.full(len(view), state.net if grad is None else 0, dtype=np.int64)
+    busy = ((grad != 0) & ~is_missing(grad)).any(axis=1)
+    half = 2 * (grad[:, judged] == 0).sum(axis=1) >= judged.sum()
+    return run_lengths(half & busy, state.net, busy)
+
+
 def _lived(
     state: Life, zero: IntArray, measured: IntArray, share: Float32Array, high: BoolArray
 ) -> Life:
     """The layers' lives with one more block."""
     unknown = np.isnan(share)
+    sudden = share >= np.fmin.reduce(state.before, axis=0) + SUDDEN  # needs no second block
     return replace(
         state,
         alive=state.alive | (2 * zero < measured) | (share < 1),
         silent=np.where(zero == measured, state.silent + zero, 0),
         early=np.where(np.isnan(state.early), share, state.early),
-        high=np.where(unknown, state.high, np.where(high, state.high + 1, 0)),
+        high=np.where(unknown, state.high, np.where(high, state.high + 1 + sudden, 0)),
     )
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, bits
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, bits, log2_bits
+from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
@@ -21,13 +21,15 @@ _NONE = 2**30
 class Opening:
     """First and smallest log2 norm, the first loss, which of the last three losses were far above.
 
-    ``fresh``: the reports begin with the training; ``exploded``: the rule has held.
+    ``doubled``: losses on end of twice the first one; ``large``: an update was large; ``fresh``: the reports begin with the training; ``exploded``: the rule has held.
     """
 
     first: int = _NONE
     least: int = _NONE
     first_loss: float = math.nan
     high: tuple[bool, ...] = (False, False, False)
+    doubled: int = 0
+    large: bool = False
     fresh: bool = True
     exploded: bool = False
 
@@ -46,8 +48,9 @@ class Opening:
 class EarlyExplosion:
     """In the first 32 reports: norm ≥ 100x its minimum, or loss ≥ 10x its first value, 3 of 4.
 
-    A loss of 3x its first value is enough where the norm is 10x its first. The norm alone must also
-    be 4x its first value: a dip is no explosion; and have risen by twice as many bits as it ever
+    A loss of 3x its first value is enough where the norm is 10x its first, and one of 2x, 16 on
+    end, where an update was large (uw ≥ .02) or is not known. The norm alone must also be 4x its
+    first value: a dip is no explosion; and have risen by twice as many bits as it ever
     fell from one report to the next: noise falls as it rises. A norm of exactly 0 (nothing to learn
     from, or a skipped step) does not count; nor does the loss where the first report is of a step
     from ``beginning`` on: a net that has learned may have a first loss of nearly nothing.
@@ -66,6 +69,9 @@ class EarlyExplosion:
     joint_factor: float = 3.0
     joint_bits: float = 3.32
     of_four: int = 3
+    lasting_factor: float = 2.0
+    lasting: int = 16
+    large_ratio: float = 0.02
     beginning: int = 128
 
     def init(self, _layers: LayerTable) -> Opening:
@@ -89,6 +95,8 @@ class EarlyExplosion:
         if late:
             return state, quiet(view, calm, known)
         lasting, recent = self._lasting(high, view.loss.ok, state.high)
+        doubled, large = self._doubled(start, view)
+        lasting |= view.loss.ok & (doubled >= self.lasting) & large
         explodes = risen | lasting
 
         def describe(row: int) -> Sighting:
@@ -96,7 +104,14 @@ class EarlyExplosion:
             return self._describe(view, row, grown, start.first_loss if lasting[row] else None)
 
         exploded = state.exploded or bool(explodes.any())
-        state = replace(start, least=int(least[-1]), high=recent, exploded=exploded)
+        state = replace(
+            start,
+            least=int(least[-1]),
+            high=recent,
+            doubled=int(doubled[-1]),
+            large=bool((view.ratio.count[-1] > 0) & large[-1]),
+            exploded=exploded,
+        )
         return state, Signal(levels(view, (Severity.ERROR, explodes)), calm, describe, known)
 
     def _beyond_noise(self, norm: Track, rise: IntArray, risen: BoolArray) -> BoolArray:
@@ -114,6 +129,17 @@ class EarlyExplosion:
         loss, joint = view.scalar("loss"), view.norm.y - start.first >= bits(self.joint_bits)
         factor = np.where(view.norm.ok & joint, self.joint_factor, self.loss_factor)
         return view.loss.ok & (start.first_loss > 0) & (loss >= factor * start.first_loss)
+
+    def _doubled(self, start: Opening, view: View) -> tuple[IntArray, BoolArray]:
+        """Losses on end of twice the first one, int64[n]; whether updates were large, bool[n]."""
+        twice = view.scalar("loss") >= self.lasting_factor * start.first_loss
+        twice &= view.loss.ok & (start.first_loss > 0)
+        ratio = view.ratio
+        large = ratio.ok & (ratio.y >= log2_bits(self.large_ratio))
+        return (
+            run_lengths(twice, start.doubled, view.loss.ok),
+            np.logical_or.accumulate(large) | start.large | (ratio.count == 0),
+        )
 
     def _lasting(
         self, high: BoolArray, measured: BoolArray, recent: tuple[bool, ...]
@@ -135,7 +161,10 @@ class EarlyExplosion:
             facts.append(Evidence("early-norm", text, step, grown, self.rise_bits))
         if first_loss is not None:
             loss, limit = float(view.scalar("loss")[row]), self.loss_factor * first_loss
-            limit = limit if loss >= limit else self.joint_factor * first_loss
+            factor = (
+                self.joint_factor if loss >= self.joint_factor * first_loss else self.lasting_factor
+            )
+            limit = limit if loss >= limit else factor * first_loss
             text = (
                 f"the loss is {loss:.3g}, {loss / first_loss:.3g} times its first {first_loss:.3g}"
             )

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import Fixed, log2_bits
+from gradwatch_service.detect import stretches
+from gradwatch_service.detect.fixedpoint import Fixed, bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
 NEW, REFERENCE = 16, 64
 _LONG_AGO = -(10**9)
+_PEAKS, _ENDS = 9, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """The loss against its best while the learning rate goes where it has never been.
+
+    ``best``: the lowest median of 32 losses, at the ends of stretches of 16; ``peaks``: the highest
+    learning rate up to each of the last nine ends; ``ends``: how many in a row it was climbing.
+    """
+
+    best: int | None = None
+    peaks: tuple[float, ...] = ()
+    ends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,7 @@ class Departure:
     above: int = 0
     norm: int = _LONG_AGO
     grave: int = _LONG_AGO
+    climb: Climb = field(default_factory=Climb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +47,13 @@ class LossDivergence:
 
     Alone it has too many false alarms, so another sign must have been seen in the last 32 reports:
     uw ≥ .02 or a non-finite value, an error; or a gradient norm ≥ 3 scales up, a warning where uw
-    is known and smaller, as when the data have changed, else an error. Judged from the 80th loss
-    on; ends after 32 reports that are not above.
+    is known and smaller, as when the data have changed, else an error. Four times the level before
+    is a warning by itself. Judged from the 80th loss on.
+
+    Or climbing, an error: at the ends of two stretches of 16 losses on end the learning rate is 2x
+    the highest it had 128 losses before, and the median of 32 losses over the lowest there was by
+    .35 bit (5 scales if the loss can be negative). A slow ramp takes the level before with it, but
+    not the best. Ends after 32 reports with neither.
 
     Source: Gradwatch's pilot (DETECTORS section 3), measured by benchmarks/detection.
     """
@@ -45,45 +66,81 @@ class LossDivergence:
     norm_z: float = 3.0
     ratio: float = 0.02
     within: int = 32
+    far_bits: float = 2.0
+    record: float = 2.0
+    climb_bits: float = 0.35
+    climb_scales: float = 5.0
 
     def init(self, _layers: LayerTable) -> Departure:
         """Nothing seen yet."""
         return Departure()
 
     def update(self, state: Departure, view: View) -> tuple[Departure, Signal]:
-        """Compare the level now with the level before."""
+        """Compare the level now with the level before, and with the best."""
         loss = view.loss
         norm, grave = self._signs(view, state)
-        above = self._above(loss)
+        above, far = self._above(loss)
         streak = run_lengths(above, state.above, loss.ok)
-        state = Departure(int(streak[-1]), int(norm[-1]), int(grave[-1]))
+        before, climb = state.climb, self._climbed(state.climb, view)
+        state = Departure(int(streak[-1]), int(norm[-1]), int(grave[-1]), climb)
         lasting = loss.ok & (streak >= self.in_a_row)
-        if not lasting.any():
-            return state, quiet(view, ~above, loss.ok)
+        climbs = np.zeros(len(view), dtype=np.bool_)
+        row = stretches.end(loss)
+        calm = ~above & (before.ends == 0)
+        if row is not None:
+            calm[row:] = ~above[row:] & (climb.ends == 0)
+            climbs[row] = climb.ends >= _ENDS
+        if not (lasting.any() or climbs.any()):
+            return state, quiet(view, calm, loss.ok)
         level = levels(
             view,
-            (Severity.WARNING, lasting & (view.ordinal - norm <= self.within)),
+            (Severity.WARNING, lasting & ((view.ordinal - norm <= self.within) | far)),
             (Severity.ERROR, lasting & (view.ordinal - grave <= self.within)),
+            (Severity.ERROR, climbs),
         )
 
-        def describe(row: int) -> Sighting:
-            value = float(view.scalar("loss")[row])
-            text = (
-                f"the loss has left its level: now {value:.4g}, {int(streak[row])} reports in a "
-                f"row more than {self.share:.0%} above the median of the {REFERENCE} before"
-            )
-            return Sighting((Evidence("loss-divergence", text, int(view.step[row]), value),))
+        def describe(at: int) -> Sighting:
+            facts = (self._departure(view, at, int(streak[at])),) if lasting[at] else ()
+            return Sighting((*facts, *((_record(view, at, climb),) if climbs[at] else ())))
 
-        return state, Signal(level, ~above, describe, loss.ok)
+        return state, Signal(level, calm, describe, loss.ok)
 
-    def _above(self, loss: Track) -> BoolArray:
+    def _departure(self, view: View, row: int, streak: int) -> Evidence:
+        value = float(view.scalar("loss")[row])
+        text = (
+            f"the loss has left its level: now {value:.4g}, {streak} reports in a "
+            f"row more than {self.share:.0%} above the median of the {REFERENCE} before"
+        )
+        return Evidence("loss-divergence", text, int(view.step[row]), value)
+
+    def _climbed(self, climb: Climb, view: View) -> Climb:
+        """Where a stretch of 16 losses ends: the next best, peak, and number of ends."""
+        loss, row = view.loss, stretches.end(view.loss)
+        if row is None:
+            return climb
+        if loss.count[row] < 2 * NEW:  # at the start, and where the loss changes its unit
+            return Climb()
+        level = stretches.median(stretches.last(loss, row, 2 * NEW))
+        rate = float(view.measured("lr")[row])
+        highest = max((peak for peak in (*climb.peaks[-1:], rate) if peak > 0), default=0.0)
+        peaks = (*climb.peaks, highest)[-_PEAKS:]
+        best = level if climb.best is None else min(climb.best, level)
+        least = round(self.climb_scales * loss.scale) if loss.linear else bits(self.climb_bits)
+        record = len(peaks) == _PEAKS and peaks[0] > 0 and rate >= self.record * peaks[0]
+        climbs = record and level - best >= least
+        return Climb(best, peaks, climb.ends + 1 if climbs else 0)
+
+    def _above(self, loss: Track) -> tuple[BoolArray, BoolArray]:
+        """Where the loss is over the level before, and where by far: bool[n] each."""
         late = loss.count >= NEW + REFERENCE
         if not late[-1]:
-            return late
+            return late, late
         window = loss.window(NEW + REFERENCE)
         new = np.sort(window[:, REFERENCE:], axis=1)[:, NEW // 2]
         reference = np.sort(window[:, :REFERENCE], axis=1)[:, REFERENCE // 2]
-        return np.asarray(late & (new - reference > self._margin(loss, reference)))
+        rise, far = new - reference, np.full(len(new), not loss.linear)
+        far &= rise >= max(bits(self.far_bits), 2 * round(self.scales * loss.scale))
+        return np.asarray(late & (rise > self._margin(loss, reference))), late & far
 
     def _margin(self, loss: Track, reference: Fixed) -> IntArray:
         wide = round(self.scales * loss.scale)
@@ -100,3 +157,12 @@ class LossDivergence:
             np.maximum.accumulate(np.where(norm, view.ordinal, state.norm)),
             np.maximum.accumulate(np.where(grave, view.ordinal, state.grave)),
         )
+
+
+def _record(view: View, row: int, climb: Climb) -> Evidence:
+    rate, before = float(view.measured("lr")[row]), climb.peaks[0]
+    text = (
+        f"the learning rate is {rate:.3g}, {rate / before:.3g} times its highest of {_PEAKS - 1} "
+        f"blocks of {NEW} reports ago, and the loss is rising from its best"
+    )
+    return Evidence("rate-record", text, int(view.step[row]), rate, 2 * before)

@@ -6,16 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from gradwatch_service.detect.fixedpoint import bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, quiet
 from gradwatch_service.detect.spikes import Rows, Spike, Spikes, class_facts, follow, graded, waits
 from gradwatch_service.detect.view import Track, View
-from gradwatch_service.domain import Evidence, LayerTable, Severity
+from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpike:
     """Robust z of the loss at or above the tail guard and a rise of ≥ 10 % and .15 bit.
+
+    Two thirds of the guard are enough where the loss doubles and the gradient norm is two thirds of
+    its own guard up in the same report: noise in both at once is as rare.
 
     A loss that can be negative is judged linearly. Classed over 16 values as ``gradient-spike`` is,
     by the fact ``spike-class``. Information as long as it is isolated, or the gradient norm does
@@ -31,6 +36,7 @@ class LossSpike:
     rise: float = 0.1
     rise_bits: float = 0.15
     norm_z: float = 4.0
+    joint: float = 2 / 3
     clear_z: float = 3.0
 
     def init(self, _layers: LayerTable) -> Spikes:
@@ -43,6 +49,7 @@ class LossSpike:
         calm = loss.ok & (loss.z < self.clear_z)
         least = self._least(loss)
         outside = loss.ok & loss.ready & (loss.z >= loss.limit) & (loss.y - loss.median >= least)
+        outside |= self._jointly(view)
         if not (outside.any() or waits(state)):
             return state, quiet(view, calm, loss.measured)
         norm_too = view.norm.z >= self.norm_z
@@ -60,6 +67,14 @@ class LossSpike:
             return Sighting((fact, *class_facts(spike, step)))
 
         return state, Signal(sequel.level, calm, describe, loss.measured, sequel.classed)
+
+    def _jointly(self, view: View) -> BoolArray:
+        """Where loss and norm are out of range together, though neither would be alone: bool[n]."""
+        loss, norm = view.loss, view.norm
+        if loss.linear or not (loss.ready and norm.ready):
+            return np.zeros(len(view), dtype=np.bool_)
+        both = (loss.z >= self.joint * loss.limit) & (norm.z >= self.joint * norm.limit)
+        return both & loss.ok & norm.ok & (loss.y - loss.median >= bits(1.0))
 
     def _least(self, loss: Track) -> int:
         if loss.linear:

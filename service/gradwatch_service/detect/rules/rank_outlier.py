@@ -17,6 +17,7 @@ from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, Float32Array, LayerTable, Severity
 
 BLOCK = 16
+FAR_REPORTS = 8
 _SIGMAS = 6 * 1.4826  # six standard deviations, from a median absolute deviation
 
 Signs = NDArray[np.int8]
@@ -27,21 +28,29 @@ class Bench:
     """The ranks so far: reports of the open block, and who was out of line in the last one.
 
     ``open``: int32[R] each, EMPTY where a rank has no number; ``local``: whether they are norms
-    from before the reduction; ``away``: int8[R], 1 out of line above, -1 below.
+    from before the reduction; ``away``: int8[R], 1 out of line above, -1 below; ``far``: int8[R],
+    in how many reports on end a rank was far away, at most 8, negative below.
     """
 
     open: tuple[Fixed, ...]
     local: bool
     away: Signs
+    far: Signs
+
+    @property
+    def calm(self) -> bool:
+        """Whether no rank is out of line."""
+        return not (self.away.any() or (np.abs(self.far) >= FAR_REPORTS).any())
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What two blocks showed: offset of each rank int32[R], the limit, who was away in both."""
+    """Offset of each rank int32[R], the limit, and who is out of line for so many ``reports``."""
 
     offsets: Fixed
     limit: int
     away: Signs
+    reports: int = 2 * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ class RankOutlier:
 
     Too far: at least ``local_bits``, and 6 standard deviations (from the MAD) both of a median of
     16 reports of one rank (MAD/4) and of the ranks among themselves, in two blocks of 16 on end.
-    Needs ``ranks`` ranks that report the whole block.
+    Needs ``ranks`` ranks that report the whole block. Sooner, in 8 reports on end, a rank whose
+    norm from before the reduction is ``far_bits`` away, and 3 standard deviations of the others.
 
     Judges ``local_grad_norm``, from before the reduction. Where that is not sent it judges
     ``grad_norm`` if all ranks have the same layers. Ranks that differ then may be shards of one
@@ -64,11 +74,13 @@ class RankOutlier:
     clear_after: ClassVar[int] = 32
     local_bits: float = 0.5
     reported_bits: float = 2.0
+    far_bits: float = 2.0
     ranks: int = 4
 
     def init(self, _layers: LayerTable) -> Bench:
         """Nothing reported yet."""
-        return Bench((), local=False, away=np.zeros(0, np.int8))
+        nobody = np.zeros(0, np.int8)
+        return Bench((), local=False, away=nobody, far=nobody)
 
     def update(self, state: Bench, view: View) -> tuple[Bench, Signal]:
         """Collect the reports; judge whenever 16 are together."""
@@ -84,9 +96,9 @@ class RankOutlier:
                 state, verdict = self._take(state, rows[row], local=bool(from_local[row]))
                 if verdict is not None:
                     verdicts[row] = verdict
-            calm[row] = not state.away.any()
+            calm[row] = state.calm
         holds = np.zeros(len(view), dtype=np.bool_)
-        holds[[row for row, verdict in verdicts.items() if verdict.away.any()]] = True
+        holds[list(verdicts)] = True
         level = levels(view, (Severity.ERROR, holds)) if holds.any() else None
         what = np.where(from_local, "gradient norm before the reduction", "gradient norm")
 
@@ -109,15 +121,35 @@ class RankOutlier:
         return rows, enough
 
     def _take(self, state: Bench, row: Fixed, *, local: bool) -> tuple[Bench, Verdict | None]:
+        """One more report, and what is to be said of it."""
         kept = (*(state.open if state.local == local else ()), row)
+        far, found = self._far(state.far, row, local=local)
         if len(kept) < BLOCK:
-            return Bench(kept, local, state.away), None
+            return Bench(kept, local, state.away, far), found
         block = np.stack([grown(one, len(row), EMPTY) for one in kept])
         offsets, limit = self._judge(block, bits(self.local_bits if local else self.reported_bits))
         far = (offsets != EMPTY) & (np.abs(offsets) >= limit)
         signs = np.where(far, np.sign(offsets), 0).astype(np.int8)
         again = np.where(signs == grown(state.away, len(row), 0), signs, np.int8(0))
-        return Bench((), local, signs), Verdict(offsets, limit, again)
+        verdict = Verdict(offsets, limit, again)
+        return Bench((), local, signs, far), verdict if again.any() else found
+
+    def _far(self, before: Signs, row: Fixed, *, local: bool) -> tuple[Signs, Verdict | None]:
+        """Who is far from the median rank in this report, and who is for the eighth time on end."""
+        before = grown(before, len(row), 0)
+        here = np.flatnonzero(row != EMPTY)
+        if not local or len(here) < self.ranks:
+            return np.zeros_like(before), None
+        offsets = np.full(len(row), EMPTY, dtype=np.int32)
+        offsets[here] = row[here] - _middle(row[here].astype(np.int64), 0)
+        spread = round(_SIGMAS / 2 * float(_middle(np.abs(offsets[here]).astype(np.int64), 0)))
+        limit = max(bits(self.far_bits), spread)
+        away = (offsets != EMPTY) & (np.abs(offsets) >= limit)
+        sign = np.where(away, np.sign(offsets), 0).astype(np.int8)
+        far = np.clip(np.where(before * sign >= 0, before, 0) + sign, -FAR_REPORTS, FAR_REPORTS)
+        far = np.where(away, far, 0).astype(np.int8)
+        new = np.where((np.abs(far) == FAR_REPORTS) & (far != before), sign, 0).astype(np.int8)
+        return far, Verdict(offsets, limit, new, FAR_REPORTS) if new.any() else None
 
     def _judge(self, block: Fixed, least: int) -> tuple[Fixed, int]:
         """Offset of each rank that reported the whole block, int32[R] (else EMPTY); the limit."""
@@ -156,7 +188,7 @@ def _describe(view: View, row: int, verdict: Verdict, what: str) -> Sighting:
     more = f"; so are {len(columns) - 1} more" if len(columns) > 1 else ""
     text = (
         f"the {what} of {name} is {2.0**offset:.3g} times that of the median of {count} ranks "
-        f"({offset:+.2f} bits, limit {limit:.2f}), for two blocks of {BLOCK} reports{more}"
+        f"({offset:+.2f} bits, limit {limit:.2f}), for {verdict.reports} reports on end{more}"
     )
     fact = Evidence("rank-outlier", text, int(view.step[row]), offset, limit, name)
     return Sighting((fact, odd_rank(view, row, worst)), tuple(columns.tolist()))

@@ -1,14 +1,14 @@
-"""replica-divergence: replicas' gradients differ after the reduction that makes them equal."""
+"""replica-divergence: replicas' gradients differ after their reduction, or their weights do."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from gradwatch_service.detect.ranks import REPORTED, odd_rank
+from gradwatch_service.detect.ranks import REPORTED, WEIGHTS, odd_rank
 from gradwatch_service.detect.rule import Levels, Sighting, Signal, quiet
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -34,6 +34,10 @@ class Agreement:
     value: float = math.nan
 
 
+Agreements: TypeAlias = tuple[Agreement, ...]  # in the gradient and in the weights
+WHAT = {REPORTED: "gradient norm after the reduction", WEIGHTS: "sum of the weight norms"}
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Rows in which at least two ranks measured: ``known`` and ``differs`` bool[n], float64[n]."""
@@ -47,6 +51,9 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class ReplicaDivergence:
     """The ranks' gradient norms differ by more than ``tolerance``, relative, in 2 of 17 reports.
+
+    So may their weights: a bit that flips in a weight shows in the sum of the layers' weight norms
+    long before it shows in a gradient that all share.
 
     Only ranks known to be replicas are judged: their norms must first have agreed in ``replicas``
     reports in a row, each with a norm other than the one before (norms cut to a clip limit agree
@@ -65,32 +72,40 @@ class ReplicaDivergence:
     replicas: int = 16
     within: int = 16
 
-    def init(self, _layers: LayerTable) -> Agreement:
+    def init(self, _layers: LayerTable) -> Agreements:
         """Not known to be replicas."""
-        return Agreement(equal=0, since=self.within)
+        return (Agreement(equal=0, since=self.within),) * len(WHAT)
 
-    def update(self, state: Agreement, view: View) -> tuple[Agreement, Signal]:
+    def update(self, state: Agreements, view: View) -> tuple[Agreements, Signal]:
         """Compare the ranks report by report."""
-        norms = view.stat(REPORTED)
-        if norms is None:
+        norms = {name: values for name in WHAT if (values := view.stat(name)) is not None}
+        if not norms:
             return state, quiet(view)
-        values = norms.astype(np.float64)
-        rows = self._compare(values, is_missing(norms))
-        settled = state.equal >= self.replicas and state.since >= self.within
-        if settled and not rows.differs.any():
-            return state, quiet(view, known=rows.known)
-        state, level = self._follow(state, rows)
+        rows = {
+            name: self._compare(values.astype(np.float64), is_missing(values))
+            for name, values in norms.items()
+        }
+        known = np.zeros(len(view), dtype=np.bool_)
+        differs, level = known.copy(), np.zeros(len(view), dtype=np.int8)
+        after, levels = list(state), {}
+        for place, name in enumerate(WHAT):
+            if name in rows:
+                after[place], levels[name] = self._follow(state[place], rows[name])
+                known |= rows[name].known
+                differs |= rows[name].differs
+                level = np.maximum(level, levels[name])
 
         def describe(row: int) -> Sighting:
-            odd = self._odd_ones(values[row])
-            gap = _gap(rows, row)
-            text = _text(view, values[row], odd, gap)
-            name = view.layers.names[odd[0]] if odd else None
-            fact = Evidence(self.id, text, int(view.step[row]), gap, self.tolerance, name)
+            name = next(name for name in levels if levels[name][row])
+            values = norms[name][row].astype(np.float64)
+            odd, gap = self._odd_ones(values), _gap(rows[name], row)
+            text = _text(view, values, odd, f"the {WHAT[name]}", gap)
+            first = view.layers.names[odd[0]] if odd else None
+            fact = Evidence(self.id, text, int(view.step[row]), gap, self.tolerance, first)
             who = [odd_rank(view, row, odd[0])] if odd else []
             return Sighting((fact, *who), odd)
 
-        return state, Signal(level if level.any() else None, ~rows.differs, describe, rows.known)
+        return tuple(after), Signal(level if level.any() else None, ~differs, describe, known)
 
     def _compare(self, values: FloatArray, missing: BoolArray) -> Comparison:
         finite = np.isfinite(values)
@@ -104,6 +119,8 @@ class ReplicaDivergence:
     def _follow(self, state: Agreement, rows: Comparison) -> tuple[Agreement, Levels]:
         equal, since, value = state.equal, state.since, state.value
         level: Levels = np.zeros(len(rows.known), dtype=np.int8)
+        if equal >= self.replicas and since >= self.within and not rows.differs.any():
+            return state, level
         for row in np.flatnonzero(rows.known).tolist():
             replicas, now = equal >= self.replicas, float(rows.high[row])
             if rows.differs[row]:
@@ -133,19 +150,19 @@ def _gap(rows: Comparison, row: int) -> float:
     return math.inf if math.isnan(gap) else gap
 
 
-def _text(view: View, values: FloatArray, odd: tuple[int, ...], gap: float) -> str:
+def _text(view: View, values: FloatArray, odd: tuple[int, ...], what: str, gap: float) -> str:
     measured = np.flatnonzero(~is_missing(values)).tolist()
     if not odd:
         low, high = np.nanmin(values), np.nanmax(values)
         return (
-            f"the gradient norm after the reduction was the same on all ranks, and is now between "
-            f"{low:.9g} and {high:.9g} on {len(measured)} ranks (relative difference {gap:.2g})"
+            f"{what} was the same on all ranks, and is now between {low:.9g} and {high:.9g} "
+            f"on {len(measured)} ranks (relative difference {gap:.2g})"
         )
     usual = next(column for column in measured if column not in odd)
     names = view.layers.names
     who = " and ".join(f"{values[column]:.9g} on {names[column]}" for column in odd[:3])
     return (
-        f"the gradient norm after the reduction was the same on all ranks, and is now {who} "
+        f"{what} was the same on all ranks, and is now {who} "
         f"against {values[usual]:.9g} on {len(measured) - len(odd)} others "
         f"(relative difference {gap:.2g})"
     )

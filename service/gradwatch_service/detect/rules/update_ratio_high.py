@@ -49,29 +49,31 @@ class UpdateRatioHigh:
         ratio = view.ratio
         if len(state) < FIRST and not view.loss.linear:
             state = (*state, *view.loss.y[view.loss.ok].tolist())[:FIRST]
-        known = ratio.ok & ratio.ready
-        if not ratio.ready:
+        known = ratio.ok & (ratio.ready | (ratio.count >= WINDOW))
+        if not known.any():
             return state, quiet(view, known=known)
         median = np.sort(ratio.window(WINDOW), axis=1)[:, WINDOW // 2]
         calm = median < log2_bits(self.relative)
         if calm.all():
             return state, quiet(view, calm, known)
-        risen = median - ratio.slow >= bits(self.above_slow_bits)
+        late = np.full(len(view), ratio.ready)
+        risen = late & (median - ratio.slow >= bits(self.above_slow_bits))
         high, huge = median >= log2_bits(self.warning), median >= log2_bits(self.error)
         learns, falls = self._learning(state, view.loss)
         level = levels(
             view,
-            (Severity.INFO, known & (high | risen) & ~calm),
-            (Severity.WARNING, known & ((~calm & risen & ~falls) | (high & ~learns) | huge)),
-            (Severity.ERROR, known & huge & ~learns),
+            (Severity.INFO, known & ((late & high) | risen) & ~calm),
+            (Severity.WARNING, known & ((~calm & risen & ~falls) | (late & high & ~learns) | huge)),
+            (Severity.ERROR, known & late & huge & ~learns),
         )
 
         def describe(row: int) -> Sighting:
-            value, normal = as_value(median[row]), as_value(ratio.slow)
+            value = as_value(median[row])
             limit = self.warning if value >= self.warning else self.relative
+            before = f", this run had {as_value(ratio.slow):.2g} before" if ratio.ready else ""
             text = (
                 f"updates are {value:.2g} of the weights' norm (median of {WINDOW} reports); "
-                f"about 0.001 is usual, this run had {normal:.2g} before"
+                f"about 0.001 is usual{before}"
             )
             step = int(view.step[row])
             return Sighting((Evidence("update-ratio-high", text, step, value, limit),))

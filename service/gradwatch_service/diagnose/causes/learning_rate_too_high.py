@@ -9,12 +9,15 @@ from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import (
     BEGINNING,
     loss_diverges,
+    net_dies,
     one_layer_only,
     rate_jumped,
+    rate_record,
     struck,
     sudden,
     told_by,
     updates_large,
+    updates_usual,
 )
 from gradwatch_service.diagnose.situation import Situation
 
@@ -69,16 +72,19 @@ CAUSE = Cause(
     title="Learning rate too high",
     headline="The learning rate is too high",
     order=10,
-    explains=EXPLOSION | {"loss-plateau"},
+    explains=EXPLOSION | {"dead-layer", "loss-plateau"},
     signs=(
         Sign("updates-large", 3, updates_large),
         Sign("updates-huge", 2, told_by("update-step-huge")),
         Sign("explodes-early", 3, told_by("early-explosion")),
+        Sign("net-dies", 4, net_dies),
+        Sign("rate-record", 3, rate_record),
         Sign("rate-unusual", 1, _unusual),
         Sign("rate-usual", -2, _usual_at_first),
         Sign("noise-grows", 2, told_by("instability-onset")),
         Sign("loss-oscillates", 2, told_by("loss-oscillation")),
         Sign("loss-diverges", 2, loss_diverges),
+        Sign("updates-usual", -2, updates_usual),
         Sign("one-layer-only", -2, one_layer_only),
         Sign("rate-jumped", -4, rate_jumped),
         Sign("out-of-the-blue", -4, struck),

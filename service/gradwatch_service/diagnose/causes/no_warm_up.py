@@ -6,15 +6,22 @@ from gradwatch_service.diagnose.actions.rate import warmup_lr, warmup_steps
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.causes.learning_rate_too_high import USUAL_ADAM
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import BEGINNING, init_gain_seen, loss_diverges, updates_large
+from gradwatch_service.diagnose.signs import (
+    BEGINNING,
+    init_gain_seen,
+    loss_diverges,
+    net_dies,
+    updates_large,
+)
 from gradwatch_service.diagnose.situation import Situation
 
 
 def _full_rate_at_once(s: Situation) -> str | None:
     """An explosion within 32 reports, at a rate that began at ≥ 80 % of its highest."""
-    if s.onset_ordinal > BEGINNING or not s.rates.without_warm_up:
+    if (s.onset_ordinal > BEGINNING and not net_dies(s)) or not s.rates.without_warm_up:
         return None
-    if not (updates_large(s) or loss_diverges(s) or s.sees("early-explosion")):
+    troubles = updates_large(s), loss_diverges(s), net_dies(s), s.sees("early-explosion")
+    if not any(troubles):
         return None
     return f"the run began at {s.rates.first:.3g}, at least 80 % of its highest learning rate"
 
@@ -48,10 +55,11 @@ CAUSE = Cause(
     title="No warm-up",
     headline="The learning rate is not warmed up",
     order=60,
-    explains=EXPLOSION,
+    explains=EXPLOSION | {"dead-layer"},
     signs=(
         Sign("full-rate-at-once", 3, _full_rate_at_once),
         Sign("adaptive-optimizer", 2, _adaptive),
+        Sign("net-dies", 2, net_dies),
         Sign("initial-gain", -3, init_gain_seen),
     ),
     explain=_explain,

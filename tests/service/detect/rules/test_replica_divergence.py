@@ -36,6 +36,15 @@ def test_the_odd_rank_is_named_where_the_others_agree() -> None:
     assert "on 3 others" in fact.text
 
 
+def test_weights_that_part_are_told_though_the_gradients_agree() -> None:
+    weights = 100 + 0.01 * np.cumsum(replicas(), axis=0)
+    run = jointly(grad_norm=replicas(), weight_norm=struck(weights, 2, slice(300, None), 1 + 1e-5))
+    finding = watch(run).first(RULE)
+    assert (finding.ordinal, finding.layers) == (301, ("r2",))
+    assert "the sum of the weight norms was the same on all ranks" in finding.evidence[0].text
+    assert watch(jointly(grad_norm=replicas(), weight_norm=weights)).of(RULE) == []
+
+
 def test_without_a_majority_nobody_is_named() -> None:
     norms = struck(struck(replicas(), 2, slice(300, None), 1.001), 3, slice(300, None), 1.001)
     finding = first(norms)
