@@ -57,7 +57,7 @@ class DeadLayer:
     be above .98, as some layers have sparse inputs. Risen: within 64 to 128 reports, from the 192nd
     on; in healthy nets the zeros of deep layers creep up to .8 over hundreds of reports. All zero:
     for 16 reports, in a layer that had a gradient in most reports before; in half of such layers for
-    8 reports the net is dead, an error. Not judged: embeddings
+    6 reports the net is dead, an error. Not judged: embeddings
     and experts, which most batches leave out; layers that never had a gradient (frozen); reports in
     which no layer has one (a skipped or accumulating step). Ends after two blocks (32 reports)
     without.
@@ -75,7 +75,7 @@ class DeadLayer:
     warm_up: int = 192
     blocks: int = 2
     silent: int = 16
-    net_silent: int = 8
+    net_silent: int = 6
 
     def init(self, layers: LayerTable) -> Life:
         """Nothing known of any layer."""

@@ -10,7 +10,16 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, quiet
-from gradwatch_service.detect.spikes import Rows, Spike, Spikes, class_facts, follow, graded, waits
+from gradwatch_service.detect.spikes import (
+    MEMORY,
+    Rows,
+    Spike,
+    Spikes,
+    class_facts,
+    follow,
+    graded,
+    waits,
+)
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -19,8 +28,9 @@ from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 class LossSpike:
     """Robust z of the loss at or above the tail guard and a rise of ≥ 10 % and .15 bit.
 
-    Two thirds of the guard are enough where the loss doubles and the gradient norm is two thirds of
-    its own guard up in the same report: noise in both at once is as rare.
+    3.5 scales are enough where the loss doubles, the gradient norm is 4 scales up in the same
+    report, and both together are 8, in a run without a spike in the 1,024 reports before: noise in
+    both at once is as rare.
 
     A loss that can be negative is judged linearly. Classed over 16 values as ``gradient-spike`` is,
     by the fact ``spike-class``. Information as long as it is isolated, or the gradient norm does
@@ -36,7 +46,8 @@ class LossSpike:
     rise: float = 0.1
     rise_bits: float = 0.15
     norm_z: float = 4.0
-    joint: float = 2 / 3
+    joint_z: float = 3.5
+    sum_z: float = 8.0
     clear_z: float = 3.0
 
     def init(self, _layers: LayerTable) -> Spikes:
@@ -49,7 +60,8 @@ class LossSpike:
         calm = loss.ok & (loss.z < self.clear_z)
         least = self._least(loss)
         outside = loss.ok & loss.ready & (loss.z >= loss.limit) & (loss.y - loss.median >= least)
-        outside |= self._jointly(view)
+        if not any(view.ordinal[0] - at < MEMORY for at, _ in state.past):
+            outside |= self._jointly(view)
         if not (outside.any() or waits(state)):
             return state, quiet(view, calm, loss.measured)
         norm_too = view.norm.z >= self.norm_z
@@ -73,7 +85,8 @@ class LossSpike:
         loss, norm = view.loss, view.norm
         if loss.linear or not (loss.ready and norm.ready):
             return np.zeros(len(view), dtype=np.bool_)
-        both = (loss.z >= self.joint * loss.limit) & (norm.z >= self.joint * norm.limit)
+        both = (loss.z >= self.joint_z) & (norm.z >= self.norm_z)
+        both &= loss.z + norm.z >= self.sum_z
         return both & loss.ok & norm.ok & (loss.y - loss.median >= bits(1.0))
 
     def _least(self, loss: Track) -> int:

@@ -43,7 +43,16 @@ CAUSE = Cause(
     title="Dead units",
     headline="Units are dead",
     order=68,
-    explains=frozenset({"dead-layer", "depth-vanishing", "loss-plateau", "vanishing-absolute"}),
+    explains=frozenset(
+        {
+            "dead-layer",
+            "depth-vanishing",
+            "loss-divergence",
+            "loss-plateau",
+            "loss-spike",
+            "vanishing-absolute",
+        }
+    ),
     signs=(
         Sign("no-gradient", 3, told_by("dead-layer")),
         Sign("relu", 1, _relu),
