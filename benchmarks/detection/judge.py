@@ -89,7 +89,7 @@ class Entry:
         made = [line for line in self.replay.lines if counts(line)]
         return self.case.judged(
             [line.step for line in onsets(self.replay.lines, counts)],
-            [Diagnosis(line.step, line.severity, line.causes) for line in made],
+            [Diagnosis(x.step, x.severity, x.causes, x.confidence) for x in made],
         )
 
 

@@ -25,6 +25,7 @@ class Diagnosis:
     step: int
     severity: int
     causes: tuple[str, ...]
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,16 @@ class Judged:
 
     @property
     def verdict(self) -> Diagnosis | None:
-        """The worst diagnosis of those made within 64 reports of the first one in time."""
+        """The worst of 64 reports from the first in time on; of equals the earliest, the surest."""
         if self.detected is None:
             return None
         until = self.detected + CAUSE_WITHIN * self.interval
         made = [one for one in self.diagnoses if self.detected <= one.step <= until]
-        return min(made, key=lambda one: (-one.severity, one.step), default=None)
+        return min(made, key=_rank, default=None)
+
+
+def _rank(one: Diagnosis) -> tuple[float, ...]:
+    return (-one.severity, one.step, -one.confidence)
 
 
 @dataclass(frozen=True, slots=True)

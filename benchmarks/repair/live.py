@@ -72,7 +72,9 @@ class Live:
     def before(self, step: int, scalars: Mapping[str, float]) -> None:
         """Show the client a step; a refused one loses its gradients, so the update does nothing."""
         self._step = step
-        if not self._monitor.step(**scalars):
+        profile = self._job.profile
+        profiles = {} if profile is None else {"time": profile()}
+        if not self._monitor.step(profiles=profiles, **scalars):
             self.refused.append(step)
             self._job.optimizer.zero_grad()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 
@@ -23,7 +24,9 @@ class Monitor(Protocol):
         """At most so many time steps should be back-propagated through; None: no limit."""
         ...
 
-    def step(self, loss: Any = None, **scalars: Any) -> bool:
+    def step(
+        self, loss: Any = None, *, profiles: Mapping[str, Any] | None = None, **scalars: Any
+    ) -> bool:
         """Collect and send the statistics of one step; False means: skip this update."""
         ...
 

@@ -17,9 +17,11 @@ class OffMonitor:
     applied: tuple[str, ...] = ()
     bptt_steps: int | None = None
 
-    def step(self, loss: Any = None, **scalars: Any) -> bool:
+    def step(
+        self, loss: Any = None, *, profiles: Mapping[str, Any] | None = None, **scalars: Any
+    ) -> bool:
         """Do nothing; always True."""
-        del loss, scalars
+        del loss, profiles, scalars
         return True
 
 

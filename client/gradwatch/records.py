@@ -81,13 +81,14 @@ class Measured:
     scalars: Mapping[str, float]
     columns: NDArray[np.int64]
     arrays: Mapping[str, Float32Array]
+    profiles: Mapping[str, Float32Array] = field(default_factory=dict)
 
     def report(self, table: LayerTable, *, first: bool) -> Report:
         """The same as a report under the layer table of now."""
         layers = {stat: missing32(len(table)) for stat in self.arrays}
         for stat, values in self.arrays.items():
             layers[stat][self.columns] = values
-        return Report(self.step, self.time, table, self.scalars, layers, first=first)
+        return Report(self.step, self.time, table, self.scalars, layers, self.profiles, first=first)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ CASES = (
     Case("deep-tanh-20", [SecondMoment(f) for f in (100, 300)]),
     Case("likelihood", [SecondMoment(f) for f in (30, 100)]),
     Case("deep-relu", [ClipTooTight()]),
-    Case("char-lstm", [ClipTooTight()]),
+    Case("convnet", [ClipTooTight()]),
     Case("char-rnn", [NoClip()], tuning=0, test=4),
     Case(
         "mixed-precision",

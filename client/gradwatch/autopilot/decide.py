@@ -22,8 +22,8 @@ def decide(state: State, moment: Moment) -> tuple[State, tuple[Order, ...]]:
     if _is_quiet(state, moment):
         return state, ()
     state = _heard(state, moment)
-    if moment.weights_lost and state.level >= ROLLBACK_LEVEL:
-        return state, (rescue(state, moment.step),)
+    if state.level >= ROLLBACK_LEVEL and (saved := rescue(state, moment)):
+        return state, (saved,)
     state, judged = verified(state, moment)
     state, rate = restored(state, moment)
     actions = () if rate else chosen(state, moment.step)
@@ -46,7 +46,9 @@ def settle(state: State, order: Order, *, done: bool) -> State:
 def _is_quiet(state: State, moment: Moment) -> bool:
     if state.stopped:
         return True
-    if moment.news is not state.news or not moment.is_sound or moment.weights_lost:
+    if moment.news is not state.news or not moment.is_sound:
+        return False
+    if moment.weights_lost or moment.loss_lost:
         return False
     return not state.busy and (not state.save_every or moment.step < state.next_save)
 

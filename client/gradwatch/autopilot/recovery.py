@@ -22,20 +22,28 @@ LOST = Advice(
     severity="critical",
     title="Some weights are no longer finite",
 )
+LOST_LOSS = replace(
+    LOST, id="loss-not-finite", cause="loss-not-finite", title="The loss stays no number"
+)
 
 
 def saving(state: State, moment: Moment) -> tuple[Order, ...]:
-    """Save when it is time and the run has been healthy for 64 steps."""
+    """Save at the first step, then when it is time and the run has been healthy for 64 steps."""
     if not state.save_every or moment.step < state.next_save or not moment.is_sound:
         return ()
-    if moment.step - state.sound_since < SOUND_STEPS:
+    begins = moment.step == state.first_step
+    if not begins and moment.step - state.sound_since < SOUND_STEPS:
         return ()
     return (Order("save", moment.step),)
 
 
 def going_back(state: State, advice: Advice, step: int) -> Order:
-    """Go back to the newest healthy checkpoint 100 steps before the onset, at most twice to one."""
+    """Go back to the newest healthy checkpoint 100 steps before the onset, at most twice to one.
+
+    The first one is as good however soon the trouble began.
+    """
     latest = step_of(advice.params.get("latest_step"), step - BEFORE_ONSET)
+    latest = max(latest, state.first_step)
     target = _newest(state, latest)
     if target is None:
         reason = f"no checkpoint of its own at or before step {latest}"
@@ -43,12 +51,20 @@ def going_back(state: State, advice: Advice, step: int) -> Order:
     return _back_to(target, advice, step)
 
 
-def rescue(state: State, step: int) -> Order:
-    """Some weights are not finite: no update can mend that. Go back, or stop."""
+def rescue(state: State, moment: Moment) -> Order | None:
+    """No update mends weights that are not finite, or a loss that stays so: go back, or stop.
+
+    None where nothing is lost, or there is a chance left.
+    """
+    if not (moment.weights_lost or moment.loss_lost):
+        return None
+    step, lost = moment.step, LOST if moment.weights_lost else LOST_LOSS
     target = _newest(state, step - BEFORE_ONSET) or _newest(state, step)
-    if target is None:
-        return about(LOST, "stop", step, "applied", f"{LOST.title}, and there is no checkpoint")
-    return _back_to(target, LOST, step)
+    if target is not None:
+        return _back_to(target, lost, step)
+    if lost is LOST_LOSS:
+        return None
+    return about(lost, "stop", step, "applied", f"{lost.title}, and there is no checkpoint")
 
 
 def returned(state: State, order: Order) -> State:
@@ -88,6 +104,6 @@ def _back_to(target: Checkpoint, advice: Advice, step: int) -> Order:
         return about(advice, "stop", step, "applied", text)
     skip_to = max(step_of(advice.params.get("skip_data_to_step"), step), step)
     params = {"to_step": target.step, "skip_data_to_step": skip_to}
-    reason = f"{advice.title}: " if advice is LOST else ""
+    reason = f"{advice.title}: " if advice in (LOST, LOST_LOSS) else ""
     text = f"{reason}Go back to the checkpoint of step {target.step}"
     return replace(about(advice, "apply", step, "applied", text), params=params)

@@ -14,7 +14,8 @@ class Moment:
     """What is known at one step.
 
     ``is_sound``: loss and gradient are finite, here and at the steps since the last look.
-    ``weights_lost``: some weights are not finite. ``median``: metric -> its median over the newest
+    ``weights_lost``: some weights are not finite; ``loss_lost``: nor were 16 losses on end.
+    ``median``: metric -> its median over the newest
     16 reports, None if it was not measured.
     """
 
@@ -22,6 +23,7 @@ class Moment:
     news: News
     is_sound: bool = True
     weights_lost: bool = False
+    loss_lost: bool = False
     median: Callable[[str], float | None] = lambda _metric: None
 
 
@@ -108,7 +110,7 @@ class State:
             first_step=first_step,
             save_every=save_every,
             sound_since=first_step,
-            next_save=first_step + save_every,
+            next_save=first_step,
         )
 
     @property

@@ -27,6 +27,7 @@ from gradwatch.watching import Means
 if TYPE_CHECKING:
     from gradwatch.run import Run
 
+LOST_LOSSES = 16
 Gradients = Sequence[torch.Tensor | None]
 
 
@@ -56,6 +57,7 @@ class Pilot:
         self._calls = 0
         self._is_sound = True
         self._weights_lost = False
+        self._losses_lost = 0
         self.observes = state.level == 0
 
     @staticmethod
@@ -113,6 +115,7 @@ class Pilot:
         if not all(map(math.isfinite, values)):  # weights that are lost show here at once
             self._is_sound = False
             self._weights_lost = not np.isfinite(measured.arrays["weight_norm"]).all()
+        self._losses_lost = 0 if math.isfinite(values[0]) else self._losses_lost + 1
 
     def _orders(self) -> tuple[Order, ...]:
         """The orders of this step; the limits in force come with them."""
@@ -127,7 +130,8 @@ class Pilot:
 
     def _decide(self) -> Word:
         news, step = self._run.news, self._bench.step
-        moment = Moment(step, news, self._is_sound, self._weights_lost, self._recent.median)
+        lost = self._weights_lost, self._losses_lost >= LOST_LOSSES
+        moment = Moment(step, news, self._is_sound, *lost, self._recent.median)
         self._is_sound, self._weights_lost = True, False
         self._state, orders = decide(self._state, moment)
         return Word(news.guard, orders)

@@ -20,7 +20,7 @@ from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
-from gradwatch.records import Measured, read_scalars
+from gradwatch.records import Measured, read_profiles, read_scalars
 from gradwatch.values import Float32Array
 from gradwatch.watching import Means
 
@@ -90,11 +90,15 @@ class Monitor:
         """
         return self._bench.truncation.read()
 
-    def step(self, loss: Any = None, **scalars: Any) -> bool:
+    def step(
+        self, loss: Any = None, *, profiles: Mapping[str, Any] | None = None, **scalars: Any
+    ) -> bool:
         """Collect the statistics of one step, do what the user allowed, and report.
 
         Args:
             loss: The loss, a number or a one-element tensor (fetched together with the norms).
+            profiles: ``{"time": values}``, norms of ∂loss/∂h_t of a recurrent net, the earliest
+                time step first.
             scalars: More of the kind, such as ``loss_scale``, ``batch_size``, ``seq_len``.
 
         Returns:
@@ -105,7 +109,7 @@ class Monitor:
         try:
             with torch.no_grad():
                 rate = _learning_rate(self._bench.optimizer)
-                return self._step({"lr": rate, "loss": loss, **scalars})
+                return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
             self._broken = True
             self._probe.forget()
@@ -125,13 +129,15 @@ class Monitor:
         self._held = None
         self._probe.forget()
 
-    def _step(self, scalars: Mapping[str, Any]) -> bool:
+    def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
         self._pilot.begin(step)
         gradients = [parameter.grad for parameter in self._parameters]
         arrays, fetched = self._probe.measure(gradients, scalars)
         self._complete(arrays.pop("update_norm", None))
-        measured = self._measured(step, arrays, fetched)
+        curves, unread = read_profiles(profiles)
+        self._run.note_malformed(unread)
+        measured = replace(self._measured(step, arrays, fetched), profiles=curves)
         verdict = self._pilot.step(measured, gradients)
         numbers = {**measured.scalars, **verdict.scalars}
         if "lr" in numbers:

@@ -45,7 +45,7 @@ class WriterState:
 
     @property
     def guard(self) -> Guard:
-        """The limits the client may apply now."""
+        """The limits the client may apply now: tight while something is wrong, else loose."""
         base = self.detector.substrate
         if not self.ordinal:
             return Guard()
@@ -54,7 +54,9 @@ class WriterState:
             bool(usual.ready[NORM]), int(usual.median[NORM]), int(usual.scale[NORM]), limit
         )
         step = int(self.history.steps[-1])
-        return armed(self.norms.max_norm, skip, step, self.history.increment)
+        tight = trouble_since(self.cases) is not None
+        most = self.norms.max_norm if tight else self.norms.loose
+        return armed(most, skip, step, self.history.increment)
 
     @property
     def parts(self) -> Mapping[str, AlertPart]:

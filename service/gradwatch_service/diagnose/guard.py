@@ -49,13 +49,15 @@ class Norms:
 
     ``waiting``: the newest ones, int32[≤ 32], not accepted yet; dropped when an explosion is found.
     ``max_norm`` changes where a block ends (and after reports 4 and 8), so it depends on the
-    reports alone and not on how they were cut into frames.
+    reports alone and not on how they were cut into frames. ``loose``: the largest accepted norm,
+    at most 10 means: it leaves a healthy run alone.
     """
 
     ring: Fixed = field(default_factory=lambda: np.zeros(RING, dtype=np.int32))
     waiting: Fixed = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     accepted: int = 0
     max_norm: float | None = None
+    loose: float | None = None
 
     def absorb(self, view: View, start: int, stop: int, active: Collection[str]) -> Norms:
         """Take rows ``start`` to ``stop`` in, during which the rules ``active`` held."""
@@ -67,7 +69,7 @@ class Norms:
         norms = self._queue(view.norm.y[rows][_acceptable(view, rows)], capacity(active))
         reports = int(view.ordinal[stop - 1]) + 1
         closes = reports % BLOCK == 0 or reports in _EARLY
-        return replace(norms, max_norm=norms._limit()) if closes else norms
+        return norms._limited() if closes else norms
 
     def _queue(self, values: Fixed, most: int | None) -> Norms:
         """Let norms wait, accept those that have waited; at once while there are few."""
@@ -84,18 +86,23 @@ class Norms:
         accepted = self.accepted + len(taken)
         return replace(self, ring=ring, waiting=waiting, accepted=accepted)
 
-    def _limit(self) -> float | None:
-        """clip(P97.5, .5 mean, 10 mean) of the accepted norms; 10 medians if < 32; None if < 4."""
+    def _limited(self) -> Norms:
+        """With the limits that the accepted norms give.
+
+        ``max_norm``: clip(P97.5, .5 mean, 10 mean); 10 medians if < 32; None if < 4.
+        """
         held = min(self.accepted, RING)
         if held < FIRST_LIMIT:
-            return None
+            return replace(self, max_norm=None, loose=None)
         ordered = np.sort(self.ring[:held])
         if held < FULL_LIMIT:
-            return LOOSE_FACTOR * as_value(ordered[held // 2])
+            limit = LOOSE_FACTOR * as_value(ordered[held // 2])
+            return replace(self, max_norm=limit, loose=limit)
         values = np.ldexp(_POWERS[ordered & (ONE_BIT - 1)], ordered >> FRACTION_BITS)
         mean = math.fsum(values.tolist()) / held
-        high = float(values[held * 39 // 40])
-        return min(max(high, 0.5 * mean), 10.0 * mean)
+        high, highest = float(values[held * 39 // 40]), float(values[-1])
+        limit = min(max(high, 0.5 * mean), 10.0 * mean)
+        return replace(self, max_norm=limit, loose=max(limit, min(highest, 10.0 * mean)))
 
 
 def _acceptable(view: View, rows: slice) -> BoolArray:

@@ -59,7 +59,9 @@ class History:
     finite ``grad_max`` over all layers (None: none yet); ``zeros``: the first mean share of zeros
     in the gradients; ``spikes``: ordinals at which one began; ``skips``: ordinals of the last 11
     updates the guard skipped; ``gains``: initial gain of each layer of a badly initialised chain;
-    ``words``: what the job said about advice for steps to come, ``trials``: for those before.
+    ``first_step``: that of the first
+    report; ``words``: what the job said about advice for steps to come, ``trials``: for those
+    before.
     """
 
     layers: LayerTable
@@ -81,6 +83,7 @@ class History:
     troubles: tuple[Trouble, ...] = ()
     gains: Mapping[str, float] = field(default_factory=dict)
     broken: Break | None = None
+    first_step: int | None = None
 
     @staticmethod
     def empty(layers: LayerTable) -> History:
@@ -92,6 +95,11 @@ class History:
         """The median distance of two reports in steps, at least 1."""
         distances = np.sort(np.diff(self.steps))
         return max(int(distances[len(distances) // 2]), 1) if len(distances) else 1
+
+    @property
+    def fresh(self) -> int | None:
+        """The first step, if the weights of that step are worth going back to."""
+        return None if self.gains else self.first_step
 
     def grown(self, layers: LayerTable) -> History:
         """Move to another layer table; layers known by name keep what is known of them."""
@@ -135,6 +143,7 @@ class History:
             self,
             heat=self.heat.advance(view.layer, rows, ordinal),
             steps=np.concatenate([self.steps, step])[-RECENT - 1 :],
+            first_step=int(step[0]) if self.first_step is None else self.first_step,
             high=np.concatenate([self.high, high])[-SAME_SPIKE:],
             rates=self.rates.advance(view.measured("lr")[rows], ordinal, step),
             blows=self.blows.advance(view, rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradwatch_service.detect.baseline import READY_AFTER
-from gradwatch_service.detect.fixedpoint import Fixed, bits
+from gradwatch_service.detect.fixedpoint import Fixed, as_value, bits
 from gradwatch_service.detect.view import View
 from gradwatch_service.diagnose.heat import Heat
 from gradwatch_service.diagnose.situation import Held, Mover
@@ -35,7 +35,9 @@ def first_mover(view: View, row: int, heat: Heat, active: tuple[Held, ...]) -> M
     if column is None:
         return None
     layer = view.layers.layers[column]
-    return Mover(layer.name, layer.kind, _share(view, row, column), hot == column)
+    rise = int(over_median(view, row)[column])
+    excess = as_value(max(rise, 0))
+    return Mover(layer.name, layer.kind, _share(view, row, column), hot == column, excess)
 
 
 def moving(view: View, row: int, heat: Heat) -> IntArray:

@@ -14,7 +14,8 @@ JUST_BEGUN = 16
 def rescue(s: Situation) -> tuple[Proposal, ...]:
     """Go back where the run is spoilt; stop where it is lost; save what may be needed soon."""
     lost = s.fact("non-finite", "non-finite-weights") is not None
-    if lost or s.sees("loss-divergence", "loss-above-initial"):
+    stays = s.at_least("non-finite", Severity.CRITICAL)
+    if lost or stays or s.sees("loss-divergence", "loss-above-initial"):
         if return_point(s) is not None:
             return (rollback(s),)
         return (stop(s),) if lost else ()

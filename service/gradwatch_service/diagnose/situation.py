@@ -83,12 +83,16 @@ def worst(findings: tuple[Held, ...]) -> Held:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """The layer that moved first; ``share`` of the sum of squared gradients; ``hot``: z ≥ 6."""
+    """The layer that moved first; ``share`` of the sum of squared gradients; ``hot``: z ≥ 6.
+
+    ``excess``: how many times its median its norm is; 1 where that is not known.
+    """
 
     name: str
     kind: str
     share: float | None
     hot: bool
+    excess: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Situation:
     trials: Trials = field(default_factory=dict)
     phases: tuple[int, ...] = ()  # steps at which the job announced one
     checkpoints: tuple[int, ...] = ()  # steps of those before which nothing was wrong
+    first_step: int = 0
     # updates and loss
     uw: float | None = None  # median update ratio of 16 reports
     uw_rise: float = 0.0  # its bits over the slow level
@@ -136,6 +141,7 @@ class Situation:
     grown: Evidence | None = None  # which weights grow most, and how much in 32 reports
     lag: float | None = None  # median of rms(g / sqrt(v))
     beta: float | None = None  # bits by which the gradient grows per step back in time
+    through: float | None = None  # and over this report's whole sequence
     gains: Mapping[str, float] = field(default_factory=dict)  # initial, of a badly scaled chain
 
     def sees(self, *rules: str) -> bool:

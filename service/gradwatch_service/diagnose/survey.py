@@ -9,7 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.baseline import RING
 from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value, bits
-from gradwatch_service.detect.rules.explosion_through_time import backward_slope
+from gradwatch_service.detect.rules.explosion_through_time import backward_slope, time_steps
 from gradwatch_service.detect.rules.init_gain_profile import chain, gain_bits
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.diagnose.guard import armed, skip_above
@@ -56,6 +56,7 @@ def survey(
         zeros=_more_zeros(view, row, history.zeros),
         lag=_lag(view, row),
         beta=_time_slope(view, row, held),
+        through=_through(view, row),
     )
     return _with_layers(_remembered(known, history), view, row, history)
 
@@ -70,7 +71,8 @@ def _remembered(s: Situation, history: History) -> Situation:
         rates=history.rates,
         trials=history.trials,
         phases=history.announced("phase", s.step),
-        checkpoints=healthy(checkpoints, history.troubles, s.increment),
+        checkpoints=healthy(checkpoints, history.troubles, s.increment, history.fresh),
+        first_step=history.first_step or 0,
         high_reports=int(high.sum()),
         burst=len(ends) > 0 and bool(high[ends[0] : ends[-1] + 1].all()),
         spikes=history.spikes_until(s.ordinal),
@@ -148,6 +150,15 @@ def _time_slope(view: View, row: int, held: Mapping[str, Held]) -> float | None:
     through_time = held.get("explosion-through-time")
     slope = through_time.fact("time-slope") if through_time else None
     return slope.value if slope else None
+
+
+def _through(view: View, row: int) -> float | None:
+    """Bits by which this report's gradient grows on its way back through the sequence."""
+    profile = view.profiles.get("time")
+    if profile is None:
+        return None
+    beta, known = backward_slope(profile[row : row + 1])
+    return float(beta[0]) * int(time_steps(profile[row : row + 1])[0]) if known[0] else None
 
 
 def _shifted(view: View, row: int) -> bool:

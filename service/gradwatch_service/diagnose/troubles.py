@@ -33,12 +33,15 @@ def noted(troubles: tuple[Trouble, ...], onset: int | None, step: int) -> tuple[
 
 
 def healthy(
-    checkpoints: Iterable[int], troubles: Iterable[Trouble], increment: int
+    checkpoints: Iterable[int], troubles: Iterable[Trouble], increment: int, fresh: int | None
 ) -> tuple[int, ...]:
-    """The checkpoints before which nothing was wrong for 64 reports, ``increment`` steps apart."""
+    """The checkpoints before which nothing was wrong for 64 reports, ``increment`` steps apart.
+
+    Weights at the step ``fresh`` are those the run began with: nothing has spoilt them yet.
+    """
     known, margin = tuple(troubles), HEALTHY_FOR * increment
     return tuple(
         step
         for step in checkpoints
-        if not any(trouble.reaches(step - margin, step) for trouble in known)
+        if step == fresh or not any(trouble.reaches(step - margin, step) for trouble in known)
     )

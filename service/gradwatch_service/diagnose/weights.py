@@ -8,7 +8,7 @@ import numpy as np
 
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import Evidence, Float32Array, IntArray
+from gradwatch_service.domain import BoolArray, Evidence, Float32Array, FloatArray, IntArray
 
 _MATRIX = 2
 _ENDS = 3
@@ -32,24 +32,32 @@ class Weights:
         return Weights(tuple(_rearranged(norms, source) for norms in self.ends))
 
     def growth(self, view: View, row: int) -> Evidence | None:
-        """By which factor in two blocks the matrix grew that did most, over the last two or three.
+        """The matrix that grew most, and by which factor in 32 reports.
 
-        None until three blocks have ended.
+        That is the factor over the last one to two blocks, or the steady growth of the last two to
+        three, whichever is more. None until two blocks have ended.
         """
-        norms = view.stat("weight_norm")
-        if norms is None or len(self.ends) < _ENDS:
+        norms, reports = view.stat("weight_norm"), (int(view.ordinal[row]) + 1) % BLOCK
+        if norms is None or len(self.ends) < _ENDS - 1:
             return None
-        before = self.ends[-1]
-        blocks = _ENDS - 1 + (int(view.ordinal[row]) + 1) % BLOCK / BLOCK
         matrices = np.array([len(layer.shape) >= _MATRIX for layer in view.layers.layers])
-        known = matrices & (before > 0) & np.isfinite(norms[row])
-        factors = np.where(known, norms[row] / np.where(known, before, 1.0), 0.0)
-        if not known.any():
+        factors = _factors(norms[row], self.ends[1], matrices)
+        if len(self.ends) == _ENDS:
+            blocks = _ENDS - 1 + reports / BLOCK
+            steady = _factors(norms[row], self.ends[2], matrices) ** (2 / blocks)
+            factors = np.maximum(factors, steady)
+        if not factors.any():
             return None
         column = int(factors.argmax())
-        name, factor = view.layers.names[column], float(factors[column]) ** (2 / blocks)
-        text = f"the weights of {name} grow by a factor of {factor:.3g} in {2 * BLOCK} reports"
+        name, factor = view.layers.names[column], float(factors[column])
+        text = f"the weights of {name} have grown by a factor of {factor:.3g} in two blocks"
         return Evidence("weights-grown", text, int(view.step[row]), factor, layer=name)
+
+
+def _factors(now: Float32Array, before: Float32Array, matrices: BoolArray) -> FloatArray:
+    """By which factor each matrix grew, float64[L]; 0 where it is not known."""
+    known = matrices & (before > 0) & np.isfinite(now)
+    return np.where(known, now / np.where(known, before, np.float32(1.0)), 0.0).astype(np.float64)
 
 
 def _rearranged(norms: Float32Array, source: IntArray) -> Float32Array:

@@ -66,7 +66,7 @@ def expected() -> object:
 def test_a_rank_out_of_line_and_a_replica_that_drifts_are_one_alert() -> None:
     ranks = one_by_one(trouble())
     assert [(one.kind, one.step) for one in ranks.judged.events] == [
-        ("firing", 77),
+        ("firing", 71),
         ("worsened", 151),
     ]
     (part,) = ranks.parts.values()

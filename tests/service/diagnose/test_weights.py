@@ -21,7 +21,7 @@ def test_weights_that_grow_by_more_than_the_updates_are_evidence() -> None:
     told = tell(attention(10.0))
     part = told.parts["weights-growing"]
     texts = [fact.text for fact in part.evidence if fact.name == "more-than-updates"]
-    assert texts == ["the weights of fc3 are 10 times what they were two blocks ago"]
+    assert texts == ["the weights of fc3 have grown by a factor of 10 in two blocks"]
 
 
 @pytest.mark.parametrize(("factor", "grown"), [(1.2, False), (1.3, True)])
@@ -38,8 +38,7 @@ def test_growth_that_the_updates_explain_does_not_count() -> None:
 
 def test_nothing_is_compared_before_two_blocks_or_without_weights() -> None:
     memory = tell(healthy(31)).state.history.weights
-    assert memory.newer is not None
-    assert memory.older is None
+    assert len(memory.ends) == 1
     bare = healthy(60)
     del bare.stats["weight_norm"]
     assert tell(bare).state.history.weights == Weights()
@@ -53,10 +52,17 @@ def test_only_matrices_are_compared() -> None:
 
 def test_layers_keep_their_norms_in_another_table() -> None:
     newer, older = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
-    memory = Weights(newer, older).grown(np.array([1, -1, 0]))
-    assert memory.older is not None
-    assert np.array_equal(memory.older, [4, np.nan, 3], equal_nan=True)
+    memory = Weights((newer, older)).grown(np.array([1, -1, 0]))
+    assert np.array_equal(memory.ends[1], [4, np.nan, 3], equal_nan=True)
     assert Weights().grown(np.array([0, 1])) == Weights()
     history = tell(healthy(40)).state.history.grown(LayerTable((*mlp(7).layers[6:], *mlp().layers)))
-    assert history.weights.older is not None
-    assert len(history.weights.older) == 7
+    assert [len(end) for end in history.weights.ends] == [7, 7]
+
+
+def test_weights_that_grow_steadily_by_a_hundredth_are_evidence() -> None:
+    stream = healthy(260)
+    stream.stats["weight_norm"][:, 3] *= 1.01 ** np.maximum(np.arange(260) - 150, 0)
+    stream.stats["update_norm"][:] = 1e-3 * stream.stats["weight_norm"][:1]
+    stream.multiply_norms(208, 8.0)
+    part = tell(stream).parts["weights-growing"]
+    assert "more-than-updates" in [fact.name for fact in part.evidence]

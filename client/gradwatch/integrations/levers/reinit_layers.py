@@ -9,14 +9,22 @@ import torch
 
 from gradwatch.autopilot.advice import number
 from gradwatch.integrations.bench import Bench, Undo, nothing
+from gradwatch.integrations.levers import reset_moments
 
 
 def apply(bench: Bench, params: Mapping[str, Any], key: str) -> Undo | None:
     """Divide weights by their gain, or make matrices orthogonal with a spectral radius.
 
-    All named layers or none; only a checkpoint brings the old weights back.
+    All named layers or none; only a checkpoint brings the old weights back. The optimizer forgets
+    its moments: Adam's second moment would remember gradients a thousand times as large.
     """
-    del key
+    done = _rewrite(bench, params)
+    if done is not None:
+        reset_moments.apply(bench, {}, key)
+    return done
+
+
+def _rewrite(bench: Bench, params: Mapping[str, Any]) -> Undo | None:
     divide_by = params.get("divide_by")
     if isinstance(divide_by, Mapping):
         return _divide(bench, divide_by)

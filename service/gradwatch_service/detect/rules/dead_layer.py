@@ -53,14 +53,14 @@ class Life:
 class DeadLayer:
     """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .7 and risen by .3, or all is zero.
 
-    Of the fraction block medians count, two blocks in a row, or one that is up by .5. What was above .9 from the start must
-    be above .98, as some layers have sparse inputs. Risen: within 64 to 128 reports, from the 192nd
-    on; in healthy nets the zeros of deep layers creep up to .8 over hundreds of reports. All zero:
-    for 16 reports, in a layer that had a gradient in most reports before; in half of such layers for
-    6 reports the net is dead, an error. Not judged: embeddings
-    and experts, which most batches leave out; layers that never had a gradient (frozen); reports in
-    which no layer has one (a skipped or accumulating step). Ends after two blocks (32 reports)
-    without.
+    Of the fraction block medians count, two blocks in a row, or one that is up by .5. What was
+    above .9 from the start must be above .98, as some layers have sparse inputs. Risen: within 64
+    to 128 reports, from the 192nd on; in healthy nets the zeros of deep layers creep up to .8 over
+    hundreds of reports. All zero: for 16 reports, in a layer that had a gradient in most reports
+    before. Half of all layers at once for 6 reports: the net is dead, an error. Not judged:
+    embeddings and experts, which most batches leave out; layers that never had a gradient (frozen);
+    reports in which no layer has one (a skipped or accumulating step). Ends after two blocks (32
+    reports) without.
 
     Source: AUTOTRAINER's dying ReLU (Zhang et al. 2021: a zero fraction of .7); SageMaker
     Debugger's DeadRelu. The other limits: Gradwatch, measured by benchmarks/detection.

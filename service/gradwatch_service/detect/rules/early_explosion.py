@@ -21,7 +21,8 @@ _NONE = 2**30
 class Opening:
     """First and smallest log2 norm, the first loss, which of the last three losses were far above.
 
-    ``doubled``: losses on end of twice the first one; ``large``: an update was large; ``fresh``: the reports begin with the training; ``exploded``: the rule has held.
+    ``doubled``: losses on end of twice the first one; ``large``: an update was large; ``fresh``:
+    the reports begin with the training; ``exploded``: the rule has held.
     """
 
     first: int = _NONE

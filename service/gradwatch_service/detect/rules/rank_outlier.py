@@ -29,7 +29,7 @@ class Bench:
 
     ``open``: int32[R] each, EMPTY where a rank has no number; ``local``: whether they are norms
     from before the reduction; ``away``: int8[R], 1 out of line above, -1 below; ``far``: int8[R],
-    in how many reports on end a rank was far away, at most 8, negative below.
+    in how many more reports a rank was far away than not, at most 8, negative below.
     """
 
     open: tuple[Fixed, ...]
@@ -59,8 +59,8 @@ class RankOutlier:
 
     Too far: at least ``local_bits``, and 6 standard deviations (from the MAD) both of a median of
     16 reports of one rank (MAD/4) and of the ranks among themselves, in two blocks of 16 on end.
-    Needs ``ranks`` ranks that report the whole block. Sooner, in 8 reports on end, a rank whose
-    norm from before the reduction is ``far_bits`` away, and 3 standard deviations of the others.
+    Needs ``ranks`` ranks that report the whole block. Sooner a rank
+    whose norm from before the reduction was ``far_bits`` away in 8 reports more than it was not.
 
     Judges ``local_grad_norm``, from before the reduction. Where that is not sent it judges
     ``grad_norm`` if all ranks have the same layers. Ranks that differ then may be shards of one
@@ -128,28 +128,27 @@ class RankOutlier:
             return Bench(kept, local, state.away, far), found
         block = np.stack([grown(one, len(row), EMPTY) for one in kept])
         offsets, limit = self._judge(block, bits(self.local_bits if local else self.reported_bits))
-        far = (offsets != EMPTY) & (np.abs(offsets) >= limit)
-        signs = np.where(far, np.sign(offsets), 0).astype(np.int8)
+        out = (offsets != EMPTY) & (np.abs(offsets) >= limit)
+        signs = np.where(out, np.sign(offsets), 0).astype(np.int8)
         again = np.where(signs == grown(state.away, len(row), 0), signs, np.int8(0))
         verdict = Verdict(offsets, limit, again)
         return Bench((), local, signs, far), verdict if again.any() else found
 
     def _far(self, before: Signs, row: Fixed, *, local: bool) -> tuple[Signs, Verdict | None]:
-        """Who is far from the median rank in this report, and who is for the eighth time on end."""
+        """How often each rank was far from the median rank, and whose turn it is to be named."""
         before = grown(before, len(row), 0)
         here = np.flatnonzero(row != EMPTY)
         if not local or len(here) < self.ranks:
             return np.zeros_like(before), None
         offsets = np.full(len(row), EMPTY, dtype=np.int32)
         offsets[here] = row[here] - _middle(row[here].astype(np.int64), 0)
-        spread = round(_SIGMAS / 2 * float(_middle(np.abs(offsets[here]).astype(np.int64), 0)))
-        limit = max(bits(self.far_bits), spread)
+        limit = bits(self.far_bits)
         away = (offsets != EMPTY) & (np.abs(offsets) >= limit)
-        sign = np.where(away, np.sign(offsets), 0).astype(np.int8)
-        far = np.clip(np.where(before * sign >= 0, before, 0) + sign, -FAR_REPORTS, FAR_REPORTS)
-        far = np.where(away, far, 0).astype(np.int8)
-        new = np.where((np.abs(far) == FAR_REPORTS) & (far != before), sign, 0).astype(np.int8)
-        return far, Verdict(offsets, limit, new, FAR_REPORTS) if new.any() else None
+        one = np.where(away, np.sign(offsets), -np.sign(before))
+        far = np.clip(before + one, -FAR_REPORTS, FAR_REPORTS).astype(np.int8)
+        new = np.where((np.abs(far) == FAR_REPORTS) & (far != before), np.sign(far), 0)
+        verdict = Verdict(offsets, limit, new.astype(np.int8), FAR_REPORTS)
+        return far, verdict if new.any() else None
 
     def _judge(self, block: Fixed, least: int) -> tuple[Fixed, int]:
         """Offset of each rank that reported the whole block, int32[R] (else EMPTY); the limit."""
@@ -188,7 +187,7 @@ def _describe(view: View, row: int, verdict: Verdict, what: str) -> Sighting:
     more = f"; so are {len(columns) - 1} more" if len(columns) > 1 else ""
     text = (
         f"the {what} of {name} is {2.0**offset:.3g} times that of the median of {count} ranks "
-        f"({offset:+.2f} bits, limit {limit:.2f}), for {verdict.reports} reports on end{more}"
+        f"({offset:+.2f} bits, limit {limit:.2f}), in {verdict.reports} reports and more{more}"
     )
     fact = Evidence("rank-outlier", text, int(view.step[row]), offset, limit, name)
     return Sighting((fact, odd_rank(view, row, worst)), tuple(columns.tolist()))

@@ -53,7 +53,8 @@ class ReplicaDivergence:
     """The ranks' gradient norms differ by more than ``tolerance``, relative, in 2 of 17 reports.
 
     So may their weights: a bit that flips in a weight shows in the sum of the layers' weight norms
-    long before it shows in a gradient that all share.
+    long before it shows in a gradient that all share. As weights last, one report is enough where
+    they differ by ``at_once``, or are finite on some ranks only.
 
     Only ranks known to be replicas are judged: their norms must first have agreed in ``replicas``
     reports in a row, each with a norm other than the one before (norms cut to a clip limit agree
@@ -71,6 +72,7 @@ class ReplicaDivergence:
     tolerance: float = 1e-6
     replicas: int = 16
     within: int = 16
+    at_once: float = 1e-3
 
     def init(self, _layers: LayerTable) -> Agreements:
         """Not known to be replicas."""
@@ -90,7 +92,8 @@ class ReplicaDivergence:
         after, levels = list(state), {}
         for place, name in enumerate(WHAT):
             if name in rows:
-                after[place], levels[name] = self._follow(state[place], rows[name])
+                at_once = self.at_once if name == WEIGHTS else math.inf
+                after[place], levels[name] = self._follow(state[place], rows[name], at_once)
                 known |= rows[name].known
                 differs |= rows[name].differs
                 level = np.maximum(level, levels[name])
@@ -116,7 +119,9 @@ class ReplicaDivergence:
         apart = ~(high - low <= self.tolerance * np.maximum(np.abs(high), np.abs(low)))
         return Comparison(known, known & (broken | apart), high, np.where(broken, np.nan, low))
 
-    def _follow(self, state: Agreement, rows: Comparison) -> tuple[Agreement, Levels]:
+    def _follow(
+        self, state: Agreement, rows: Comparison, at_once: float
+    ) -> tuple[Agreement, Levels]:
         equal, since, value = state.equal, state.since, state.value
         level: Levels = np.zeros(len(rows.known), dtype=np.int8)
         if equal >= self.replicas and since >= self.within and not rows.differs.any():
@@ -124,7 +129,8 @@ class ReplicaDivergence:
         for row in np.flatnonzero(rows.known).tolist():
             replicas, now = equal >= self.replicas, float(rows.high[row])
             if rows.differs[row]:
-                level[row] = Severity.CRITICAL if replicas and since < self.within else 0
+                enough = since < self.within or _gap(rows, row) > at_once
+                level[row] = Severity.CRITICAL if replicas and enough else 0
                 equal, since = equal if replicas else 0, 0
             else:
                 equal, since = equal + (not replicas and now != value), min(since + 1, self.within)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from gradwatch_service.diagnose.proposal import Proposal, absent, check, code_for
-from gradwatch_service.diagnose.situation import Situation
+from gradwatch_service.diagnose.situation import Mover, Situation
 
 DEFAULT_NORM = 1.0
 TIME_BITS = 6.0
-SHRINK_FACTOR, SHRINK_STEPS = 0.1, 500
+SHRINK_FACTOR, LEAST_SHRINK, SHRINK_STEPS = 0.1, 1e-3, 500
 
 
 def healthy_norm(s: Situation) -> float:
@@ -47,9 +47,13 @@ def clip_grad_norm(s: Situation) -> Proposal:
     )
 
 
-def shrink_layer_grad(s: Situation, layer: str) -> Proposal:
-    """Multiply the gradient of one layer by .1 for 500 steps, then ramp back to 1 over 500."""
-    alpha, steps = SHRINK_FACTOR, SHRINK_STEPS
+def shrink_layer_grad(s: Situation, mover: Mover) -> Proposal:
+    """Multiply the gradient of one layer for 500 steps, then ramp back to 1 over 500.
+
+    By the inverse of how many times its median it is, at least by .001 and at most by .1.
+    """
+    layer, steps = mover.name, SHRINK_STEPS
+    alpha = float(f"{min(max(1 / mover.excess, LEAST_SHRINK), SHRINK_FACTOR):.2g}")
     torch = (
         "for name, parameter in model.named_parameters():\n"
         f'    if name == "{layer}" and parameter.grad is not None:\n'

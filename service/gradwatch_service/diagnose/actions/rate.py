@@ -9,14 +9,19 @@ from gradwatch_service.diagnose.situation import Situation
 from gradwatch_service.domain import JsonValue
 
 TARGET_RATIO = 0.01
+LEAST_FACTOR = 2.0**-6
 GOOD_RATIO = 3e-4  # an update this large against its weights learns, and harms nothing
 RAISE = (2.0, 1000.0)
 _UNDO = "After 512 good steps restore the old rate once; scale it down again if the alert returns."
 
 
 def reducing_factor(uw: float | None) -> float:
-    """clip(.01 / uw, .1, .5); .5 where the update ratio is unknown."""
-    return 0.5 if not uw else min(max(TARGET_RATIO / uw, 0.1), 0.5)
+    """clip(.01 / uw, 1/64, .5); .5 where the update ratio is unknown.
+
+    1/64 is as far as the client goes: a net whose updates are as large as its weights is not helped
+    by a tenth of its rate.
+    """
+    return 0.5 if not uw else min(max(TARGET_RATIO / uw, LEAST_FACTOR), 0.5)
 
 
 def raising_factor(uw: float | None) -> float:

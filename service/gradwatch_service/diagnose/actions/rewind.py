@@ -11,12 +11,12 @@ AFTER_ONSET = 200
 
 
 def latest_return(s: Situation) -> int:
-    """The step 100 reports before the onset: growth begins before it is found."""
-    return max(s.onset_step - BEFORE_ONSET * s.increment, 0)
+    """The step 100 reports before the onset, as growth begins before it is found; or the first."""
+    return max(s.onset_step - BEFORE_ONSET * s.increment, s.first_step)
 
 
 def return_point(s: Situation) -> int | None:
-    """Step of the newest healthy checkpoint at least 100 reports before the onset."""
+    """Step of the newest healthy checkpoint at least 100 reports before the onset, or the first."""
     return max((step for step in s.checkpoints if step <= latest_return(s)), default=None)
 
 

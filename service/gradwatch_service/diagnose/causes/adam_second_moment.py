@@ -28,9 +28,9 @@ def _sudden(s: Situation) -> str | None:
 
 
 def _long_memory(s: Situation) -> str | None:
-    """An optimizer of the Adam family with β₂ ≥ .99."""
+    """The second moment lags, or the gradient jumped, in an Adam with β₂ ≥ .99."""
     beta2 = _ADAM_BETA2 if s.facts.beta2 is None else s.facts.beta2
-    if not s.facts.adaptive or beta2 < _LONG_MEMORY:
+    if not s.facts.adaptive or beta2 < _LONG_MEMORY or not (_lags(s) or _sudden(s)):
         return None
     return f"β₂ = {beta2:g} remembers the gradients of {1 / (1 - min(beta2, 0.99999)):.0f} steps"
 

@@ -10,6 +10,17 @@ from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import told_by
 from gradwatch_service.diagnose.situation import Situation
 
+_SOME_BITS = 3.0
+_MATRIX = 2
+_GATES = (1, 3, 4)  # blocks of a plain cell, a GRU, an LSTM
+
+
+def _grows_somewhat(s: Situation) -> str | None:
+    """The gradient grows by 3 bits and more on its way back, though its rule is not sure yet."""
+    if s.sees("explosion-through-time") or s.through is None or s.through < _SOME_BITS:
+        return None
+    return f"back through the sequence the gradient grows by a factor of {2.0**s.through:.3g}"
+
 
 def _recurrent_first(s: Situation) -> str | None:
     """A recurrent layer left its usual range (z ≥ 6) before the others."""
@@ -19,7 +30,12 @@ def _recurrent_first(s: Situation) -> str | None:
 
 
 def _recurrent_layer(s: Situation) -> str | None:
-    return next((x.name for x in s.layers.layers if x.kind == "recurrent"), None)
+    """The matrix from state to state: by its name, else by its shape of square blocks."""
+    layers = [x for x in s.layers.layers if x.kind == "recurrent"]
+    matrices = [x for x in layers if len(x.shape) == _MATRIX]
+    named = [x for x in matrices if "hh" in x.name.lower()]
+    square = [x for x in matrices if x.shape[0] in {n * x.shape[1] for n in _GATES}]
+    return next((x.name for x in (*named, *square, *layers)), None)
 
 
 def _explain(s: Situation) -> str:
@@ -53,6 +69,7 @@ CAUSE = Cause(
     explains=EXPLOSION | {"explosion-through-time"},
     signs=(
         Sign("grows-through-time", 4, told_by("explosion-through-time")),
+        Sign("grows-somewhat", 3, _grows_somewhat),
         Sign("recurrent-layer-first", 2, _recurrent_first),
     ),
     explain=_explain,

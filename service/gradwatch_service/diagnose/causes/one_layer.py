@@ -62,7 +62,7 @@ def _explain(s: Situation) -> str:
 
 
 def _advise(s: Situation) -> tuple[Proposal, ...]:
-    damp = (shrink_layer_grad(s, s.mover.name),) if s.mover is not None else ()
+    damp = (shrink_layer_grad(s, s.mover),) if s.mover is not None else ()
     return (*damp, clip_grad_norm(s))
 
 

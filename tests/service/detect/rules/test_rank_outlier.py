@@ -34,7 +34,7 @@ def test_a_rank_that_is_far_away_is_an_error_after_8_reports_on_end() -> None:
     norms = struck(quiet, 2, slice(165, 200), 8.0)
     assert local(norms)[0] == (172, "opened", "error")
     fact, _ = watch(jointly(local_grad_norm=norms)).first(RULE).evidence
-    assert "for 8 reports on end" in fact.text
+    assert "in 8 reports and more" in fact.text
     assert local(struck(quiet, 2, slice(165, 172), 8.0)) == []
     norms[170, 2] = quiet[170, 2]
     assert local(norms)[0][0] > 172
