@@ -12,6 +12,7 @@ BEFORE_ONSET = 100
 SOUND_STEPS = 64
 MAX_RETURNS = 2
 REMEMBERED = 32
+YOUNG = 1000  # steps in which starting again costs little
 LOST = Advice(
     id="weights-not-finite",
     alert_id="weights-not-finite",
@@ -40,7 +41,7 @@ def saving(state: State, moment: Moment) -> tuple[Order, ...]:
 def going_back(state: State, advice: Advice, step: int) -> Order:
     """Go back to the newest healthy checkpoint 100 steps before the onset, at most twice to one.
 
-    The first one is as good however soon the trouble began.
+    The first one is as good, however soon the trouble began.
     """
     latest = step_of(advice.params.get("latest_step"), step - BEFORE_ONSET)
     latest = max(latest, state.first_step)
@@ -59,7 +60,8 @@ def rescue(state: State, moment: Moment) -> Order | None:
     if not (moment.weights_lost or moment.loss_lost):
         return None
     step, lost = moment.step, LOST if moment.weights_lost else LOST_LOSS
-    target = _newest(state, step - BEFORE_ONSET) or _newest(state, step)
+    old, newest = _newest(state, step - BEFORE_ONSET), _newest(state, step)
+    target = newest if old is None or old.step == state.first_step else old
     if target is not None:
         return _back_to(target, lost, step)
     if lost is LOST_LOSS:
@@ -88,9 +90,16 @@ def lost(state: State, order: Order) -> State:
 
 
 def remembered(state: State, step: int, *, is_saved: bool) -> State:
-    """The state after an attempt to save."""
-    known = (*state.checkpoints, Checkpoint(step))[-REMEMBERED:] if is_saved else state.checkpoints
+    """The state after an attempt to save; well under way, the first one is given up."""
+    known = state.checkpoints
+    if is_saved:
+        kept = (mark for mark in known if not _is_outgrown(mark.step, step, state.first_step))
+        known = (*kept, Checkpoint(step))[-REMEMBERED:]
     return replace(state, checkpoints=known, next_save=step + state.save_every)
+
+
+def _is_outgrown(mark: int, step: int, first: int) -> bool:
+    return mark == first and step - first >= YOUNG
 
 
 def _newest(state: State, latest: int) -> Checkpoint | None:

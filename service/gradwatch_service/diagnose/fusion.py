@@ -26,6 +26,11 @@ class Verdict:
     evidence: tuple[Evidence, ...]
 
     @property
+    def is_supported(self) -> bool:
+        """Whether more speaks for the cause than against it."""
+        return self.score > PRIOR
+
+    @property
     def confidence(self) -> float:
         """min(.95, sigmoid(score)), to three digits."""
         return round(min(MAX_CONFIDENCE, 1 / (1 + math.exp(-self.score))), 3)
@@ -60,7 +65,8 @@ def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim
     """Give every active finding to the best cause that explains it; it takes all it can.
 
     ``live``: causes of live alerts with the first mover they named. They get a bonus of 1, so that
-    nearly equal causes do not take turns.
+    nearly equal causes do not take turns. Causes that no more speaks for than
+    against come last, in the order of the catalogue.
     """
     left = {held.rule for held in situation.held.values() if held.active}
     candidates = [
@@ -68,10 +74,12 @@ def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim
         for cause in catalogue()
         if cause.explains & left
     ]
+    supported = [verdict for verdict in candidates if verdict.is_supported]
     ranked = sorted(
-        candidates,
+        supported,
         key=lambda verdict: -verdict.score - (LIVE_BONUS if verdict.cause.id in live else 0),
     )  # stable: equal scores stay in the order of the catalogue
+    ranked += [verdict for verdict in candidates if not verdict.is_supported]
     claims = []
     for verdict in ranked:
         taken = tuple(held for held in verdict.situation.active if held.rule in left)
@@ -84,4 +92,4 @@ def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim
 def _runner_up(verdict: Verdict, taken: tuple[Held, ...], ranked: list[Verdict]) -> Verdict | None:
     lead = worst(taken).rule
     others = (x for x in ranked if x is not verdict and lead in x.cause.explains)
-    return next((x for x in others if x.score > PRIOR), None)
+    return next((x for x in others if x.is_supported), None)

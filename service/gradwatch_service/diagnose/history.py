@@ -27,6 +27,7 @@ SAME_SPIKE = 16
 SKIP_MEMORY = 512
 MOST_SKIPS = 10
 _KEPT_MARKS = 64
+YOUNG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,9 @@ class History:
         distances = np.sort(np.diff(self.steps))
         return max(int(distances[len(distances) // 2]), 1) if len(distances) else 1
 
-    @property
-    def fresh(self) -> int | None:
-        """The first step, if the weights of that step are worth going back to."""
-        return None if self.gains else self.first_step
+    def fresh(self, ordinal: int) -> int | None:
+        """The first step, as long as the weights of that step are worth going back to."""
+        return None if self.gains or ordinal >= YOUNG else self.first_step
 
     def grown(self, layers: LayerTable) -> History:
         """Move to another layer table; layers known by name keep what is known of them."""

@@ -57,7 +57,9 @@ def updates_large(s: Situation) -> str | None:
 
 
 def updates_usual(s: Situation) -> str | None:
-    """Updates are known, and have the usual size."""
+    """Updates are known and have the usual size, and neither norm nor loss swings."""
+    if s.sees("instability-onset", "loss-oscillation"):
+        return None
     if s.uw is None or s.uw > USUAL_RATIO or updates_large(s) or s.uw_rise >= RELATIVE_BITS:
         return None
     return f"updates are {s.uw:.2g} of the weights' norm, which is usual"

@@ -71,7 +71,7 @@ def _remembered(s: Situation, history: History) -> Situation:
         rates=history.rates,
         trials=history.trials,
         phases=history.announced("phase", s.step),
-        checkpoints=healthy(checkpoints, history.troubles, s.increment, history.fresh),
+        checkpoints=healthy(checkpoints, history.troubles, s.increment, history.fresh(s.ordinal)),
         first_step=history.first_step or 0,
         high_reports=int(high.sum()),
         burst=len(ends) > 0 and bool(high[ends[0] : ends[-1] + 1].all()),

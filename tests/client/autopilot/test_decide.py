@@ -9,7 +9,7 @@ from tests.client.autopilot.service_says import ALL_WELL, Job, advice, firing, r
 
 
 def test_a_quiet_step_gives_back_the_same_state() -> None:
-    state, _ = decide(State.initial(3, 0, 500), Moment(0, ALL_WELL))
+    state, _ = decide(State.initial(3, 0, 0), Moment(0, ALL_WELL))
     for step in range(1, 400):
         after, orders = decide(state, Moment(step, ALL_WELL))
         assert after is state

@@ -19,7 +19,7 @@ def saves(job: Job) -> list[int]:
 def test_checkpoints_are_saved_at_intervals() -> None:
     job = Job(save_every=100)
     job.until(450)
-    assert saves(job) == [100, 200, 300, 400]
+    assert saves(job) == [0, 100, 200, 300, 400]
 
 
 def test_a_checkpoint_waits_until_the_run_was_healthy_for_64_steps() -> None:
@@ -31,7 +31,7 @@ def test_a_checkpoint_waits_until_the_run_was_healthy_for_64_steps() -> None:
     job.until(250)
     job.news = resolved(job.news)
     job.until(400)
-    assert saves(job) == [91 + 64, 250 + 64]
+    assert saves(job) == [0, 91 + 64, 250 + 64]
 
 
 def test_no_checkpoint_is_saved_of_a_bad_step() -> None:
@@ -39,7 +39,7 @@ def test_no_checkpoint_is_saved_of_a_bad_step() -> None:
     job.until(100)
     job.until(101, is_sound=False)
     job.until(200)
-    assert saves(job) == [101 + 64]
+    assert saves(job) == [0, 101 + 64]
 
 
 def test_the_newest_checkpoint_before_the_onset_is_chosen() -> None:
@@ -52,7 +52,7 @@ def test_the_newest_checkpoint_before_the_onset_is_chosen() -> None:
         "rollback",
         {"to_step": 200, "skip_data_to_step": 550},
     )
-    assert [mark.step for mark in job.state.checkpoints] == [100, 200]
+    assert [mark.step for mark in job.state.checkpoints] == [0, 100, 200]
 
 
 def test_without_a_step_a_hundred_steps_are_left_out() -> None:
@@ -63,13 +63,29 @@ def test_without_a_step_a_hundred_steps_are_left_out() -> None:
     assert job.orders[-1].params == {"to_step": 300, "skip_data_to_step": 450}
 
 
+def test_trouble_from_the_start_goes_back_to_the_first_checkpoint() -> None:
+    job = Job(save_every=100)
+    job.until(50)
+    job.news = diverged(0)
+    job.until(51)
+    assert job.orders[-1].params == {"to_step": 0, "skip_data_to_step": 300}
+
+
 def test_without_a_checkpoint_old_enough_it_is_declined() -> None:
     job = Job(save_every=100)
-    job.until(150)
+    job.until(1250)
     job.news = diverged(99)
-    job.until(160)
-    assert job.done[-1] == (150, "rollback", "declined")
+    job.until(1260)
+    assert job.done[-1] == (1250, "rollback", "declined")
     assert job.orders[-1].text.endswith("no checkpoint of its own at or before step 99")
+
+
+def test_the_first_checkpoint_is_given_up_after_1000_steps() -> None:
+    job = Job(save_every=100)
+    job.until(1000)
+    assert job.state.checkpoints[0].step == 0
+    job.until(1001)
+    assert [mark.step for mark in job.state.checkpoints][:2] == [100, 200]
 
 
 def test_a_level_below_3_saves_nothing_by_itself() -> None:
@@ -98,8 +114,9 @@ def test_after_a_return_the_next_checkpoint_is_a_whole_interval_away() -> None:
     job.until(211)
     job.news = resolved(job.news)
     job.until(330)
-    assert saves(job) == [100, 200, 310]
-    assert [(mark.step, mark.returns) for mark in job.state.checkpoints] == [(100, 1), (310, 0)]
+    assert saves(job) == [0, 100, 200, 310]
+    marks = [(mark.step, mark.returns) for mark in job.state.checkpoints]
+    assert marks == [(0, 0), (100, 1), (310, 0)]
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_given_up() -> None:
@@ -108,7 +125,7 @@ def test_a_checkpoint_that_cannot_be_loaded_is_given_up() -> None:
     job.news = diverged(220)
     job.until(252)
     assert job.done[-1] == (250, "rollback", "declined")
-    assert [mark.step for mark in job.state.checkpoints] == [100]
+    assert [mark.step for mark in job.state.checkpoints] == [0, 100]
 
 
 def test_weights_that_are_lost_need_no_advice_to_go_back() -> None:
@@ -140,11 +157,22 @@ def test_checkpoints_that_cannot_be_loaded_end_the_run_too() -> None:
     job.until(350)
     job.until(360, weights_lost=True, is_sound=False)
     assert [(order.verb, order.params.get("to_step")) for order in job.orders[-4:]] == [
-        ("apply", 200),
         ("apply", 100),
         ("apply", 300),
+        ("apply", 0),
         ("stop", None),
     ]
+
+
+def test_a_loss_that_stays_no_number_goes_back_but_stops_nothing() -> None:
+    job = Job(save_every=100)
+    job.until(250)
+    job.until(251, loss_lost=True, is_sound=False)
+    assert job.orders[-1].params["to_step"] == 100
+    assert job.orders[-1].text.startswith("The loss stays no number: ")
+    alone = Job()
+    alone.until(60, loss_lost=True, is_sound=False)
+    assert alone.orders == []
 
 
 def test_below_level_3_lost_weights_are_left_to_a_person() -> None:

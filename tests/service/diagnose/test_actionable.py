@@ -55,7 +55,6 @@ def test_a_warning_of_these_does_not_page_alone(rule: str) -> None:
     [
         "adam-moment-lag",
         "clip-saturation",
-        "dead-layer",
         "depth-explosion",
         "early-explosion",
         "gradient-creep",

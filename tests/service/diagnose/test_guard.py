@@ -23,7 +23,7 @@ def normed(*norms: float) -> Stream:
 
 
 def limit(*norms: float) -> float | None:
-    return tell(normed(*norms)).state.guard.max_norm
+    return tell(normed(*norms)).state.norms.max_norm
 
 
 def test_no_limit_before_four_reports_then_ten_medians_then_the_percentile() -> None:
@@ -49,9 +49,19 @@ def test_zero_and_non_finite_norms_are_not_accepted() -> None:
     assert limit(*[0.0, 1.0] * 16) == 10.0
 
 
+def test_a_healthy_run_is_not_clipped_below_its_largest_norm() -> None:
+    norms = [1.0] * 38 + [2.0, 4.0] + [1.0] * 40
+    assert tell(normed(*norms)).state.guard.max_norm == 4.0
+    stream = explosion_through_time()
+    told = tell(stream).state
+    assert told.guard.max_norm == told.norms.max_norm
+    assert told.norms.loose is not None
+    assert told.norms.loose > told.norms.max_norm
+
+
 def test_norms_over_the_skip_limit_are_not_accepted() -> None:
-    calm = tell(healthy(400)).state.guard.max_norm
-    assert tell(spikes(*range(80, 400, 40), height=60.0, reports=400)).state.guard.max_norm == (
+    calm = tell(healthy(400)).state.norms.max_norm
+    assert tell(spikes(*range(80, 400, 40), height=60.0, reports=400)).state.norms.max_norm == (
         pytest.approx(calm, rel=0.06)
     )
 

@@ -35,13 +35,18 @@ def test_64_troubles_are_remembered() -> None:
 def test_a_checkpoint_is_healthy_before_a_trouble_and_64_reports_after_it(
     checkpoint: int, good: bool
 ) -> None:
-    assert (healthy([checkpoint], [Trouble(90, 130)], 1) == (checkpoint,)) is good
-    tenfold = healthy([10 * checkpoint], [Trouble(900, 1300)], 10)
+    assert (healthy([checkpoint], [Trouble(90, 130)], 1, None) == (checkpoint,)) is good
+    tenfold = healthy([10 * checkpoint], [Trouble(900, 1300)], 10, None)
     assert bool(tenfold) is good
 
 
+def test_the_weights_a_run_begins_with_are_healthy_whatever_comes() -> None:
+    assert healthy([0, 40], [Trouble(0)], 1, 0) == (0,)
+    assert healthy([0, 40], [Trouble(0)], 1, None) == ()
+
+
 def test_while_a_trouble_lasts_no_checkpoint_after_its_onset_is_healthy() -> None:
-    assert healthy([50, 89, 90, 5000], [Trouble(90)], 1) == (50, 89)
+    assert healthy([50, 89, 90, 5000], [Trouble(90)], 1, None) == (50, 89)
 
 
 def test_alerts_of_severity_warning_and_worse_are_troubles() -> None:

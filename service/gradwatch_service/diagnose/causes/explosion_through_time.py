@@ -10,13 +10,13 @@ from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import told_by
 from gradwatch_service.diagnose.situation import Situation
 
-_SOME_BITS = 3.0
+_SOME_BITS = 4.5
 _MATRIX = 2
 _GATES = (1, 3, 4)  # blocks of a plain cell, a GRU, an LSTM
 
 
 def _grows_somewhat(s: Situation) -> str | None:
-    """The gradient grows by 3 bits and more on its way back, though its rule is not sure yet."""
+    """The gradient grows by 4.5 bits and more on its way back, though its rule is not sure yet."""
     if s.sees("explosion-through-time") or s.through is None or s.through < _SOME_BITS:
         return None
     return f"back through the sequence the gradient grows by a factor of {2.0**s.through:.3g}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradwatch_service.domain import LayerTable
+from gradwatch_service.domain import MISSING32, LayerTable
 from tests.service.detect.watching import Watched, watch
 from tests.streams import steady
 
@@ -69,8 +69,21 @@ def test_a_loss_of_three_times_the_first_counts_with_a_norm_of_ten_times() -> No
     assert found.of("early-explosion")[0] == (4, "opened", "error")
     fact = found.first("early-explosion").evidence[0]
     assert (fact.name, fact.value, fact.threshold) == ("early-loss", 9.1, 9.0)
-    assert begun(np.minimum(norm, 0.9), loss).of("early-explosion") == []
-    assert begun(norm, np.minimum(loss, 8.9)).of("early-explosion") == []
+    short = np.where(np.arange(80) < 17, loss, 3.0)
+    assert begun(np.minimum(norm, 0.9), short).of("early-explosion") == []
+    assert begun(norm, np.minimum(short, 8.9)).of("early-explosion") == []
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(None, True), (0.03, True), (0.003, False)])
+def test_a_loss_of_twice_the_first_counts_16_times_on_end(ratio: float | None, found: bool) -> None:
+    run = steady(80).scalar("grad_norm", 1.0)
+    run = run.scalar("loss", np.where(np.arange(80) < 2, 3.0, 6.1))
+    if ratio is None:
+        run = run.stat("update_norm", MISSING32)
+    else:
+        run = run.stat("update_norm", ratio * run.frame.layers["weight_norm"])
+    opened = watch(run).of("early-explosion")[:1]
+    assert opened == ([(17, "opened", "error")] if found else [])
 
 
 @pytest.mark.parametrize(("first", "found"), [(127, True), (128, False)])

@@ -86,3 +86,37 @@ def test_the_evidence_is_the_loss() -> None:
     fact = watch(risen(2.0)).first(RULE).evidence[0]
     assert fact.value == 2.0
     assert "now 2, 8 reports in a row more than 50% above the median of the 64" in fact.text
+
+
+def ramped(rate: float, loss_bits: float) -> Scenario:
+    """From report 200 on the learning rate rises by this factor a report, and the loss as well."""
+    since = np.maximum(np.arange(600) - 200, 0)
+    run = steady(600).scalar("grad_norm", 1.0).scalar("lr", 1e-3 * rate**since)
+    return run.scalar("loss", np.exp2(loss_bits * since))
+
+
+def test_a_loss_that_rises_from_its_best_at_a_record_of_the_rate_is_an_error() -> None:
+    found = watch(ramped(1.01, 0.004))
+    step, kind, severity = found.of(RULE)[0]
+    assert (kind, severity) == ("opened", "error")
+    assert 200 + 90 < step < 200 + 150
+    (fact,) = found.first(RULE).evidence
+    assert (fact.name, fact.step) == ("rate-record", step)
+    assert "times its highest of 8 blocks of 16 reports ago" in fact.text
+
+
+def test_neither_a_rising_rate_nor_a_rising_loss_alone_is_one() -> None:
+    assert watch(ramped(1.01, 0.0)).of(RULE) == []
+    assert watch(ramped(1.0, 0.004)).of(RULE) == []
+    assert watch(ramped(1.01, -0.004)).of(RULE) == []
+
+
+def test_a_warm_restart_is_no_record() -> None:
+    run = ramped(1.0, 0.004)
+    rate = np.where(np.arange(600) % 200 < 100, 1e-3, 1e-5)
+    assert watch(run.scalar("lr", rate)).of(RULE) == []
+
+
+def test_four_times_the_level_before_needs_no_other_sign() -> None:
+    assert watch(risen(4.1, sign_at=None)).of(RULE)[0] == (214, "opened", "warning")
+    assert watch(risen(3.9, sign_at=None)).of(RULE) == []

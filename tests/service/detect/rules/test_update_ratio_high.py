@@ -13,9 +13,14 @@ def updates(*parts: tuple[int, float]) -> Watched:
     return watch(steady(len(ratios)).stat("update_norm", 8.0 * ratios[:, None]))
 
 
-@pytest.mark.parametrize(("ratio", "severity"), [(0.02, "warning"), (0.05, "error")])
-def test_the_median_of_16_reports_is_judged_once_there_are_32(ratio: float, severity: str) -> None:
-    assert updates((80, ratio)).of("update-ratio-high") == [(32, "opened", severity)]
+def test_the_median_of_16_reports_is_judged_once_there_are_32() -> None:
+    assert updates((80, 0.02)).of("update-ratio-high") == [(32, "opened", "warning")]
+
+
+def test_a_twentieth_is_a_warning_once_there_are_16_and_an_error_from_32_on() -> None:
+    found = updates((80, 0.05)).of("update-ratio-high")
+    assert found == [(15, "opened", "warning"), (32, "worsened", "error")]
+    assert updates((24, 0.05), (80, 0.005)).of("update-ratio-high")[0] == (15, "opened", "warning")
 
 
 def test_a_rise_is_found_when_it_fills_half_the_window() -> None:

@@ -3,6 +3,7 @@
 import ast
 import math
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,19 @@ from gradwatch_service.diagnose.actions import (
 from gradwatch_service.diagnose.causes import catalogue
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.rates import Rates
+from gradwatch_service.diagnose.situation import Mover
 from gradwatch_service.domain import Facts, Guard, Severity
 from tests.service.diagnose.situations import held, situation
 from tests.service.diagnose.streams import mlp
 
 EXPLAINED = frozenset[str]().union(*(cause.explains for cause in catalogue()))
+MOVER = Mover("fc1", "linear", 0.6, hot=True)
 NUMPY = Facts(framework="numpy")
 KNOWN = situation(guard=Guard(2.0, 40.0), rates=Rates(recent=np.array([0.1])), uw=0.05)
 
 
 @pytest.mark.parametrize(
-    ("uw", "factor"), [(None, 0.5), (0.0, 0.5), (0.01, 0.5), (0.05, 0.2), (0.1, 0.1), (9.0, 0.1)]
+    ("uw", "factor"), [(None, 0.5), (0.0, 0.5), (0.01, 0.5), (0.05, 0.2), (0.1, 0.1), (9.0, 1 / 64)]
 )
 def test_the_rate_is_scaled_to_an_update_ratio_of_one_percent_within_bounds(
     uw: float | None, factor: float
@@ -130,7 +133,7 @@ def proposals(framework: str) -> list[Proposal]:
         rate.cap_lr(s, 0.1),
         rate.warmup_lr(s, 100, 0.1, "from the start"),
         gradient.clip_grad_norm(s),
-        gradient.shrink_layer_grad(s, "fc1"),
+        gradient.shrink_layer_grad(s, MOVER),
         gradient.truncate_bptt(s, 20),
         guard.arm_guard(s),
         guard.skip_step(s),
@@ -222,12 +225,18 @@ def test_a_lower_rate_must_bring_the_updates_down_or_where_they_are_small_end_th
 
 
 def test_a_layer_is_damped_for_500_steps_and_ramped_back_over_500() -> None:
-    assert gradient.shrink_layer_grad(situation(), "fc1").params == {
+    assert gradient.shrink_layer_grad(situation(), MOVER).params == {
         "layer": "fc1",
         "alpha": 0.1,
         "steps": 500,
         "ramp_steps": 500,
     }
+
+
+@pytest.mark.parametrize(("excess", "alpha"), [(3.0, 0.1), (80.0, 0.013), (1e9, 1e-3)])
+def test_a_layer_is_damped_by_as_much_as_it_is_too_large(excess: float, alpha: float) -> None:
+    damped = gradient.shrink_layer_grad(situation(), replace(MOVER, excess=excess))
+    assert damped.params["alpha"] == alpha
 
 
 def test_the_loss_scale_is_raised_as_far_as_the_largest_gradient_allows_else_16_times() -> None:
