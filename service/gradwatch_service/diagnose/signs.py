@@ -57,8 +57,8 @@ def updates_large(s: Situation) -> str | None:
 
 
 def updates_usual(s: Situation) -> str | None:
-    """Updates are known and have the usual size, and neither norm nor loss swings."""
-    if s.sees("instability-onset", "loss-oscillation"):
+    """Updates are known and have the usual size; not where a net blows up at once, or swings."""
+    if s.sees("early-explosion", "instability-onset", "loss-oscillation"):
         return None
     if s.uw is None or s.uw > USUAL_RATIO or updates_large(s) or s.uw_rise >= RELATIVE_BITS:
         return None
