@@ -49,8 +49,8 @@ class Norms:
 
     ``waiting``: the newest ones, int32[≤ 32], not accepted yet; dropped when an explosion is found.
     ``max_norm`` changes where a block ends (and after reports 4 and 8), so it depends on the
-    reports alone and not on how they were cut into frames. ``loose``: the largest accepted norm,
-    at most 10 means: it leaves a healthy run alone.
+    reports alone and not on how they were cut into frames. ``loose``: ten times their mean,
+    which leaves a healthy run alone.
     """
 
     ring: Fixed = field(default_factory=lambda: np.zeros(RING, dtype=np.int32))
@@ -100,9 +100,8 @@ class Norms:
             return replace(self, max_norm=limit, loose=limit)
         values = np.ldexp(_POWERS[ordered & (ONE_BIT - 1)], ordered >> FRACTION_BITS)
         mean = math.fsum(values.tolist()) / held
-        high, highest = float(values[held * 39 // 40]), float(values[-1])
-        limit = min(max(high, 0.5 * mean), 10.0 * mean)
-        return replace(self, max_norm=limit, loose=max(limit, min(highest, 10.0 * mean)))
+        loose, high = LOOSE_FACTOR * mean, float(values[held * 39 // 40])
+        return replace(self, max_norm=min(max(high, 0.5 * mean), loose), loose=loose)
 
 
 def _acceptable(view: View, rows: slice) -> BoolArray:
