@@ -91,6 +91,6 @@ CASES = (
     Case("deep-tanh-20", gains(3.0, 2.0), after=300),
     Case("deep-relu-50", gains(2.0, 3.0), after=200),
     Case("deep-tanh-20", [Saturation()], after=300, tuning=2, test=3),
-    Case("plain-norm", [MissingNormalisation()], after=300, tuning=0, test=4),
+    Case("plain-norm", [MissingNormalisation()], after=300, test=4),
     Case("plain-norm", [NeverNormalised()], after=300, tuning=0, test=3),
 )

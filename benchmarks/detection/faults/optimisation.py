@@ -112,7 +112,7 @@ CASES = (
     Case("likelihood", [SecondMoment(f) for f in (30, 100)]),
     Case("deep-relu", [ClipTooTight()]),
     Case("convnet", [ClipTooTight()]),
-    Case("char-rnn", [NoClip()], tuning=0, test=4),
+    Case("char-rnn", [NoClip()], test=4),
     Case(
         "mixed-precision",
         [Overflow(2.0**24, True), Overflow(2.0**20, False)],
@@ -120,7 +120,7 @@ CASES = (
         tuning=2,
         test=3,
     ),
-    Case("mixed-precision", [Underflow(f) for f in (1e-6, 3e-7)], after=300, tuning=0, test=3),
+    Case("mixed-precision", [Underflow(f) for f in (1e-6, 3e-7)], after=300, test=3),
     Case("mlp-adam", [Silence()], after=0),
     Case("char-lstm", [Silence()], after=0),
 )

@@ -105,8 +105,8 @@ def multiply(tensors: Iterator[torch.Tensor], factor: float) -> None:
 
 
 CASES = (
-    Case("deep-relu", [WeightsGrowing(g) for g in (0.003, 0.004)], after=500, tuning=0),
-    Case("variational", [WeightsGrowing(g) for g in (0.003, 0.006)], after=600, tuning=0),
+    Case("deep-relu", [WeightsGrowing(g) for g in (0.003, 0.004)], after=500),
+    Case("variational", [WeightsGrowing(g) for g in (0.003, 0.006)], after=600),
     Case("transformer", [AttentionSharpens()], after=400, tuning=2, test=3),
     Case("transformer", [AttentionLogits()], after=250, tuning=2, test=3),
     Case("word-vectors", [OneLayer(f) for f in (100, 50)]),

@@ -7,7 +7,7 @@ from typing import Final
 
 from gradwatch_service.diagnose.history import MOST_SKIPS
 from gradwatch_service.diagnose.signs import BEGINNING, LARGE_RATIO, RELATIVE_BITS, rate_jumped
-from gradwatch_service.diagnose.situation import SPIKES, Situation
+from gradwatch_service.diagnose.situation import LEVEL_SHIFT, SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
@@ -68,7 +68,13 @@ def _grave_onset(s: Situation) -> bool:
 def _divergence(s: Situation) -> bool:
     """The rule itself makes it an error where updates are large, or not known."""
     grave = s.at_least("loss-divergence", Severity.ERROR)
-    return grave or _grave_onset(s) or _large_updates(s)
+    shifted = s.at_least("loss-divergence", Severity.WARNING) and _shift(s)
+    return grave or shifted or _grave_onset(s) or _large_updates(s)
+
+
+def _shift(s: Situation) -> bool:
+    """The norm jumped by 10x together with the loss, and has not come back."""
+    return s.at_least("gradient-spike", Severity.ERROR) and (s.spike_class or 0) >= LEVEL_SHIFT
 
 
 def _above_initial(s: Situation) -> bool:
@@ -126,4 +132,5 @@ _FUSIONS: Final[Mapping[str, Callable[[Situation], bool]]] = {
     "stale-run": _at_least("stale-run", Severity.ERROR),
     "update-ratio-high": _update_ratio,
     "update-step-huge": lambda _: True,
+    "weight-growth": _at_least("weight-growth", Severity.ERROR),
 }

@@ -89,10 +89,16 @@ def growth_before(s: Situation) -> str | None:
 def struck(s: Situation) -> str | None:
     """Loss and gradient jumped in one report after an ordinary update, then the norm came down."""
     blow = _blow(s)
-    if blow is None or not blow.in_loss or not blow.fades(s.ordinal):
+    if blow is None or not blow.in_loss or not blow.fades(s.ordinal) or broke(s, blow.ordinal):
         return None
     times = "" if blow.count == 1 else f", and {blow.count - 1} times more since"
     return f"loss and gradient jumped at once out of the blue at step {blow.step}{times}"
+
+
+def broke(s: Situation, ordinal: int) -> bool:
+    """Whether numbers that are not finite have followed since this report."""
+    held = s.held.get("non-finite")
+    return held is not None and held.opened_ordinal > ordinal
 
 
 def sudden(s: Situation) -> str | None:

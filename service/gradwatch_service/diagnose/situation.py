@@ -138,6 +138,7 @@ class Situation:
     mover: Mover | None = None
     hot_layers: tuple[str, ...] = ()  # those that move
     moving: float = 0.0  # their share
+    norms_gone: bool = False  # no normalisation layer gets a gradient any more
     grown: Evidence | None = None  # which weights grow most, and how much in 32 reports
     lag: float | None = None  # median of rms(g / sqrt(v))
     beta: float | None = None  # bits by which the gradient grows per step back in time

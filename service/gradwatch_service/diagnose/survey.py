@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradwatch_service.detect.baseline import RING
-from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value, bits
+from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, as_value, bits
 from gradwatch_service.detect.rules.explosion_through_time import backward_slope, time_steps
 from gradwatch_service.detect.rules.init_gain_profile import chain, gain_bits
 from gradwatch_service.detect.view import Track, View
@@ -96,7 +96,17 @@ def _with_layers(s: Situation, view: View, row: int, history: History) -> Situat
         hot_layers=tuple(view.layers.names[column] for column in hot),
         moving=len(hot) / max(int(view.layer.ok[row].sum()), 1),
         grown=history.weights.growth(view, row),
+        norms_gone=_norms_gone(view, row, history),
     )
+
+
+def _norms_gone(view: View, row: int, history: History) -> bool:
+    columns = [i for i, layer in enumerate(view.layers.layers) if layer.kind == "norm"]
+    track, known = view.layer, history.heat.first[columns] > FLOOR
+    if not known.any() or not track.ok[row].any():
+        return False
+    gets = track.ok[row, columns] & (track.y[row, columns] > FLOOR)
+    return not (gets | track.bad[row, columns])[known].any()
 
 
 def initial_gains(view: View, row: int) -> dict[str, float]:

@@ -17,6 +17,7 @@ from gradwatch_service.detect.view import View
 from gradwatch_service.detect.weight_norms import WeightNorms, is_look, norm_at_gain_1
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
+_EVEN_BLOCKS, _SEVERAL = 2, 4
 SHORT, EARLIER = 2, 4  # blocks: growth within 32 reports, and that of 64 reports before
 
 
@@ -24,18 +25,23 @@ SHORT, EARLIER = 2, 4  # blocks: growth within 32 reports, and that of 64 report
 class Growing:
     """The weights so far; whether the last look and the last block showed the fault.
 
-    ``told``: the last report that ended a block and came after an announced change.
+    ``even``: blocks on end in which all layers grew alike; ``told``: the last report that ended a
+    block and came after an announced change.
     """
 
     norms: WeightNorms
     look: bool = False
     block: bool = False
+    even: int = 0
     told: int = -EMPTY
 
 
 @dataclass(frozen=True, slots=True)
 class WeightGrowth:
     """Most layers' ‖w‖ rise by .18 bit in 32 reports (error), or one's doubles for long (warning).
+
+    By .08 bit already where they do so alike, the lower quartile .85 of the median, in two blocks
+    on end: training moves each layer at a pace of its own, a decay of the wrong sign does not.
 
     Most: the lower median over the layers, which doubles within 180 reports, and rises at least .8
     as fast as 64 reports before; not after an announced change, nor while the last 128 losses fall
@@ -53,6 +59,8 @@ class WeightGrowth:
     id: ClassVar[str] = "weight-growth"
     clear_after: ClassVar[int] = 128
     short_bits: float = 0.18
+    even_bits: float = 0.08
+    alike: float = 0.85
     doubled_bits: float = 1.0
     above_first_bits: float = 2.0
     lasting: float = 0.8
@@ -81,24 +89,39 @@ class WeightGrowth:
         own &= is_weight(view.layers)
         expected = ordinal - told <= SHORT * BLOCK + BLOCK  # the medians reach back that far
         learns = stretches.falls(view.loss, -1, self.loss_fall)
-        most = None if expected or learns else self._most(norms, own, view)
+        rests = expected or learns
+        even = 0 if rests or not self._is_even(norms, own) else state.even + 1
+        most = None if rests else self._most(norms, own, view, even=even >= _EVEN_BLOCKS)
         one = self._one(norms, own, view) if is_look(ordinal) else None
         look = state.look if not is_look(ordinal) else one is not None
-        state = Growing(norms, look, most is not None, told)
+        state = Growing(norms, look, most is not None, even, told)
         found = most or one
         if found is None:
             return state, quiet(view, calm)
         severity = Severity.WARNING if most is None else Severity.ERROR
         return state, Signal(levels(view, (severity, last_row(view))), calm, lambda _: found)
 
-    def _most(self, norms: WeightNorms, own: BoolArray, view: View) -> Sighting | None:
+    def _is_even(self, norms: WeightNorms, own: BoolArray) -> bool:
+        """Whether all layers grow, and alike."""
+        now = norms.growth(SHORT)
+        growth = np.sort(now[own & (now > -EMPTY)])
+        if len(growth) < _SEVERAL:
+            return False
+        typical = int(growth[(len(growth) - 1) // 2])
+        alike = int(growth[len(growth) // 4]) >= self.alike * typical
+        return alike and typical >= bits(self.even_bits)
+
+    def _most(
+        self, norms: WeightNorms, own: BoolArray, view: View, *, even: bool
+    ) -> Sighting | None:
         """Whether most layers grow fast, all at once."""
         now = norms.growth(SHORT)
         columns = np.flatnonzero(own & (now > -EMPTY))
         typical = _lower_median(now[columns])
-        if typical < bits(self.short_bits):
+        if typical < bits(self.short_bits) and not even:
             return None
-        if typical < self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns]):
+        before = self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns])
+        if typical < before and not even:
             return None
         columns = columns[np.argsort(-now[columns], kind="stable")]
         growth = typical / ONE_BIT

@@ -9,6 +9,7 @@ from gradwatch_service.diagnose.signs import half_precision, told_by
 from gradwatch_service.diagnose.situation import Situation
 
 _MORE_ZEROS = 0.1
+SMALLEST, _FEW = 2.0**-24, 64
 
 
 def _zeros_rise(s: Situation) -> str | None:
@@ -16,6 +17,16 @@ def _zeros_rise(s: Situation) -> str | None:
     if s.zeros < _MORE_ZEROS or half_precision(s) is None:
         return None
     return f"{s.zeros:.0%} more of the gradients are exactly zero than at the start"
+
+
+def _on_the_grid(s: Situation) -> str | None:
+    """The largest gradient is a small whole multiple of the smallest half-precision number."""
+    if s.loss_scale is None or not s.largest:
+        return None
+    steps = s.largest * s.loss_scale / SMALLEST
+    if steps > _FEW or steps != round(steps):
+        return None
+    return f"the largest gradient is {steps:.0f} times 2^-24, to the last bit"
 
 
 def _explain(s: Situation) -> str:
@@ -37,9 +48,19 @@ CAUSE = Cause(
     title="Half-precision underflow",
     headline="Gradients underflow half precision",
     order=74,
-    explains=frozenset({"dead-layer", "depth-vanishing", "underflow-risk", "vanishing-absolute"}),
+    explains=frozenset(
+        {
+            "dead-layer",
+            "depth-vanishing",
+            "gradient-spike",
+            "underflow-risk",
+            "update-ratio-low",
+            "vanishing-absolute",
+        }
+    ),
     signs=(
         Sign("underflow", 3, told_by("underflow-risk")),
+        Sign("on-the-grid", 6, _on_the_grid),
         Sign("zeros-rise", 2, _zeros_rise),
     ),
     explain=_explain,

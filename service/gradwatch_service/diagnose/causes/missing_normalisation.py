@@ -27,6 +27,11 @@ def _growing(s: Situation) -> str | None:
     return "the gradient norm is still growing"
 
 
+def _norms_gone(s: Situation) -> str | None:
+    """The normalisation layers got gradients before, and get none any more."""
+    return "the normalisation layers get no gradient any more" if s.norms_gone else None
+
+
 def _plain_net(s: Situation) -> str | None:
     """The signal grows with depth, and no layer is normalised."""
     return no_norm_layers(s) if s.sees("depth-explosion") else None
@@ -55,6 +60,7 @@ CAUSE = Cause(
     order=55,
     explains=EXPLOSION | {"depth-explosion"},
     signs=(
+        Sign("norms-gone", 7, _norms_gone),
         Sign("late-depth-explosion", 3, _late),
         Sign("growing", 2, _growing),
         Sign("no-normalisation", 2, _plain_net),

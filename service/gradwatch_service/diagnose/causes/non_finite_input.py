@@ -10,20 +10,30 @@ from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.situation import LASTING, SPIKES, Situation
 from gradwatch_service.domain import Severity
 
-_BUILD_UP = 128
+_BUILD_UP, _JUST_BEFORE = 128, 16
 
 
 def _build_up(s: Situation) -> str | None:
-    """A lasting fault or a spike, a warning at least, began within the 128 reports before."""
+    """A lasting fault or a spike, a warning at least, began within the 128 reports before.
+
+    Or any spike within the 16 reports before.
+    """
     held = s.held.get("non-finite")
     since = s.ordinal if held is None else held.opened_ordinal
     begun = sorted(
         rule
         for rule in (*LASTING, *SPIKES)
-        if s.at_least(rule, Severity.WARNING)
-        and 0 < since - s.held[rule].opened_ordinal <= _BUILD_UP
+        if rule in s.held
+        and 0 < since - s.held[rule].opened_ordinal <= _reach(rule, s.held[rule].severity)
     )
     return f"something was building up before: {', '.join(begun)}" if begun else None
+
+
+def _reach(rule: str, severity: Severity) -> int:
+    """How many reports before a finding of this rule counts."""
+    if severity >= Severity.WARNING:
+        return _BUILD_UP
+    return _JUST_BEFORE if rule in SPIKES else 0
 
 
 def _forward_from_health(s: Situation) -> str | None:
