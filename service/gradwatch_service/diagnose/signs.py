@@ -12,6 +12,7 @@ from gradwatch_service.diagnose.situation import (
     LEVEL_SHIFT,
     RECENTLY,
     RECURRENT_SPIKES,
+    SPIKES,
     Situation,
 )
 from gradwatch_service.domain import Severity
@@ -99,6 +100,11 @@ def broke(s: Situation, ordinal: int) -> bool:
     """Whether numbers that are not finite have followed since this report."""
     held = s.held.get("non-finite")
     return held is not None and held.opened_ordinal > ordinal
+
+
+def spike_broke(s: Situation) -> bool:
+    """Whether a spike ended in numbers that are not finite."""
+    return any(rule in s.held and broke(s, s.held[rule].opened_ordinal) for rule in SPIKES)
 
 
 def sudden(s: Situation) -> str | None:

@@ -17,6 +17,7 @@ LOSS = (Evidence("early-loss", "the loss is 12 times its first value", 9),)
     ("rule", "severity"),
     [
         ("attention-logit", Severity.ERROR),
+        ("dead-layer", Severity.ERROR),
         ("explosion-through-time", Severity.ERROR),
         ("gradient-growth", Severity.CRITICAL),
         ("init-gain-profile", Severity.WARNING),
@@ -29,6 +30,7 @@ LOSS = (Evidence("early-loss", "the loss is 12 times its first value", 9),)
         ("stale-run", Severity.ERROR),
         ("update-ratio-high", Severity.ERROR),
         ("update-step-huge", Severity.CRITICAL),
+        ("weight-growth", Severity.ERROR),
     ],
 )
 def test_pages_alone(rule: str, severity: Severity) -> None:
@@ -39,11 +41,13 @@ def test_pages_alone(rule: str, severity: Severity) -> None:
     "rule",
     [
         "attention-logit",
+        "dead-layer",
         "gradient-growth",
         "layer-spike",
         "loss-divergence",
         "loss-scale-collapse",
         "update-ratio-high",
+        "weight-growth",
     ],
 )
 def test_a_warning_of_these_does_not_page_alone(rule: str) -> None:
@@ -68,7 +72,6 @@ def test_a_warning_of_these_does_not_page_alone(rule: str) -> None:
         "slow-run",
         "underflow-risk",
         "vanishing-absolute",
-        "weight-growth",
     ],
 )
 def test_never_pages_alone(rule: str) -> None:
@@ -172,3 +175,24 @@ def test_only_the_alerts_own_findings_page() -> None:
 def test_spikes_page_once_the_guard_has_used_up_its_skips(skips: int, pages: bool) -> None:
     for rule in ("gradient-spike", "loss-spike"):
         assert is_actionable([rule], situation(held(rule), skips=skips)) is pages
+
+
+@pytest.mark.parametrize("rule", ["adam-moment-lag", "gradient-spike"])
+@pytest.mark.parametrize(
+    ("uw", "rise", "pages"), [(0.01, 2.0, True), (0.009, 2.0, False), (0.01, 1.9, False)]
+)
+def test_errors_whose_updates_have_grown_page(
+    rule: str, uw: float, rise: float, pages: bool
+) -> None:
+    s = situation(held(rule, Severity.ERROR, facts=()), uw=uw, uw_rise=rise)
+    assert is_actionable([rule], s) is pages
+
+
+@pytest.mark.parametrize(("kind", "pages"), [(1.0, False), (3.0, True)])
+def test_a_jump_of_norm_and_loss_that_stays_pages(kind: float, pages: bool) -> None:
+    spike = (Evidence("spike-class", "", 500, kind),)
+    s = situation(
+        held("loss-divergence", Severity.WARNING, facts=()),
+        held("gradient-spike", Severity.ERROR, facts=spike),
+    )
+    assert is_actionable(["loss-divergence"], s) is pages

@@ -120,8 +120,7 @@ class WeightGrowth:
         typical = _lower_median(now[columns])
         if typical < bits(self.short_bits) and not even:
             return None
-        before = self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns])
-        if typical < before and not even:
+        if typical < self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns]):
             return None
         columns = columns[np.argsort(-now[columns], kind="stable")]
         growth = typical / ONE_BIT

@@ -6,7 +6,7 @@ from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, healthy_
 from gradwatch_service.diagnose.actions.guard import skip_step
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
-from gradwatch_service.diagnose.signs import growth_before, spikes_recur, told_by
+from gradwatch_service.diagnose.signs import growth_before, spike_broke, spikes_recur, told_by
 from gradwatch_service.diagnose.situation import RECENTLY, Situation
 from gradwatch_service.domain import Severity
 
@@ -32,6 +32,12 @@ def _spike_passed(s: Situation) -> str | None:
         return told
     limit = _no_limit(s) if s.at_least("gradient-spike", Severity.ERROR) else None
     return f"a spike of ten times the usual norm and more passed: {limit}" if limit else None
+
+
+def _broke(s: Situation) -> str | None:
+    """A spike that no limit held was followed by numbers that are not finite."""
+    limit = _no_limit(s) if spike_broke(s) else None
+    return f"a spike passed and the numbers after it were not finite: {limit}" if limit else None
 
 
 def _growth_passes(s: Situation) -> str | None:
@@ -75,6 +81,7 @@ CAUSE = Cause(
     signs=(
         Sign("limit-lifted", 6, _lifted),
         Sign("spike-not-clipped", 3, _spike_passed),
+        Sign("spike-broke", 3, _broke),
         Sign("spikes-recur", 2, spikes_recur),
         Sign("growth-not-clipped", 1, _growth_passes),
     ),

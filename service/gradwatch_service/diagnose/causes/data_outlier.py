@@ -7,9 +7,9 @@ from gradwatch_service.diagnose.actions.rewind import skip_batches
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
 from gradwatch_service.diagnose.proposal import Proposal
 from gradwatch_service.diagnose.signs import (
-    broke,
     growth_before,
     phase_announced,
+    spike_broke,
     spikes_recur,
     struck,
     sudden,
@@ -31,9 +31,7 @@ _SAME = 1
 
 def _isolated(s: Situation) -> str | None:
     """Few reports are out of range and the level came back, or may still; no lasting fault."""
-    if growth_before(s) or not s.sees(*SPIKES) or s.spikes >= RECURRENT_SPIKES:
-        return None
-    if any(rule in s.held and broke(s, s.held[rule].opened_ordinal) for rule in SPIKES):
+    if growth_before(s) or not s.sees(*SPIKES) or s.spikes >= RECURRENT_SPIKES or spike_broke(s):
         return None
     if s.spike_class == RECURRENT and s.burst:
         return f"{s.high_reports} reports on end were out of range, then the level came back"
@@ -44,6 +42,8 @@ def _isolated(s: Situation) -> str | None:
 
 def _loss_too(s: Situation) -> str | None:
     """Loss and gradient jumped in the same report, or in two that follow each other."""
+    if spike_broke(s):
+        return None
     fact = s.fact("gradient-spike", "loss-jump")
     if fact is not None:
         return fact.text

@@ -14,10 +14,7 @@ _BUILD_UP, _JUST_BEFORE = 128, 16
 
 
 def _build_up(s: Situation) -> str | None:
-    """A lasting fault or a spike, a warning at least, began within the 128 reports before.
-
-    Or any spike within the 16 reports before.
-    """
+    """Something began within 128 reports before as a warning at least, or a spike within 16."""
     held = s.held.get("non-finite")
     since = s.ordinal if held is None else held.opened_ordinal
     begun = sorted(

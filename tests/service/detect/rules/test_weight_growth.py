@@ -45,15 +45,21 @@ def test_four_times_the_first_value_is_needed() -> None:
     assert watch(weighing(doubling(126.0, until=300))).of(RULE) != []
 
 
-def all_growing(every: float, start: int = 0, until: int = 9999) -> Scenario:
+def all_growing(
+    every: float, start: int = 0, until: int = 9999, *, alike: bool = False
+) -> Scenario:
+    """The median layer doubles in so many reports; half of the others at half its pace."""
     growth = doubling(every, start, until)
-    return steady(N).stat("weight_norm", np.repeat(growth[:, None], len(MLP), axis=1))
+    pace = np.ones(len(MLP)) if alike else np.array([0.5, 0.5, 0.5, 1, 1, 1, 1, 1])
+    return steady(N).stat("weight_norm", growth[:, None] ** pace)
 
 
 def test_most_layers_doubling_within_180_reports_are_an_error_at_once() -> None:
     found = watch(all_growing(170.0, 500, 700)).of(RULE)
     assert found == [(543, "opened", "error"), (847, "cleared", "error")]
     assert watch(all_growing(190.0, 500, 600)).of(RULE) == []
+    assert watch(all_growing(390.0, 500, 600, alike=True)).of(RULE)[0] == (559, "opened", "error")
+    assert watch(all_growing(420.0, 500, 600, alike=True)).of(RULE) == []
     assert watch(all_growing(100.0)).of(RULE)[0] == (271, "opened", "error")
 
 

@@ -13,6 +13,7 @@ from tests.service.diagnose.faults import (
     fp16_underflow,
     heavy_tailed,
     non_finite_input,
+    spikes,
 )
 from tests.service.diagnose.streams import Stream, healthy, mlp, tell
 
@@ -274,3 +275,27 @@ def test_a_loss_that_stays_where_it_jumped_to_is_no_bad_batch() -> None:
 def test_a_gradient_that_jumps_without_the_loss_speaks_against_a_bad_batch() -> None:
     told = tell(data_outlier(height=40.0, loss=1.0))
     assert told.signs("data-outlier") == {"isolated": 3.0, "sudden": -2.0}
+
+
+def test_gradients_on_the_grid_of_half_precision_are_its_underflow() -> None:
+    stream = healthy(120)
+    stream.stats["grad_norm"][:] = 0.0
+    stream.stats["grad_norm"][:, 0] = stream.stats["grad_norm"][::3, 1] = 1e-9
+    stream.stats["grad_max"] = np.full_like(stream.stats["grad_norm"], 2.0**-24)
+    assert "vanishing-gradients" in tell(stream).parts
+    stream.scalars["loss_scale"] = np.ones(120)
+    assert tell(stream).signs("fp16-underflow")["on-the-grid"] == 6.0
+    stream.stats["grad_max"] *= 1.01
+    assert list(tell(stream).parts) == ["vanishing-gradients"]
+
+
+def test_a_spike_that_ends_in_nan_is_no_outlier_but_unclipped() -> None:
+    stream = spikes(200, height=10.0)
+    for name, values in stream.stats.items():
+        if name != "weight_norm":
+            values[202:] = np.nan
+    stream.scalars["loss"][202:] = np.nan
+    told = tell(stream)
+    firing = [cause for cause, part in told.parts.items() if part.state == "firing"]
+    assert firing == ["clip-missing-or-loose"]
+    assert told.signs("clip-missing-or-loose") == {"spike-broke": 3.0}

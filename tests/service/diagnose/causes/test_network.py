@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradwatch_service.domain import Layer, LayerTable
+from gradwatch_service.domain import MISSING32, Layer, LayerTable
 from tests.service.diagnose.faults import (
     LANGUAGE,
     bad_initialisation,
@@ -168,3 +168,15 @@ def test_large_logits_are_growing_weights_or_one_layer() -> None:
     part = tell(stream).parts["weights-growing"]
     assert (part.rule, part.actionable) == ("attention-logit", True)
     assert [one.name for one in part.causes[0].evidence] == ["logits-large"]
+
+
+def test_norm_layers_without_a_gradient_tell_that_normalisation_is_gone() -> None:
+    layers = mlp().layers
+    stream = healthy(
+        300, layers=LayerTable((*layers[:-1], Layer("norm", "norm", 4, (64,)), layers[-1]))
+    )
+    stream.multiply_norms(200, 300.0)
+    stream.multiply_loss(200, 100.0)
+    assert "norms-gone" not in tell(stream).signs("data-outlier")
+    stream.stats["grad_norm"][200:, -2] = MISSING32
+    assert tell(stream).signs("missing-normalisation") == {"norms-gone": 7.0}

@@ -63,7 +63,7 @@ def test_growing_weights_get_decay_then_bounds_then_a_capped_rate() -> None:
     told = tell(weights_growing())
     assert told.signs("weights-growing") == {"weights-grow": 3.0, "no-weight-decay": 1.0}
     advised = told.advised("weights-growing")
-    assert list(advised) == ["set_weight_decay", "change_model", "cap_lr", "checkpoint_now"]
+    assert list(advised) == ["set_weight_decay", "change_model", "cap_lr"]
     assert advised["set_weight_decay"] == {"weight_decay": 0.01}
     assert advised["cap_lr"] == {"max_lr": 1e-3}
 
