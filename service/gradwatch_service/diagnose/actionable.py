@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
+from gradwatch_service.detect.fixedpoint import as_value
 from gradwatch_service.diagnose.history import MOST_SKIPS
 from gradwatch_service.diagnose.signs import BEGINNING, LARGE_RATIO, RELATIVE_BITS, rate_jumped
 from gradwatch_service.diagnose.situation import LEVEL_SHIFT, SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
-_RUSH = 0.01
+_RUSH, _UNHELD = 0.01, 32.0
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -103,7 +104,19 @@ def _rushed(rule: str) -> Callable[[Situation], bool]:
 
 
 def _spike(s: Situation) -> bool:
-    return _guard_used_up(s) or _rushed("gradient-spike")(s)
+    return _guard_used_up(s) or _rushed("gradient-spike")(s) or _unheld(s)
+
+
+def _unheld(s: Situation) -> bool:
+    """In a recurrent net norm and loss jumped at once, the norm to 32x, and nothing held the update.
+
+    Such nets have cliffs (Pascanu et al. 2013): from one step to the next all may be lost.
+    """
+    blow = s.blow
+    recurrent = any(layer.kind == "recurrent" for layer in s.layers.layers)
+    if blow is None or not blow.in_loss or s.ordinal != blow.last or not (recurrent and s.normal):
+        return False
+    return as_value(blow.peak) >= _UNHELD * s.normal and not s.clip_norm and not s.skips
 
 
 def _guard_used_up(s: Situation) -> bool:

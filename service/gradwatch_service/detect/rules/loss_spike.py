@@ -72,7 +72,8 @@ class LossSpike:
             if spike is None or not sequel.classed[row]:
                 value, z = float(view.scalar("loss")[row]), float(loss.z[row])
                 text = f"the loss jumps to {value:.4g} (robust z {z:.1f}, limit {loss.limit:.1f})"
-                return Sighting((Evidence("loss-spike", text, step, z, loss.limit),))
+                fact = Evidence("loss-spike", text, step, z, loss.limit)
+                return Sighting((fact, *((_norm_too(view, row),) if norm_too[row] else ())))
             z = spike.rise / spike.scale
             text = f"the loss jumped (robust z {z:.1f}, limit {loss.limit:.1f})"
             fact = Evidence("loss-spike", text, step, z, loss.limit)
@@ -93,6 +94,12 @@ class LossSpike:
         if loss.linear:
             return math.ceil(self.rise * abs(loss.median))
         return max(bits(self.rise_bits), log2_bits(1 + self.rise))
+
+
+def _norm_too(view: View, row: int) -> Evidence:
+    z = float(view.norm.z[row])
+    text = f"the gradient norm jumps in the same step (robust z {z:.1f})"
+    return Evidence("norm-jump", text, int(view.step[row]), z)
 
 
 def _judge(spike: Spike) -> Severity:

@@ -44,7 +44,7 @@ def _loss_too(s: Situation) -> str | None:
     """Loss and gradient jumped in the same report, or in two that follow each other."""
     if spike_broke(s):
         return None
-    fact = s.fact("gradient-spike", "loss-jump")
+    fact = s.fact("gradient-spike", "loss-jump") or s.fact("loss-spike", "norm-jump")
     if fact is not None:
         return fact.text
     gradient, loss = s.held.get("gradient-spike"), s.held.get("loss-spike")

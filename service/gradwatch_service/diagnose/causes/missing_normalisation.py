@@ -60,7 +60,7 @@ CAUSE = Cause(
     order=55,
     explains=EXPLOSION | {"depth-explosion"},
     signs=(
-        Sign("norms-gone", 7, _norms_gone),
+        Sign("norms-gone", 10, _norms_gone),
         Sign("late-depth-explosion", 3, _late),
         Sign("growing", 2, _growing),
         Sign("no-normalisation", 2, _plain_net),
