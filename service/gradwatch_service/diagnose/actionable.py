@@ -108,7 +108,7 @@ def _spike(s: Situation) -> bool:
 
 
 def _unheld(s: Situation) -> bool:
-    """In a recurrent net norm and loss jumped at once, the norm to 32x, and nothing held the update.
+    """In a recurrent net norm and loss jumped at once, the norm to 32x, and nothing held it.
 
     Such nets have cliffs (Pascanu et al. 2013): from one step to the next all may be lost.
     """
