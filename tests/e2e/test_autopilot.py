@@ -207,6 +207,7 @@ def test_the_example_of_the_docs_runs(
     (run,) = http.get("/runs").json()["items"]
     assert (run["name"], run["state"], run["last_step"]) == ("with autopilot", "finished", 399)
     assert sorted(path.name for path in tmp_path.glob("[0-9]*.pt")) == [
+        "0.pt",
         "100.pt",
         "200.pt",
         "300.pt",

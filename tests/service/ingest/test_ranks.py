@@ -97,7 +97,7 @@ def test_the_push_that_completes_the_step_brings_the_alert(engine: Engine) -> No
     with serving(engine) as writer:
         receipts = [answer(writer, push) for push in in_turn(pushes(run_id, tens))]
     first = next(n for n, receipt in enumerate(receipts) if receipt.alerts)
-    assert first == 4 * 4 + 3  # rank 3 reports the steps 40 to 49: the second block ends at 47
+    assert first == 4 * 2 + 3  # rank 3 reports the steps 20 to 29: the eighth far away is 27
     (alert,) = receipts[first].alerts
     assert (alert["cause"], alert["rule"], alert["severity"]) == (CAUSE, "rank-outlier", "error")
     assert (alert["layers"], alert["writers"]) == (["r2"], [RANKS])
@@ -108,7 +108,7 @@ def test_the_push_that_completes_the_step_brings_the_alert(engine: Engine) -> No
     }
     assert receipts[first].health == "critical"
     assert alert_of(engine, run_id)["severity"] == "critical"
-    assert transitions(engine, run_id) == [("firing", 47), ("worsened", 81)]
+    assert transitions(engine, run_id) == [("firing", 27), ("worsened", 81)]
     assert rows(engine, tables.writers, run_id, "writer") == [(name,) for name in NAMES]
 
 
@@ -183,7 +183,7 @@ def test_comparing_that_stumbles_costs_no_data_and_is_taken_up_again(engine: Eng
     assert {receipt.status for receipt in receipts} == {"stored"}
     ((degraded,),) = rows(engine, tables.runs, run_id, "degraded")
     assert degraded == "ZeroDivisionError('a rank rule stumbled')"
-    assert transitions(engine, run_id) == [("firing", 47)]
+    assert transitions(engine, run_id) == [("firing", 27)]
     assert len(rows(engine, tables.frames, run_id, "seq")) == 48
 
 
@@ -225,7 +225,7 @@ def test_a_new_launch_is_compared_anew(engine: Engine) -> None:
         for push in in_turn(pushes(run_id, {}, told)):
             last = answer(writer, push)
     assert (last.health, alert_of(engine, run_id)["state"]) == ("ok", "resolved")
-    assert transitions(engine, run_id) == [("firing", 47), ("worsened", 81)]
+    assert transitions(engine, run_id) == [("firing", 27), ("worsened", 81)]
 
 
 @pytest.fixture
