@@ -21,15 +21,15 @@ _NONE = 2**30
 class Opening:
     """First and smallest log2 norm, the first loss, which of the last three losses were far above.
 
-    ``doubled``: losses on end of twice the first one; ``large``: an update was large; ``fresh``:
-    the reports begin with the training; ``exploded``: the rule has held.
+    ``higher``: losses on end of 1.5 times the first one; ``large``: an update was large;
+    ``fresh``: the reports begin with the training; ``exploded``: the rule has held.
     """
 
     first: int = _NONE
     least: int = _NONE
     first_loss: float = math.nan
     high: tuple[bool, ...] = (False, False, False)
-    doubled: int = 0
+    higher: int = 0
     large: bool = False
     fresh: bool = True
     exploded: bool = False
@@ -49,12 +49,12 @@ class Opening:
 class EarlyExplosion:
     """In the first 32 reports: norm ≥ 100x its minimum, or loss ≥ 10x its first value, 3 of 4.
 
-    A loss of 3x its first value is enough where the norm is 10x its first, and one of 2x, 16 on
-    end, where an update was large (uw ≥ .02) or is not known. The norm alone must also be 4x its
-    first value: a dip is no explosion; and have risen by twice as many bits as it ever
-    fell from one report to the next: noise falls as it rises. A norm of exactly 0 (nothing to learn
-    from, or a skipped step) does not count; nor does the loss where the first report is of a step
-    from ``beginning`` on: a net that has learned may have a first loss of nearly nothing.
+    A loss of 3x its first value is enough where the norm is 10x its first, and one of 1.5x, 16
+    on end with a norm of 2x, where an update was large (uw ≥ .02) or is not known. The norm alone
+    must also be 4x its first value: a dip is no explosion; and have risen by twice as many bits as
+    it ever fell from one report to the next: noise falls as it rises. A norm of exactly 0 (nothing
+    to learn from, or a skipped step) does not count; nor does the loss where the first report is of
+    a step from ``beginning`` on: a net that has learned may have a first loss of nearly nothing.
 
     Ends after 32 reports with neither.
 
@@ -70,7 +70,8 @@ class EarlyExplosion:
     joint_factor: float = 3.0
     joint_bits: float = 3.32
     of_four: int = 3
-    lasting_factor: float = 2.0
+    lasting_factor: float = 1.5
+    lasting_bits: float = 1.0
     lasting: int = 16
     large_ratio: float = 0.02
     beginning: int = 128
@@ -96,8 +97,8 @@ class EarlyExplosion:
         if late:
             return state, quiet(view, calm, known)
         lasting, recent = self._lasting(high, view.loss.ok, state.high)
-        doubled, large = self._doubled(start, view)
-        lasting |= view.loss.ok & (doubled >= self.lasting) & large
+        higher, large = self._higher(start, view)
+        lasting |= view.loss.ok & (higher >= self.lasting) & large
         explodes = risen | lasting
 
         def describe(row: int) -> Sighting:
@@ -109,7 +110,7 @@ class EarlyExplosion:
             start,
             least=int(least[-1]),
             high=recent,
-            doubled=int(doubled[-1]),
+            higher=int(higher[-1]),
             large=bool((view.ratio.count[-1] > 0) & large[-1]),
             exploded=exploded,
         )
@@ -131,14 +132,15 @@ class EarlyExplosion:
         factor = np.where(view.norm.ok & joint, self.joint_factor, self.loss_factor)
         return view.loss.ok & (start.first_loss > 0) & (loss >= factor * start.first_loss)
 
-    def _doubled(self, start: Opening, view: View) -> tuple[IntArray, BoolArray]:
-        """Losses on end of twice the first one, int64[n]; whether updates were large, bool[n]."""
-        twice = view.scalar("loss") >= self.lasting_factor * start.first_loss
-        twice &= view.loss.ok & (start.first_loss > 0)
+    def _higher(self, start: Opening, view: View) -> tuple[IntArray, BoolArray]:
+        """Losses on end well over the first one, int64[n]; whether updates were large, bool[n]."""
+        higher = view.scalar("loss") >= self.lasting_factor * start.first_loss
+        higher &= view.loss.ok & (start.first_loss > 0)
+        higher &= ~view.norm.ok | (view.norm.y - start.first >= bits(self.lasting_bits))
         ratio = view.ratio
         large = ratio.ok & (ratio.y >= log2_bits(self.large_ratio))
         return (
-            run_lengths(twice, start.doubled, view.loss.ok),
+            run_lengths(higher, start.higher, view.loss.ok),
             np.logical_or.accumulate(large) | start.large | (ratio.count == 0),
         )
 

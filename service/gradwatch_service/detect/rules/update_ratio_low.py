@@ -11,7 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal
-from gradwatch_service.detect.view import Track, View
+from gradwatch_service.detect.view import LONGEST_WINDOW, Track, View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
 
@@ -27,6 +27,8 @@ class Standstill:
 class UpdateRatioLow:
     """Median uw of 16 values below 1e-6, ``in_a_row`` times (64 values): information.
 
+    A warning where the last 128 losses do not fall (by 2 %) either: nothing is learned.
+
     Not where the learning rate is 0, or below a hundredth of its highest: that is the end of a
     schedule. A loss below 1 lowers the limit in proportion: who has learned need not move. About
     1e-3 is the usual target. Ends after 32 reports from a median on that is not low.
@@ -39,6 +41,7 @@ class UpdateRatioLow:
     low: float = 1e-6
     in_a_row: int = 4
     share_of_peak: float = 0.01
+    loss_fall: float = 0.02
 
     def init(self, _layers: LayerTable) -> Standstill:
         """No stretch so far."""
@@ -62,7 +65,10 @@ class UpdateRatioLow:
             text = f"updates are {value:.1e} of the weights' norm; about 0.001 is usual"
             return Sighting((Evidence("update-ratio-low", text, step, value, self.low),))
 
-        severity = Severity.INFO if low >= self.in_a_row else 0
+        severity = 0 if low < self.in_a_row else Severity.INFO
+        if severity and view.loss.count[row] >= LONGEST_WINDOW:
+            stands = not stretches.falls(view.loss, row, self.loss_fall)
+            severity = Severity.WARNING if stands else Severity.INFO
         calm = was_calm, low == 0
         signal = stretches.judged(view, row, severity, calm, ratio.ok, describe)
         return Standstill(low, peak), signal

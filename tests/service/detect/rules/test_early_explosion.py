@@ -75,9 +75,11 @@ def test_a_loss_of_three_times_the_first_counts_with_a_norm_of_ten_times() -> No
 
 
 @pytest.mark.parametrize(("ratio", "found"), [(None, True), (0.03, True), (0.003, False)])
-def test_a_loss_of_twice_the_first_counts_16_times_on_end(ratio: float | None, found: bool) -> None:
-    run = steady(80).scalar("grad_norm", 1.0)
-    run = run.scalar("loss", np.where(np.arange(80) < 2, 3.0, 6.1))
+def test_a_loss_of_half_as_much_again_counts_16_times_on_end(
+    ratio: float | None, found: bool
+) -> None:
+    run = steady(80).scalar("grad_norm", np.where(np.arange(80) < 2, 1.0, 2.1))
+    run = run.scalar("loss", np.where(np.arange(80) < 2, 3.0, 4.6))
     if ratio is None:
         run = run.stat("update_norm", MISSING32)
     else:

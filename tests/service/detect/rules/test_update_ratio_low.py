@@ -9,7 +9,7 @@ from tests.streams import Scenario, steady
 
 def moving(ratio: float, *, rows: slice = slice(None)) -> Scenario:
     """Weights of norm 8, updates of this ratio in these rows, else of 2**-10."""
-    run, size = steady(320), np.full(320, 2.0**-10)
+    run, size = steady(320).scalar("loss", 1.01 ** -np.arange(320) * 50), np.full(320, 2.0**-10)
     size[rows] = ratio
     return run.stat("update_norm", 8 * np.broadcast_to(size[:, None], (320, len(run.layers))))
 
@@ -55,3 +55,8 @@ def test_a_small_loss_makes_small_updates_natural() -> None:
     assert low(moving(5e-7).scalar("loss", 0.4)) == []
     assert low(moving(5e-7).scalar("loss", 0.6)) != []
     assert low(moving(5e-7).scalar("loss", -0.4)) != []
+
+
+def test_where_the_loss_stands_still_as_well_it_is_a_warning() -> None:
+    run = moving(5e-7).scalar("loss", 2.0)
+    assert low(run) == [(63, "opened", "info"), (127, "worsened", "warning")]
