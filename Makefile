@@ -46,7 +46,7 @@ bench: $(READY) ## benchmarks; figures are ratios within one run
 bench-detection: torch ## records real training runs, judges ours and every baseline; < 30 min
 	$(BIN)/python -m benchmarks.detection
 
-bench-repair: torch ## trains real models with faults, with and without our help; < 12 min
+bench-repair: torch ## trains real models with faults, with and without our help; < 20 min
 	$(BIN)/python -m benchmarks.repair
 
 docs: $(READY) ## a page per rule and cause, written from the code; the README's picture

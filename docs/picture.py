@@ -1,4 +1,4 @@
-"""Draws the README's picture from the demo's two jobs, trained anew: ``make picture``."""
+"""Draws the README's picture from the demo's two jobs, trained anew: ``make docs``."""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def _left_alone(level: int, trials: Sequence[Trial]) -> Row:
         "median": float(median),
         "95th": float(high),
         "harmed": sum(one.harmed for one in some),
-        "destructive actions": sum(len(one.deeds) for one in some),
+        "acted upon, reversibly": sum(bool(one.deeds) and not one.destroyed for one in some),
+        "destructive actions": sum(one.destroyed for one in some),
         "updates refused": sum(one.refused for one in some),
     }
 
@@ -106,8 +107,8 @@ def _unharmed(trials: Sequence[Trial]) -> Iterable[Row]:
     for level in _levels(trials):
         harmed = _share([one.harmed for one in _at(trials, level)])
         yield _total(f"healthy runs harmed, level {level}", harmed, f"≤ {HARMED}")
-    deeds = sum(len(one.deeds) for _, one in _runs(trials))
-    yield _total("destructive actions on healthy runs", deeds, "0")
+    destroyed = sum(one.destroyed for _, one in _runs(trials))
+    yield _total("destructive actions on healthy runs", destroyed, "0")
 
 
 def _share(which: Sequence[bool]) -> float:

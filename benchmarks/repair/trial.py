@@ -29,6 +29,7 @@ from benchmarks.repair.course import Course, Help, Setting, train
 from benchmarks.repair.plan import Plan
 
 GENTLE = frozenset({"arm_guard", "checkpoint_now", "clip_grad_norm", "set_loss_scale", "skip_step"})
+DESTRUCTIVE = frozenset({"reinit_layers", "reset_moments", "rollback", "skip_batches"})  # class 3
 LAST, WORSE, DEVIATIONS = 400, 0.01, 3.0
 FEW = (1e-3, -1e-3, 2e-3, -2e-3)
 MORE = tuple(sign * share for share in (3e-3, 4e-3, 5e-3, 6e-3) for sign in (1, -1))
@@ -51,6 +52,11 @@ class Outcome:
     change: float = 0.0
     harmed: bool = False
     deeds: tuple[str, ...] = ()
+
+    @property
+    def destroyed(self) -> int:
+        """How many of the deeds only a checkpoint could undo."""
+        return sum(deed.split("@")[0] in DESTRUCTIVE for deed in self.deeds)
 
 
 @dataclass(frozen=True)

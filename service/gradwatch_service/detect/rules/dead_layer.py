@@ -22,7 +22,6 @@ from gradwatch_service.domain import (
     Layer,
     LayerTable,
     Severity,
-    is_missing,
 )
 
 LOOK_EVERY = 64
@@ -166,8 +165,11 @@ def _net(state: Life, view: View) -> IntArray:
     judged = _judged(view.layers) & grown(state.alive, len(view.layers), False)
     if grad is None or not judged.any():
         return np.full(len(view), state.net if grad is None else 0, dtype=np.int64)
-    busy = ((grad != 0) & ~is_missing(grad)).any(axis=1)
-    half = 2 * (grad[:, judged] == 0).sum(axis=1) >= judged.sum()
+    zero = (grad == 0) & judged
+    if not (state.net or zero.any()):
+        return np.zeros(len(view), dtype=np.int64)
+    busy = np.asarray((grad > 0).any(axis=1))
+    half = 2 * zero.sum(axis=1) >= judged.sum()
     return run_lengths(half & busy, state.net, busy)
 
 

@@ -89,9 +89,13 @@ class WeightGrowth:
         own &= is_weight(view.layers)
         expected = ordinal - told <= SHORT * BLOCK + BLOCK  # the medians reach back that far
         learns = stretches.falls(view.loss, -1, self.loss_fall)
-        rests = expected or learns
-        even = 0 if rests or not self._is_even(norms, own) else state.even + 1
-        most = None if rests else self._most(norms, own, view, even=even >= _EVEN_BLOCKS)
+        now = norms.growth(SHORT)
+        columns = np.flatnonzero(own & (now > -EMPTY))
+        columns = columns[np.argsort(now[columns], kind="stable")]
+        even = 0 if expected or learns or not self._is_even(now[columns]) else state.even + 1
+        most = None
+        if not (expected or learns):
+            most = self._most(norms, columns, view, even=even >= _EVEN_BLOCKS)
         one = self._one(norms, own, view) if is_look(ordinal) else None
         look = state.look if not is_look(ordinal) else one is not None
         state = Growing(norms, look, most is not None, even, told)
@@ -101,10 +105,8 @@ class WeightGrowth:
         severity = Severity.WARNING if most is None else Severity.ERROR
         return state, Signal(levels(view, (severity, last_row(view))), calm, lambda _: found)
 
-    def _is_even(self, norms: WeightNorms, own: BoolArray) -> bool:
-        """Whether all layers grow, and alike."""
-        now = norms.growth(SHORT)
-        growth = np.sort(now[own & (now > -EMPTY)])
+    def _is_even(self, growth: IntArray) -> bool:
+        """Whether all layers grow, and alike; ``growth`` in rising order."""
         if len(growth) < _SEVERAL:
             return False
         typical = int(growth[(len(growth) - 1) // 2])
@@ -112,17 +114,17 @@ class WeightGrowth:
         return alike and typical >= bits(self.even_bits)
 
     def _most(
-        self, norms: WeightNorms, own: BoolArray, view: View, *, even: bool
+        self, norms: WeightNorms, columns: IntArray, view: View, *, even: bool
     ) -> Sighting | None:
-        """Whether most layers grow fast, all at once."""
-        now = norms.growth(SHORT)
-        columns = np.flatnonzero(own & (now > -EMPTY))
-        typical = _lower_median(now[columns])
+        """Whether most layers grow fast, all at once; ``columns`` by growth, the slowest first."""
+        if not len(columns):
+            return None
+        typical = int(norms.growth(SHORT)[columns[(len(columns) - 1) // 2]])
         if typical < bits(self.short_bits) and not even:
             return None
         if typical < self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns]):
             return None
-        columns = columns[np.argsort(-now[columns], kind="stable")]
+        columns = columns[::-1]
         growth = typical / ONE_BIT
         text = (
             f"the weights of most layers double every {SHORT * BLOCK / growth:.0f} reports, "
