@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from gradwatch_service.diagnose.cause import Cause
@@ -65,21 +65,12 @@ def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim
     """Give every active finding to the best cause that explains it; it takes all it can.
 
     ``live``: causes of live alerts with the first mover they named. They get a bonus of 1, so that
-    nearly equal causes do not take turns. Causes that no more speaks for than
-    against come last, in the order of the catalogue.
+    nearly equal causes do not take turns. Causes that no more speaks for than against come last, in
+    the order of the catalogue.
     """
     left = {held.rule for held in situation.held.values() if held.active}
-    candidates = [
-        judge(cause, situation, live.get(cause.id))
-        for cause in catalogue()
-        if cause.explains & left
-    ]
-    supported = [verdict for verdict in candidates if verdict.is_supported]
-    ranked = sorted(
-        supported,
-        key=lambda verdict: -verdict.score - (LIVE_BONUS if verdict.cause.id in live else 0),
-    )  # stable: equal scores stay in the order of the catalogue
-    ranked += [verdict for verdict in candidates if not verdict.is_supported]
+    explaining = (cause for cause in catalogue() if cause.explains & left)
+    ranked = _ranked([judge(cause, situation, live.get(cause.id)) for cause in explaining], live)
     claims = []
     for verdict in ranked:
         taken = tuple(held for held in verdict.situation.active if held.rule in left)
@@ -87,6 +78,17 @@ def cover(situation: Situation, live: Mapping[str, Mover | None]) -> tuple[Claim
             claims.append(Claim(verdict, taken, _runner_up(verdict, taken, ranked)))
             left -= {held.rule for held in taken}
     return tuple(claims)
+
+
+def _ranked(candidates: list[Verdict], live: Collection[str]) -> list[Verdict]:
+    """The likeliest first; equal ones stay in the order of the catalogue."""
+
+    def rank(verdict: Verdict) -> tuple[bool, int]:
+        bonus = LIVE_BONUS if verdict.cause.id in live else 0
+        supported = verdict.is_supported
+        return not supported, -(verdict.score + bonus) if supported else 0
+
+    return sorted(candidates, key=rank)
 
 
 def _runner_up(verdict: Verdict, taken: tuple[Held, ...], ranked: list[Verdict]) -> Verdict | None:

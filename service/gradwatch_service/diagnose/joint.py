@@ -101,17 +101,13 @@ def side_by_side(
         return None
     rows = {rank: one.rows(np.isin(one.steps, steps)) for rank, one in held.items()}
     places = {rank: np.searchsorted(steps, one.steps) for rank, one in rows.items() if len(one)}
-    joined = sorted((int(at[0]), rank) for rank, at in places.items() if rank not in known.column)
-    table = LayerTable((*known.layers, *(Layer(rank) for _, rank in joined))) if joined else known
+    table = _joined(known, places)
     norm, local, weights = (np.full((len(steps), len(table)), MISSING32) for _ in range(3))
     for rank, at in places.items():
         norm[at, table.column[rank]] = _single(rows[rank].norm)
         local[at, table.column[rank]] = _single(rows[rank].local)
         weights[at, table.column[rank]] = _single(rows[rank].weights)
-    for columns in _namesakes(table):
-        again = (~is_missing(norm[:, columns]) | ~is_missing(local[:, columns])).sum(axis=1) > 1
-        for values in (norm, local, weights):
-            values[np.ix_(again, columns)] = MISSING32
+    _drop_namesakes(table, norm, local, weights)
     alike = _alike([(places[rank], rows[rank].table) for rank in places], len(steps))
     frame = Frame(
         steps=steps,
@@ -130,6 +126,21 @@ def _sum(norms: Float32Array | None, height: int) -> FloatArray:
     missing = is_missing(norms)
     every = np.where(missing, np.float32(0.0), norms).astype(np.float64)
     return np.where(missing.all(axis=1), MISSING64, np.add.accumulate(every, axis=1)[:, -1])
+
+
+def _joined(known: LayerTable, places: Mapping[str, NDArray[np.int64]]) -> LayerTable:
+    """The columns known, and those of ranks that join at these places."""
+    new = sorted((int(at[0]), rank) for rank, at in places.items() if rank not in known.column)
+    return LayerTable((*known.layers, *(Layer(rank) for _, rank in new))) if new else known
+
+
+def _drop_namesakes(table: LayerTable, norm: Float32Array, *others: Float32Array) -> None:
+    """Strike out, in place, the steps that several writers of the same number reported."""
+    for columns in _namesakes(table):
+        told = [~is_missing(values[:, columns]) for values in (norm, *others)]
+        again = np.logical_or.reduce(told).sum(axis=1) > 1
+        for values in (norm, *others):
+            values[np.ix_(again, columns)] = MISSING32
 
 
 @per_table

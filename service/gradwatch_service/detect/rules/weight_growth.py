@@ -88,22 +88,29 @@ class WeightGrowth:
         own = norms.first - norm_over_rms(view.layers) >= log2_bits(self.first_rms)
         own &= is_weight(view.layers)
         expected = ordinal - told <= SHORT * BLOCK + BLOCK  # the medians reach back that far
-        learns = stretches.falls(view.loss, -1, self.loss_fall)
-        now = norms.growth(SHORT)
-        columns = np.flatnonzero(own & (now > -EMPTY))
-        columns = columns[np.argsort(now[columns], kind="stable")]
-        even = 0 if expected or learns or not self._is_even(now[columns]) else state.even + 1
-        most = None
-        if not (expected or learns):
-            most = self._most(norms, columns, view, even=even >= _EVEN_BLOCKS)
-        one = self._one(norms, own, view) if is_look(ordinal) else None
-        look = state.look if not is_look(ordinal) else one is not None
+        even, most = 0, None
+        if not (expected or stretches.falls(view.loss, -1, self.loss_fall)):
+            even, most = self._together(norms, own, view, state.even)
+        look, one = state.look, None
+        if is_look(ordinal):
+            one = self._one(norms, own, view)
+            look = one is not None
         state = Growing(norms, look, most is not None, even, told)
         found = most or one
         if found is None:
             return state, quiet(view, calm)
         severity = Severity.WARNING if most is None else Severity.ERROR
         return state, Signal(levels(view, (severity, last_row(view))), calm, lambda _: found)
+
+    def _together(
+        self, norms: WeightNorms, own: BoolArray, view: View, even: int
+    ) -> tuple[int, Sighting | None]:
+        """Blocks on end in which all layers grew alike, and whether most grow fast or alike."""
+        now = norms.growth(SHORT)
+        columns = np.flatnonzero(own & (now > -EMPTY))
+        columns = columns[np.argsort(now[columns], kind="stable")]
+        even = even + 1 if self._is_even(now[columns]) else 0
+        return even, self._most(norms, columns, view, even=even >= _EVEN_BLOCKS)
 
     def _is_even(self, growth: IntArray) -> bool:
         """Whether all layers grow, and alike; ``growth`` in rising order."""
