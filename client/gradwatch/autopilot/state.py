@@ -15,8 +15,7 @@ class Moment:
 
     ``is_sound``: loss and gradient are finite, here and at the steps since the last look.
     ``weights_lost``: some weights are not finite; ``loss_lost``: nor were 16 losses on end.
-    ``median``: metric -> its median over the newest
-    16 reports, None if it was not measured.
+    ``median``: metric -> its median over the newest 16 reports, None if it was not measured.
     """
 
     step: int

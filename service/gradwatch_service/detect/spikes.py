@@ -78,10 +78,14 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class Spikes:
-    """The newest spike of a track, and (ordinal, rise) of those of the last 1,024 reports."""
+    """The newest spike of a track, and (ordinal, rise) of those of the last 1,024 reports.
+
+    ``last``: the report of the last value out of range, for rules that ask for it.
+    """
 
     newest: Spike | None = None
     past: tuple[tuple[int, int], ...] = ()
+    last: int = -MEMORY
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -60,12 +60,12 @@ class LossSpike:
         calm = loss.ok & (loss.z < self.clear_z)
         least = self._least(loss)
         outside = loss.ok & loss.ready & (loss.z >= loss.limit) & (loss.y - loss.median >= least)
-        if not any(view.ordinal[0] - at < MEMORY for at, _ in state.past):
-            outside |= self._jointly(view)
+        outside, last = self._with_joint(view, outside, state.last)
         if not (outside.any() or waits(state)):
             return state, quiet(view, calm, loss.measured)
         norm_too = view.norm.z >= self.norm_z
         state, sequel = follow(state, loss, view, Rows(outside, norm_too, least), _judge)
+        state = replace(state, last=last)
 
         def describe(row: int) -> Sighting:
             spike, step = sequel.spike[row], int(view.step[row])
@@ -80,6 +80,19 @@ class LossSpike:
             return Sighting((fact, *class_facts(spike, step)))
 
         return state, Signal(sequel.level, calm, describe, loss.measured, sequel.classed)
+
+    def _with_joint(self, view: View, outside: BoolArray, last: int) -> tuple[BoolArray, int]:
+        """The rows out of range with the first joint one, if none was in 1,024 reports before it.
+
+        And the ordinal of the last of them all; row by row, so that cuts make no difference.
+        """
+        seen = np.maximum.accumulate(np.where(outside, view.ordinal, last))
+        before = np.concatenate([[last], seen[:-1]])
+        joint = np.flatnonzero(self._jointly(view) & (view.ordinal - before >= MEMORY))[:1]
+        if len(joint):
+            outside = outside.copy()
+            outside[joint] = True
+        return outside, max(int(seen[-1]), int(view.ordinal[joint[0]]) if len(joint) else last)
 
     def _jointly(self, view: View) -> BoolArray:
         """Where loss and norm are out of range together, though neither would be alone: bool[n]."""

@@ -59,8 +59,8 @@ class RankOutlier:
 
     Too far: at least ``local_bits``, and 6 standard deviations (from the MAD) both of a median of
     16 reports of one rank (MAD/4) and of the ranks among themselves, in two blocks of 16 on end.
-    Needs ``ranks`` ranks that report the whole block. Sooner a rank
-    whose norm from before the reduction was ``far_bits`` away in 8 reports more than it was not.
+    Needs ``ranks`` ranks that report the whole block. Sooner, a rank whose norm from before the
+    reduction was ``far_bits`` away in 8 reports more than it was not.
 
     Judges ``local_grad_norm``, from before the reduction. Where that is not sent it judges
     ``grad_norm`` if all ranks have the same layers. Ranks that differ then may be shards of one

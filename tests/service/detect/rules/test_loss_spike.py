@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.service.detect.watching import Watched, watch
-from tests.streams import level, steady
+from tests.service.detect.watching import Watched, every, watch
+from tests.streams import Scenario, level, steady
 
 
 def jumped(loss: float, *, norm: float = 1.0, width: int = 1) -> Watched:
@@ -80,3 +80,30 @@ def test_a_loss_that_turns_negative_in_the_middle_of_a_spike_begins_anew() -> No
     assert at == [
         (200, "opened"), (216, "cleared"), (400, "opened"), (415, "noted"), (416, "cleared"),
     ]  # fmt: skip
+
+
+def together(*at: int, before: int = 100) -> Scenario:
+    """Noisy loss and norm; at these reports both are up by more than noise, but by little more.
+
+    At ``before`` the loss alone spikes.
+    """
+    chance = np.random.default_rng(4)
+    loss, norm = np.exp2(chance.normal(0.0, 0.3, (2, 1400)))
+    loss[list(at)], norm[list(at)] = 2.0**1.6, 2.0**1.7
+    loss[before] = 2.0**6
+    return steady(1400).scalar("loss", loss).scalar("grad_norm", norm)
+
+
+def test_a_jump_of_both_counts_in_a_run_without_spikes_for_1024_reports() -> None:
+    found = [at for at, kind, _ in watch(together(1123, 1125)).of("loss-spike") if kind == "opened"]
+    assert found == [100, 1125]
+    (joint,) = [
+        x for x in watch(together(1125)).findings if (x.rule, x.ordinal) == ("loss-spike", 1125)
+    ]
+    assert [fact.name for fact in joint.evidence] == ["loss-spike", "norm-jump"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 16, 50])
+def test_cuts_make_no_difference_to_a_jump_of_both(size: int) -> None:
+    run = together(600, 1123, 1125, 1130)
+    assert watch(run, every(size, run)).findings == watch(run).findings
