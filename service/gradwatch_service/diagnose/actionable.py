@@ -7,12 +7,19 @@ from typing import Final
 
 from gradwatch_service.detect.fixedpoint import as_value
 from gradwatch_service.diagnose.history import MOST_SKIPS
-from gradwatch_service.diagnose.signs import BEGINNING, LARGE_RATIO, RELATIVE_BITS, rate_jumped
+from gradwatch_service.diagnose.signs import (
+    BEGINNING,
+    LARGE_RATIO,
+    RELATIVE_BITS,
+    rate_jumped,
+    rushes,
+)
 from gradwatch_service.diagnose.situation import LEVEL_SHIFT, SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
-_RUSH, _UNHELD = 0.01, 32.0
+_UNHELD = 32.0
+_FAR_THROUGH_TIME = 8.0
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -44,13 +51,7 @@ def _update_ratio(s: Situation) -> bool:
     At a constant rate updates also grow where a run finds its way at last.
     """
     faster = s.rates.rising or rate_jumped(s) is not None
-    risen = (
-        s.uw is not None
-        and s.uw >= _RUSH
-        and s.uw_rise >= RELATIVE_BITS
-        and faster
-        and not s.falling
-    )
+    risen = rushes(s) and s.uw_rise >= RELATIVE_BITS and faster and not s.falling
     return s.at_least("update-ratio-high", Severity.WARNING if risen else Severity.ERROR)
 
 
@@ -84,21 +85,24 @@ def _above_initial(s: Situation) -> bool:
 
 
 def _through_time(s: Situation) -> bool:
-    """No clipping limit holds the gradients, or something else is wrong already."""
+    """No clipping holds the gradients, or it is 8 bits, or something else is wrong already."""
+    grown = s.fact("explosion-through-time", "explosion-through-time")
+    if grown is not None and (grown.value or 0.0) >= _FAR_THROUGH_TIME:
+        return True
     seen = s.sees("gradient-growth", "early-explosion", "non-finite", "loss-divergence", *SPIKES)
     return seen or not s.clip_norm or _large_updates(s)
 
 
-def _early_explosion(s: Situation) -> bool:
-    return s.fact("early-explosion", "early-loss") is not None or _large_updates(s)
+def _dead(s: Situation) -> bool:
+    """Most of the net is dead, or units die while updates are ≥ .01 of the weights."""
+    return s.at_least("dead-layer", Severity.ERROR) or rushes(s)
 
 
 def _rushed(rule: str) -> Callable[[Situation], bool]:
     """The rule is an error, and updates are ≥ .01 and 2 bits over their past."""
 
     def holds(s: Situation) -> bool:
-        rushes = s.uw is not None and s.uw >= _RUSH and s.uw_rise >= RELATIVE_BITS
-        return rushes and s.at_least(rule, Severity.ERROR)
+        return rushes(s) and s.uw_rise >= RELATIVE_BITS and s.at_least(rule, Severity.ERROR)
 
     return holds
 
@@ -127,8 +131,8 @@ def _guard_used_up(s: Situation) -> bool:
 _FUSIONS: Final[Mapping[str, Callable[[Situation], bool]]] = {
     "adam-moment-lag": _rushed("adam-moment-lag"),
     "attention-logit": _at_least("attention-logit", Severity.ERROR),
-    "dead-layer": _at_least("dead-layer", Severity.ERROR),
-    "early-explosion": _early_explosion,
+    "dead-layer": _dead,
+    "early-explosion": lambda _: True,
     "explosion-through-time": _through_time,
     "gradient-growth": _growth,
     "gradient-spike": _spike,

@@ -18,6 +18,7 @@ from gradwatch_service.diagnose.situation import (
 from gradwatch_service.domain import Severity
 
 LARGE_RATIO = 0.02
+RUSHED_RATIO = 0.01
 RELATIVE_BITS = 2.0
 BEGINNING = 32
 EARLY_DEATH = 64
@@ -141,6 +142,19 @@ def net_dies(s: Situation) -> str | None:
         return None
     opened = s.held["dead-layer"].opened_ordinal
     return dead.text if updates_large(s) or opened < EARLY_DEATH else None
+
+
+def units_die(s: Situation) -> str | None:
+    """Units of some layers have died while updates were ≥ .01 of the weights."""
+    dead = s.fact("dead-layer", "dead-layer")
+    if dead is None or s.fact("dead-layer", "dead-net") or not rushes(s):
+        return None
+    return dead.text
+
+
+def rushes(s: Situation) -> bool:
+    """Whether updates are ≥ .01 of the weights, ten times what is usual."""
+    return s.uw is not None and s.uw >= RUSHED_RATIO
 
 
 def rate_record(s: Situation) -> str | None:

@@ -50,7 +50,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class DeadLayer:
-    """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .7 and risen by .3, or all is zero.
+    """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .5 and risen by .3, or all is zero.
 
     Of the fraction block medians count, two blocks in a row, or one that is up by .5. What was
     above .9 from the start must be above .98, as some layers have sparse inputs. Risen: within 64
@@ -69,7 +69,7 @@ class DeadLayer:
     clear_after: ClassVar[int] = 32
     dead: float = 0.9
     born_dead: float = 0.98
-    dying: float = 0.7
+    dying: float = 0.5
     risen: float = 0.3
     warm_up: int = 192
     blocks: int = 2
@@ -123,15 +123,15 @@ class DeadLayer:
         if norm is None or zeros is None or len(state.alive) != norm.shape[1]:
             return True
         unsettled = state.high.any() or state.silent.any() or np.isnan(state.early).any()
-        well = norm.min() > FLOOR and (zeros < self.dying).all() and state.alive.all()
+        limit = np.fmin(np.maximum(_least(state) + self.risen, self.dying), self.dead)
+        well = norm.min() > FLOOR and (zeros < limit).all() and state.alive.all()
         return bool(unsettled or not well)
 
     def _high(self, state: Life, share: Float32Array, *, late: bool) -> BoolArray:
         """Layers with too many zeros in this block."""
         limit = np.where(state.early >= self.dead, self.born_dead, self.dead)
         limit[np.isnan(state.early) & (share >= self.dead)] = self.born_dead
-        before = np.fmin.reduce(state.before, axis=0)
-        risen = (share >= self.dying) & (share >= before + self.risen)
+        risen = (share >= self.dying) & (share >= _least(state) + self.risen)
         return np.asarray((share >= limit) | (risen & late))
 
     def _describe_net(self, view: View, row: int) -> Sighting:
@@ -178,7 +178,7 @@ def _lived(
 ) -> Life:
     """The layers' lives with one more block."""
     unknown = np.isnan(share)
-    sudden = share >= np.fmin.reduce(state.before, axis=0) + SUDDEN  # needs no second block
+    sudden = share >= _least(state) + SUDDEN  # needs no second block
     return replace(
         state,
         alive=state.alive | (2 * zero < measured) | (share < 1),
@@ -186,6 +186,11 @@ def _lived(
         early=np.where(np.isnan(state.early), share, state.early),
         high=np.where(unknown, state.high, np.where(high, state.high + 1 + sudden, 0)),
     )
+
+
+def _least(state: Life) -> Float32Array:
+    """The smaller zero fraction of the last two looks, NaN where there was none: [L]."""
+    return np.asarray(np.fmin.reduce(state.before, axis=0))
 
 
 def _looked(state: Life, share: Float32Array) -> Float32Array:

@@ -63,7 +63,8 @@ class ExplosionThroughTime:
     """The gradient grows on its way back through time. One of three signs is enough.
 
     Profile: slope β of log2 ‖∂L/∂h_t‖ with β·T ≥ 6 bits, three profiles in a row, and ≥ 5 bits in
-    the median of eight (``profiles.time``, index 0 = earliest time step). Length: log2 ‖g‖ rises by
+    the median of eight (``profiles.time``, index 0 = earliest time step); in the first 32 reports,
+    before there is anything to remember, 3 bits are a warning. Length: log2 ‖g‖ rises by
     2 bits, t ≥ 5, from the shortest to the longest sequence of 64 reports, and so does ‖g‖ / loss.
     Matrix: the largest singular value of a plain recurrent matrix (no gates) is above 4 and has
     doubled within 64 reports. The latter two are judged by the block. Ends after 32 reports
@@ -78,6 +79,8 @@ class ExplosionThroughTime:
     id: ClassVar[str] = "explosion-through-time"
     clear_after: ClassVar[int] = 32
     growth_bits: float = 6.0
+    early_bits: float = 3.0
+    early: int = 32
     lasting: int = 3
     typical_bits: float = 5.0
     length_bits: float = 2.0
@@ -102,10 +105,13 @@ class ExplosionThroughTime:
             return state, Signal(level, calm, lambda _: lasting, known)
         beta, fitted = backward_slope(profile)
         length = time_steps(profile)
-        holds = fitted & (beta * length >= self.growth_bits)
-        recent, in_profile = self._lasting(state.recent, beta * length, fitted)
+        growth = beta * length
+        limit = self._limit(view.ordinal)
+        holds = fitted & (growth >= limit)
+        recent, in_profile = self._lasting(state.recent, growth, limit, fitted)
         by_block = last_row(view) & (lasting is not None)
-        level = levels(view, (Severity.ERROR, in_profile | by_block))
+        grave = (in_profile & (growth >= self.growth_bits)) | by_block
+        level = levels(view, (Severity.WARNING, in_profile), (Severity.ERROR, grave))
 
         def describe(row: int) -> Sighting:
             if lasting is not None and not in_profile[row]:
@@ -117,7 +123,11 @@ class ExplosionThroughTime:
         return replace(state, recent=recent), Signal(level, calm & ~holds, describe, known)
 
     def _lasting(
-        self, recent: tuple[float, ...], growth: FloatArray, fitted: BoolArray
+        self,
+        recent: tuple[float, ...],
+        growth: FloatArray,
+        limit: FloatArray,
+        fitted: BoolArray,
     ) -> tuple[tuple[float, ...], BoolArray]:
         """The newest eight growths, and rows at which the last three and the typical one are high.
 
@@ -129,8 +139,8 @@ class ExplosionThroughTime:
             newest, typical = recent[-self.lasting :], sorted(recent)[len(recent) // 2]
             lasting[row] = (
                 len(newest) == self.lasting
-                and min(newest) >= self.growth_bits
-                and typical >= self.typical_bits
+                and min(newest) >= limit[row]
+                and typical >= min(limit[row], self.typical_bits)
             )
         return recent, lasting
 
@@ -181,12 +191,16 @@ class ExplosionThroughTime:
         )
         return _sighting(view, -1, text, (rise, self.sigma_rise_bits), None)
 
+    def _limit(self, ordinal: IntArray) -> FloatArray:
+        return np.where(ordinal < self.early, self.early_bits, self.growth_bits)
+
     def _describe(self, view: View, row: int, beta: float, length: int) -> Sighting:
+        limit = float(self._limit(view.ordinal)[row])
         text = (
             f"back through {length} time steps the gradient grows by {2.0 ** (beta * length):.3g}, "
             f"{2.0**beta:.3g} a step (β = {beta:.2f} bits)"
         )
-        return _sighting(view, row, text, (beta * length, self.growth_bits), beta)
+        return _sighting(view, row, text, (beta * length, limit), beta)
 
 
 def _sighting(

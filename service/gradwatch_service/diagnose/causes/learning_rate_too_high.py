@@ -16,6 +16,7 @@ from gradwatch_service.diagnose.signs import (
     struck,
     sudden,
     told_by,
+    units_die,
     updates_large,
     updates_usual,
 )
@@ -78,6 +79,7 @@ CAUSE = Cause(
         Sign("updates-huge", 2, told_by("update-step-huge")),
         Sign("explodes-early", 3, told_by("early-explosion")),
         Sign("net-dies", 4, net_dies),
+        Sign("units-die", 4, units_die),
         Sign("rate-record", 3, rate_record),
         Sign("rate-unusual", 1, _unusual),
         Sign("rate-usual", -2, _usual_at_first),
