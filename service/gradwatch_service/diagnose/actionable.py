@@ -13,13 +13,13 @@ from gradwatch_service.diagnose.signs import (
     RELATIVE_BITS,
     rate_jumped,
     rushes,
+    units_die,
 )
 from gradwatch_service.diagnose.situation import LEVEL_SHIFT, SPIKES, Situation
 from gradwatch_service.domain import Severity
 
 _VERY_LARGE_RATIO = 0.05
 _UNHELD = 32.0
-_FAR_THROUGH_TIME = 8.0
 
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
@@ -85,17 +85,16 @@ def _above_initial(s: Situation) -> bool:
 
 
 def _through_time(s: Situation) -> bool:
-    """No clipping holds the gradients, or it is 8 bits, or something else is wrong already."""
-    grown = s.fact("explosion-through-time", "explosion-through-time")
-    if grown is not None and (grown.value or 0.0) >= _FAR_THROUGH_TIME:
+    """Growth is critical, no clipping limit holds it, or something else is wrong already."""
+    if s.at_least("explosion-through-time", Severity.CRITICAL):
         return True
     seen = s.sees("gradient-growth", "early-explosion", "non-finite", "loss-divergence", *SPIKES)
     return seen or not s.clip_norm or _large_updates(s)
 
 
 def _dead(s: Situation) -> bool:
-    """Most of the net is dead, or units die while updates are ≥ .01 of the weights."""
-    return s.at_least("dead-layer", Severity.ERROR) or rushes(s)
+    """Most of the net is dead, or units die of large updates."""
+    return s.at_least("dead-layer", Severity.ERROR) or units_die(s) is not None
 
 
 def _rushed(rule: str) -> Callable[[Situation], bool]:

@@ -145,11 +145,12 @@ def net_dies(s: Situation) -> str | None:
 
 
 def units_die(s: Situation) -> str | None:
-    """Units of some layers have died while updates were ≥ .01 of the weights."""
+    """Units of some layers have died, and updates are ≥ .01 of the weights or were so before."""
     dead = s.fact("dead-layer", "dead-layer")
-    if dead is None or s.fact("dead-layer", "dead-net") or not rushes(s):
+    if dead is None or s.fact("dead-layer", "dead-net") or s.uw is None:
         return None
-    return dead.text
+    before = s.uw * 2.0**-s.uw_rise
+    return dead.text if max(s.uw, before) >= RUSHED_RATIO else None
 
 
 def rushes(s: Situation) -> bool:

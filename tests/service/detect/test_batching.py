@@ -14,7 +14,7 @@ from gradwatch_service.detect import engine
 from gradwatch_service.domain import MISSING32, MISSING64, Frame, Layer, LayerTable
 from tests.scenarios import FAULTY, HEALTHY, scenario
 from tests.service.detect.watching import Watched, every, watch
-from tests.streams import MLP, RECURRENT, Scenario, cut, training
+from tests.streams import MLP, RECURRENT, Scenario, cut, steady, training
 
 MIXED = LayerTable(
     (
@@ -151,6 +151,21 @@ def test_streams_of_everything_make_the_rules_of_layers_speak() -> None:
 def test_random_values_in_random_batches_are_judged_alike(run: Scenario, cuts: list[int]) -> None:
     at = sorted({place for place in cuts if place < len(run)})
     assert_identical(watch(run), watch(run, at))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_jumps_at_the_end_of_what_is_remembered_are_judged_alike(seed: int) -> None:
+    """Spikes count for 1,024 reports; afterwards jumps of loss and norm by a little over noise."""
+    rng = np.random.default_rng(seed)
+    loss, norm = np.exp2(rng.normal(0.0, 0.3, (2, 1400)))
+    first = rng.integers(100, 340)
+    jumps = first + 1024 + rng.choice(np.arange(-30, 30), 10, replace=False)
+    loss[jumps], norm[jumps] = np.exp2(rng.uniform(1.3, 2.0, (2, 10)))
+    loss[first] = norm[first] = 2.0**6
+    run = steady(1400).scalar("loss", loss).scalar("grad_norm", norm)
+    whole = watch(run)
+    assert_identical(whole, watch(run, every(1, run)))
+    assert_identical(whole, watch(run, every(10, run)))
 
 
 def test_frames_of_all_other_tables_keep_each_layers_baseline() -> None:

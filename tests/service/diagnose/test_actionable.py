@@ -10,15 +10,14 @@ from gradwatch_service.diagnose.rates import Jump, Rates
 from gradwatch_service.domain import Evidence, Severity
 from tests.service.diagnose.situations import held, situation
 
-LOSS = (Evidence("early-loss", "the loss is 12 times its first value", 9),)
-
 
 @pytest.mark.parametrize(
     ("rule", "severity"),
     [
         ("attention-logit", Severity.ERROR),
         ("dead-layer", Severity.ERROR),
-        ("explosion-through-time", Severity.ERROR),
+        ("early-explosion", Severity.ERROR),
+        ("explosion-through-time", Severity.WARNING),
         ("gradient-growth", Severity.CRITICAL),
         ("init-gain-profile", Severity.WARNING),
         ("layer-spike", Severity.ERROR),
@@ -60,7 +59,6 @@ def test_a_warning_of_these_does_not_page_alone(rule: str) -> None:
         "adam-moment-lag",
         "clip-saturation",
         "depth-explosion",
-        "early-explosion",
         "gradient-creep",
         "gradient-growth",
         "gradient-spike",
@@ -110,7 +108,22 @@ def test_a_loss_above_its_first_pages_as_an_error_with_a_partner(partner: str) -
 def test_an_explosion_through_time_that_is_clipped_pages_with_a_partner(partner: str) -> None:
     rule = "explosion-through-time"
     assert is_actionable([rule], situation(held(rule), held(partner), clip_norm=1.0))
-    assert not is_actionable([rule], situation(held(rule), clip_norm=1.0))
+    assert not is_actionable([rule], situation(held(rule, Severity.ERROR), clip_norm=1.0))
+
+
+def test_a_critical_explosion_through_time_pages_even_if_clipped() -> None:
+    s = situation(held("explosion-through-time", Severity.CRITICAL), clip_norm=1.0)
+    assert is_actionable(["explosion-through-time"], s)
+
+
+@pytest.mark.parametrize(
+    ("uw", "rise", "pages"),
+    [(0.01, 0.0, True), (0.009, 0.0, False), (0.009, -1.0, True), (None, 0.0, False)],
+)
+def test_units_that_die_of_large_updates_page(uw: float | None, rise: float, pages: bool) -> None:
+    dead = (Evidence("dead-layer", "97% of its gradient is zero", 500, 0.97),)
+    s = situation(held("dead-layer", facts=dead), uw=uw, uw_rise=rise)
+    assert is_actionable(["dead-layer"], s) is pages
 
 
 @pytest.mark.parametrize(
@@ -127,22 +140,18 @@ def test_an_explosion_through_time_that_is_clipped_pages_with_a_partner(partner:
 def test_updates_are_large_at_five_percent_or_two_and_new(
     uw: float | None, rise: float, ordinal: int, large: bool
 ) -> None:
-    s = situation(held("early-explosion"), uw=uw, uw_rise=rise, ordinal=ordinal)
-    assert is_actionable(["early-explosion"], s) is large
+    s = situation(held("loss-divergence"), uw=uw, uw_rise=rise, ordinal=ordinal)
+    assert is_actionable(["loss-divergence"], s) is large
 
 
 def test_large_updates_at_which_the_run_learns_are_no_partner() -> None:
     learns = held("update-ratio-high", Severity.INFO)
-    s = situation(held("early-explosion"), learns, uw=0.06)
-    assert not is_actionable(["early-explosion"], s)
+    s = situation(held("loss-divergence"), learns, uw=0.06)
+    assert not is_actionable(["loss-divergence"], s)
 
 
 def test_an_infinity_the_loss_scaler_skipped_pages_nobody() -> None:
     assert not is_actionable(["non-finite"], situation(held("non-finite", Severity.INFO)))
-
-
-def test_an_early_explosion_of_the_loss_itself_pages() -> None:
-    assert is_actionable(["early-explosion"], situation(held("early-explosion", facts=LOSS)))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class DeadLayer:
-    """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .5 and risen by .3, or all is zero.
+    """Zero fraction of a weight layer's gradient ≥ .9, or ≥ .5 and risen by .25, or all is zero.
 
     Of the fraction block medians count, two blocks in a row, or one that is up by .5. What was
     above .9 from the start must be above .98, as some layers have sparse inputs. Risen: within 64
@@ -70,7 +70,7 @@ class DeadLayer:
     dead: float = 0.9
     born_dead: float = 0.98
     dying: float = 0.5
-    risen: float = 0.3
+    risen: float = 0.25
     warm_up: int = 192
     blocks: int = 2
     silent: int = 16

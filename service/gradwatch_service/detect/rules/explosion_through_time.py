@@ -63,12 +63,12 @@ class ExplosionThroughTime:
     """The gradient grows on its way back through time. One of three signs is enough.
 
     Profile: slope β of log2 ‖∂L/∂h_t‖ with β·T ≥ 6 bits, three profiles in a row, and ≥ 5 bits in
-    the median of eight (``profiles.time``, index 0 = earliest time step); in the first 32 reports,
-    before there is anything to remember, 3 bits are a warning. Length: log2 ‖g‖ rises by
-    2 bits, t ≥ 5, from the shortest to the longest sequence of 64 reports, and so does ‖g‖ / loss.
-    Matrix: the largest singular value of a plain recurrent matrix (no gates) is above 4 and has
-    doubled within 64 reports. The latter two are judged by the block. Ends after 32 reports
-    without; where there are profiles, those count.
+    the median of eight (``profiles.time``, index 0 = earliest time step); 8 bits are critical, and
+    3 are a warning in the first 32 reports, before the net has learned to look back. Length:
+    log2 ‖g‖ rises by 2 bits, t ≥ 5, from the shortest to the longest sequence of 64 reports, and so
+    does ‖g‖ / loss. Matrix: the largest singular value of a plain recurrent matrix (no gates) is
+    above 4 and has doubled within 64 reports. The latter two are judged by the block. Ends after 32
+    reports without; where there are profiles, those count.
 
     Source: Pascanu et al. 2013 (arXiv 1211.5063): the norm of the product of recurrent Jacobians
     grows as a power of their largest singular value. The limits: Gradwatch, measured. A large
@@ -79,6 +79,7 @@ class ExplosionThroughTime:
     id: ClassVar[str] = "explosion-through-time"
     clear_after: ClassVar[int] = 32
     growth_bits: float = 6.0
+    extreme_bits: float = 8.0
     early_bits: float = 3.0
     early: int = 32
     lasting: int = 3
@@ -106,12 +107,16 @@ class ExplosionThroughTime:
         beta, fitted = backward_slope(profile)
         length = time_steps(profile)
         growth = beta * length
-        limit = self._limit(view.ordinal)
-        holds = fitted & (growth >= limit)
-        recent, in_profile = self._lasting(state.recent, growth, limit, fitted)
+        holds = fitted & (growth >= self._limit(view.ordinal))
+        recent, least = self._lasting(state.recent, growth, fitted)
+        in_profile = least >= self._limit(view.ordinal)
         by_block = last_row(view) & (lasting is not None)
-        grave = (in_profile & (growth >= self.growth_bits)) | by_block
-        level = levels(view, (Severity.WARNING, in_profile), (Severity.ERROR, grave))
+        level = levels(
+            view,
+            (Severity.WARNING, in_profile),
+            (Severity.ERROR, by_block | (least >= self.growth_bits)),
+            (Severity.CRITICAL, least >= self.extreme_bits),
+        )
 
         def describe(row: int) -> Sighting:
             if lasting is not None and not in_profile[row]:
@@ -123,26 +128,19 @@ class ExplosionThroughTime:
         return replace(state, recent=recent), Signal(level, calm & ~holds, describe, known)
 
     def _lasting(
-        self,
-        recent: tuple[float, ...],
-        growth: FloatArray,
-        limit: FloatArray,
-        fitted: BoolArray,
-    ) -> tuple[tuple[float, ...], BoolArray]:
-        """The newest eight growths, and rows at which the last three and the typical one are high.
+        self, recent: tuple[float, ...], growth: FloatArray, fitted: BoolArray
+    ) -> tuple[tuple[float, ...], FloatArray]:
+        """The newest eight growths, and the least of the last three where the typical one is high.
 
-        In a noisy net three in a row come up by chance, out of a level far below.
+        -inf where not. In a noisy net three in a row come up by chance, out of a level far below.
         """
-        lasting = np.zeros(len(growth), dtype=np.bool_)
+        least = np.full(len(growth), -math.inf)
         for row in np.flatnonzero(fitted):
             recent = (*recent, float(growth[row]))[-PROFILES:]
-            newest, typical = recent[-self.lasting :], sorted(recent)[len(recent) // 2]
-            lasting[row] = (
-                len(newest) == self.lasting
-                and min(newest) >= limit[row]
-                and typical >= min(limit[row], self.typical_bits)
-            )
-        return recent, lasting
+            lasting, typical = min(recent[-self.lasting :]), sorted(recent)[len(recent) // 2]
+            if len(recent) >= self.lasting and typical >= min(lasting, self.typical_bits):
+                least[row] = lasting
+        return recent, least
 
     def _by_block(self, state: Through, view: View) -> tuple[Through, Sighting | None]:
         """Follow the lengths; where a block closes judge them and the matrices."""

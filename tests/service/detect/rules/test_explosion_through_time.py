@@ -13,40 +13,63 @@ from tests.streams import RECURRENT, Array, Scenario, noise, steady
 RULE = "explosion-through-time"
 
 
-def profiled(beta: float, *, length: int = 50, rows: slice = slice(0, None)) -> Scenario:
-    """Gradients that grow by beta bits a time step on the way back, in these reports."""
-    table = np.ones((80, length), np.float32)
-    table[rows] = np.exp2(beta * np.arange(length)[::-1])
-    run = steady(80, layers=RECURRENT)
+def profiled(
+    beta: float, *, length: int = 50, rows: slice = slice(0, None), since: int = 32
+) -> Scenario:
+    """Gradients that grow by beta bits a time step on the way back, in these reports.
+
+    The rows count from the first report with a profile, ``since``.
+    """
+    table = np.ones((80 + since, length), np.float32)
+    table[since:][rows] = np.exp2(beta * np.arange(length)[::-1])
+    table[:since] = MISSING32
+    run = steady(80 + since, layers=RECURRENT)
     return replace(run, frame=replace(run.frame, profiles={"time": table}))
 
 
 def test_three_profiles_in_a_row_open_it() -> None:
-    assert watch(profiled(0.2)).of(RULE) == [(2, "opened", "error")]
-    assert watch(profiled(0.2, rows=slice(0, 2))).of(RULE) == []
+    assert watch(profiled(0.15)).of(RULE) == [(34, "opened", "error")]
+    assert watch(profiled(0.15, rows=slice(0, 2))).of(RULE) == []
 
 
 def test_later_three_are_not_enough_if_the_level_is_far_below() -> None:
-    assert watch(profiled(0.2, rows=slice(10, 13))).of(RULE) == []
+    assert watch(profiled(0.15, rows=slice(10, 13))).of(RULE) == []
     # Of eight profiles the upper median is the fourth largest.
-    assert watch(profiled(0.2, rows=slice(10, 14))).of(RULE)[0] == (13, "opened", "error")
+    assert watch(profiled(0.15, rows=slice(10, 14))).of(RULE)[0] == (45, "opened", "error")
     run = profiled(0.11)
     table = run.frame.profiles["time"].copy()
-    table[10:13] = np.exp2(0.13 * np.arange(50)[::-1])
+    table[42:45] = np.exp2(0.13 * np.arange(50)[::-1])
     near = replace(run, frame=replace(run.frame, profiles={"time": table}))
-    assert watch(near).of(RULE)[0] == (12, "opened", "error")
+    assert watch(near).of(RULE)[0] == (44, "opened", "error")
 
 
 def test_six_bits_over_the_whole_length_are_needed() -> None:
     assert watch(profiled(0.119)).of(RULE) == []
-    assert watch(profiled(0.121)).of(RULE) == [(2, "opened", "error")]
+    assert watch(profiled(0.121)).of(RULE) == [(34, "opened", "error")]
     assert watch(profiled(0.2, length=29)).of(RULE) == []
     assert watch(profiled(-0.5)).of(RULE) == []
 
 
+def test_eight_bits_are_critical() -> None:
+    assert watch(profiled(0.161)).of(RULE) == [(34, "opened", "critical")]
+    run = profiled(0.13)
+    table = run.frame.profiles["time"].copy()
+    table[60:] = np.exp2(0.17 * np.arange(50)[::-1])
+    grows = replace(run, frame=replace(run.frame, profiles={"time": table}))
+    assert watch(grows).of(RULE) == [(34, "opened", "error"), (62, "worsened", "critical")]
+
+
+def test_three_bits_are_a_warning_in_the_first_32_reports() -> None:
+    found = watch(profiled(0.061, since=0)).of(RULE)
+    assert found == [(2, "opened", "warning"), (63, "cleared", "warning")]
+    assert watch(profiled(0.059, since=0)).of(RULE) == []
+    assert watch(profiled(0.061, since=30)).of(RULE) == []
+    assert watch(profiled(0.121, since=0)).of(RULE) == [(2, "opened", "error")]
+
+
 def test_it_ends_after_32_reports_below() -> None:
-    found = watch(profiled(0.3, rows=slice(0, 20))).of(RULE)
-    assert found == [(2, "opened", "error"), (51, "cleared", "error")]
+    found = watch(profiled(0.15, rows=slice(0, 20))).of(RULE)
+    assert found == [(34, "opened", "error"), (83, "cleared", "error")]
 
 
 def test_the_evidence_is_the_growth_the_slope_and_the_recurrent_layer() -> None:
@@ -69,9 +92,9 @@ def test_without_a_recurrent_layer_none_is_named() -> None:
 
 
 def test_reports_without_a_profile_are_passed_over() -> None:
-    run = profiled(0.2)
-    sparse = watch(run.without(i for i in range(80) if i % 10))
-    assert sparse.of(RULE) == [(20, "opened", "error")]
+    run = profiled(0.15)
+    sparse = watch(run.without(i for i in range(112) if i % 10))
+    assert sparse.of(RULE) == [(60, "opened", "error")]
 
 
 def test_fewer_than_eight_time_steps_or_values_say_nothing() -> None:
