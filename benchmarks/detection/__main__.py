@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmarks.detection import look, page, table
 from benchmarks.detection.entry import enter_all, judge_all
-from benchmarks.detection.recording import SPLITS
+from benchmarks.detection.recording import FRESH, SPLITS
 from gradwatch_service.domain import Severity
 
 RECORD = "benchmarks.detection.record"  # needs PyTorch, judging does not
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
         if args.ours:
             found = judge_all(look.paths((args.split,), args.only))
         else:
-            found = enter_all(look.paths(SPLITS, args.only))
+            found = enter_all(look.paths(dict.fromkeys((*SPLITS, args.split)), args.only))
         page.write(table.tables(list(found), args.split))
     else:
         importlib.import_module(RECORD).main(["--quick"] if args.quick else [])
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     some = argparse.ArgumentParser(add_help=False)
     some.add_argument("--only", default="", help="part of the recordings' names")
     judge = commands.add_parser("judge", parents=[some], help="print the tables")
-    judge.add_argument("--split", choices=SPLITS, default="test", help="whose figures")
+    judge.add_argument("--split", choices=(*SPLITS, FRESH), default="test", help="whose figures")
     judge.add_argument("--ours", action="store_true", help="leave the baselines out: much faster")
     alarms = commands.add_parser("false-alarms", parents=[some], help="alerts before any fault")
     alarms.add_argument("--least", choices=[x.label for x in Severity], default="info")
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _splits(word: str) -> tuple[str, ...]:
-    return SPLITS if word == "all" else (word,)
+    return (*SPLITS, FRESH) if word == "all" else (word,)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.detection import fault as faults
 from benchmarks.detection import task as tasks
-from benchmarks.detection.recording import FOLDER, SPLITS, Label, load_all, save
+from benchmarks.detection.recording import FOLDER, FRESH, SPLITS, Label, load_all, save
 from benchmarks.detection.runs import Plan, plans, record
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ INDEX = "index.json"  # name of a run -> digest of the code that recorded it
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of ``python -m benchmarks.detection record``."""
     parser = argparse.ArgumentParser(prog="benchmarks.detection record", description=__doc__)
-    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
+    parser.add_argument("--split", choices=[*SPLITS, FRESH, "all"], default="all")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="family/variant, or the start of it")
     parser.add_argument("--quick", action="store_true", help="one run in ten, for a smoke test")
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = [plan for plan in every if f"{plan.task}/{plan.variant}".startswith(given.only)]
     record_all(wanted[:: 10 if given.quick else 1], given.processes)
     _forget_unplanned()
-    for line in summary():
+    for line in summary(splits):
         _say(line)
 
 
@@ -96,14 +96,14 @@ def _write(index: Mapping[str, str]) -> None:
 
 def _forget_unplanned() -> None:
     """Delete recordings of runs that no task or fault asks for any more."""
-    planned = {plan.path(FOLDER) for split in SPLITS for plan in plans(split)}
+    planned = {plan.path(FOLDER) for split in (*SPLITS, FRESH) for plan in plans(split)}
     for path in set(FOLDER.glob("*/*.npz")) - planned:
         path.unlink()
 
 
-def summary() -> Iterator[str]:
+def summary(splits: Iterable[str]) -> Iterator[str]:
     """What there is: healthy reports of each split, and of each fault when its runs were lost."""
-    for split in SPLITS:
+    for split in splits:
         labels: dict[str, list[Label]] = defaultdict(list)
         healthy: dict[str, int] = defaultdict(int)
         for recording in load_all(split):

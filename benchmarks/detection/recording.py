@@ -21,6 +21,7 @@ from gradwatch_service.domain import (
 
 FOLDER = Path("build/recordings")
 SPLITS = ("tuning", "test")
+FRESH = "fresh"  # as many runs as in test, of seeds that nobody has tuned on or looked at
 
 
 @dataclass(frozen=True)

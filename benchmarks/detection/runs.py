@@ -13,11 +13,11 @@ from benchmarks.detection import fault as faults
 from benchmarks.detection import task as tasks
 from benchmarks.detection.meter import Meter
 from benchmarks.detection.oracle import CHECKS, SNAPSHOT_EVERY, Oracle
-from benchmarks.detection.recording import Label, Recording, Stream
+from benchmarks.detection.recording import FRESH, Label, Recording, Stream
 from benchmarks.detection.trainer import Snapshot, Training
 from gradwatch_service.domain import JsonValue
 
-SEEDS = {"tuning": 1, "test": 101}  # the first of each split
+SEEDS = {"tuning": 1, "test": 101, FRESH: 301}  # the first of each split
 PAUSE_SECONDS = 3600.0  # between the death of a job and its next attempt
 GIVE_UP = 30  # steps after which a run that is nothing but NaN ends
 
@@ -44,12 +44,12 @@ class Plan:
 
 def plans(split: str) -> Iterator[Plan]:
     """Every run of a split."""
-    first = SEEDS[split]
+    first, count = SEEDS[split], "test" if split == FRESH else split
     for task in tasks.catalogue().values():
-        for seed in range(first, first + getattr(task, split)):
+        for seed in range(first, first + getattr(task, count)):
             yield Plan(split, task.name, "healthy", seed)
     for place, case in enumerate(faults.catalogue()):
-        for seed in range(first, first + getattr(case, split)):
+        for seed in range(first, first + getattr(case, count)):
             yield Plan(split, case.task, case.fault(seed).id, seed, place)
 
 

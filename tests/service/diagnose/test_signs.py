@@ -196,3 +196,12 @@ def test_heavy_tails_are_not_spikes_that_stay() -> None:
     assert "comes-and-goes" in {fact.name for fact in judge(HEAVY_TAILED, healthy).evidence}
     stays = situation(shifted, spikes=4, lower=True)
     assert judge(HEAVY_TAILED, stays).evidence == ()
+
+
+def test_units_that_die_are_blamed_on_large_updates_a_dead_net_on_its_own_sign() -> None:
+    units = Evidence("dead-layer", "97% of its gradient is zero", 500, 0.97)
+    net = Evidence("dead-net", "the net is dead", 500, 8)
+    assert signs.units_die(situation(held("dead-layer", facts=(units,)), uw=0.012)) == units.text
+    assert signs.units_die(situation(held("dead-layer", facts=(units,)), uw=0.003)) is None
+    both = situation(held("dead-layer", facts=(units, net)), uw=0.03)
+    assert (signs.units_die(both), signs.net_dies(both)) == (None, net.text)
