@@ -10,7 +10,7 @@ import json
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -159,6 +159,18 @@ class Frame:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def rows(self, start: int, stop: int) -> Frame:
+        """Some of its reports, as views of the same arrays."""
+        part = slice(start, stop)
+        return replace(
+            self,
+            steps=self.steps[part],
+            time=self.time[part],
+            scalars={name: values[part] for name, values in self.scalars.items()},
+            layers={name: values[part] for name, values in self.layers.items()},
+            profiles={name: values[part] for name, values in self.profiles.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import threading
 from collections.abc import Callable
 
 from gradwatch_service.api.backend import Backend
+from gradwatch_service.ingest.pushes import Judgement
+from gradwatch_service.store import writers
 from gradwatch_service.store.silence import silences
 
 log = logging.getLogger(__name__)
@@ -14,10 +17,17 @@ log = logging.getLogger(__name__)
 TICK_DEADLINE_SECONDS = 60.0
 
 
+FORSAKEN_SECONDS = 10.0
+
+
 def tick(served: Backend) -> None:
-    """Do once what the worker is for: note which runs have gone silent."""
+    """Do once what the worker is for: note silent runs, and judge what nobody else does."""
+    now = served.clock()
     with served.reading() as connection:
-        found = silences(connection, served.clock())
+        found = silences(connection, now)
+        forsaken = writers.runs_unjudged(connection, now - dt.timedelta(seconds=FORSAKEN_SECONDS))
+    for run_id in forsaken:  # whoever stored its last reports is no more
+        served.writer.submit(Judgement(run_id)).result(TICK_DEADLINE_SECONDS)
     noted = [(silence, served.writer.submit(silence)) for silence in found]
     for silence, future in noted:
         future.result(TICK_DEADLINE_SECONDS)

@@ -20,6 +20,8 @@ router = APIRouter(tags=["alerts"])
 @router.get("/alerts", responses=answers({200: Items[Alert]}, 422))
 def get_alerts(backend: Served, wanted: AlertList) -> Response:
     """List alerts, the newest first."""
+    if wanted.run is not None:
+        backend.judged(wanted.run)
     with backend.reading() as connection:
         return page(alerts.list_alerts(connection, wanted.filters, wanted.cursor, wanted.limit))
 
@@ -34,6 +36,7 @@ def get_alert(alert_id: uuid.UUID, backend: Served) -> Response:
 @router.get("/runs/{run_id}/advice", responses=answers({200: Items[Advice]}, 404))
 def get_advice(run_id: uuid.UUID, backend: Served) -> Response:
     """What to do about the firing alerts of a run, the most urgent first."""
+    backend.judged(run_id)
     with backend.reading() as connection:
         runs.get_run(connection, run_id)
         kept = alerts.of_runs(connection, [run_id]).get(run_id, {})
@@ -44,6 +47,7 @@ def get_advice(run_id: uuid.UUID, backend: Served) -> Response:
 @router.get("/runs/{run_id}/guard", responses=answers({200: GuardBody}, 404))
 def get_guard(run_id: uuid.UUID, backend: Served) -> Response:
     """The limits the job may apply by itself before an update."""
+    backend.judged(run_id)
     with backend.reading() as connection:
         runs.get_run(connection, run_id)
         return answer(writers.guard(connection, run_id).as_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ class Backend:
     def write(self, command: Callable[[Connection], T]) -> T:
         """Run a command in the writer's next transaction; returns after its commit."""
         return self.wait(self.writer.run(command))
+
+    def judged(self, run_id: uuid.UUID) -> None:
+        """Return when everything stored of a run through this process is judged."""
+        self.wait(self.writer.judge(run_id))
 
     def wait(self, future: Future[T]) -> T:
         """Wait, in a thread, for what was handed to the writer."""

@@ -50,6 +50,7 @@ def get_runs(backend: Served, wanted: RunList) -> Response:
 @router.get("/{run_id}", responses=answers({200: Run}, 404))
 def get_run(run_id: uuid.UUID, backend: Served) -> Response:
     """Show one run."""
+    backend.judged(run_id)
     with backend.reading() as connection:
         return answer(runs.get_run(connection, run_id))
 
@@ -115,6 +116,7 @@ def finish_run(
     backend: Served,
 ) -> Response:
     """End a run."""
+    backend.judged(run_id)
     now = backend.clock()
     run = backend.write(
         lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)

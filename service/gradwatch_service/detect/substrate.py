@@ -92,25 +92,13 @@ def segments(state: SubstrateState, frame: Frame) -> Iterator[Frame]:
     blocks = range(BLOCK - state.ordinal % BLOCK, total, BLOCK)
     cuts = sorted({0, *blocks, *_first_negative_loss(state, frame), total})
     for start, stop in pairwise(cuts):
-        yield frame if stop - start == total else _rows(frame, start, stop)
+        yield frame if stop - start == total else frame.rows(start, stop)
 
 
 def _first_negative_loss(state: SubstrateState, frame: Frame) -> list[int]:
     if state.loss_shift is not None or "loss" not in frame.scalars:
         return []
     return [int(row) for row in np.flatnonzero(scalars.negative(frame.scalars["loss"]))[:1]]
-
-
-def _rows(frame: Frame, start: int, stop: int) -> Frame:
-    part = slice(start, stop)
-    return replace(
-        frame,
-        steps=frame.steps[part],
-        time=frame.time[part],
-        scalars={name: values[part] for name, values in frame.scalars.items()},
-        layers={name: values[part] for name, values in frame.layers.items()},
-        profiles={name: values[part] for name, values in frame.profiles.items()},
-    )
 
 
 def observe(state: SubstrateState, part: Frame) -> tuple[SubstrateState, View]:

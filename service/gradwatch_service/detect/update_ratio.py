@@ -56,7 +56,8 @@ def _is_large(layer: Layer) -> bool:
 
 
 @per_table
-def _floor(layers: LayerTable) -> FloatArray:
+def floors(layers: LayerTable) -> FloatArray:
+    """Of each typical layer the weight norm below which it counts as this: 1e-3·√numel."""
     return 1e-3 * np.sqrt(layers.numel[typical(layers)])
 
 
@@ -76,7 +77,7 @@ def median_update_ratio(
     u = update[:, chosen].astype(np.float64)
     w = weight[:, chosen].astype(np.float64)
     known = np.isfinite(u) & np.isfinite(w) & (u > 0) & (w > 0)
-    ratio = np.where(known, u / np.maximum(w, _floor(layers)), np.inf)
+    ratio = np.where(known, u / np.maximum(w, floors(layers)), np.inf)
     count = known.sum(axis=1)
     ordered = np.sort(ratio, axis=1)
     middle = ordered[np.arange(len(ordered)), np.maximum(count - 1, 0) // 2]

@@ -28,7 +28,8 @@ def place_frame(group: Group, push: FramePush) -> Placed:
     stream = group.stream(run, push.writer, table)
     stored = group.digest(run, stream, push.seq)
     if stored is None:
-        return group.accept(run, stream, Arrival(push.seq, push.digest, frame, push.body, table))
+        arrival = Arrival(push.seq, push.digest, frame, push.body, table)
+        return group.accept(run, stream, arrival, may_wait=True)
     if stored != push.digest:
         raise Conflict(
             f"frame {push.seq} of this writer is stored with another body: writers must be unique "

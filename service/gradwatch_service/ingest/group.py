@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection
 from itertools import chain
 
-from gradwatch_service.domain import LayerTable
+from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest import own
 from gradwatch_service.ingest.comparison import Comparison
@@ -19,10 +19,11 @@ from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Arrival, Placed
 from gradwatch_service.ingest.pushes import Push
+from gradwatch_service.ingest.replay import chunks, join
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.silence import NO_SILENCE, observation, stalled
 from gradwatch_service.ingest.sources import Memory, Sources, StreamKey
-from gradwatch_service.ingest.stream import Stream
+from gradwatch_service.ingest.stream import Stream, Unjudged
 from gradwatch_service.store import events, frames
 from gradwatch_service.store.codec import uuid7
 from gradwatch_service.store.frames import Identity
@@ -87,12 +88,16 @@ class Group:
         }
         return sorted(stored | fresh)
 
-    def accept(self, run: RunDraft, stream: Stream, arrival: Arrival) -> Placed:
-        """Store a new frame of the job, and fold all that can be folded now."""
+    def accept(
+        self, run: RunDraft, stream: Stream, arrival: Arrival, *, may_wait: bool = False
+    ) -> Placed:
+        """Store a new frame of the job, and judge what is due; calm reports ``may_wait``."""
         if stalled(run) is not None:
             run.common |= self.observe(run, *NO_SILENCE)
         run.hear_of(stream, arrival.frame)
-        causes = self._append(run, stream, arrival)
+        # Ranks are compared as their reports come.
+        may_wait = may_wait and not run.has_ranks
+        causes = self._append(run, stream, arrival, may_wait=may_wait)
         return Placed(
             run=run,
             stream=stream,
@@ -119,10 +124,19 @@ class Group:
         for run_id, comparison in self.comparisons.items():
             memory.comparisons.put(run_id, comparison)
 
-    def _append(self, run: RunDraft, stream: Stream, arrival: Arrival) -> set[str]:
+    def judge(self, run: RunDraft, stream: Stream) -> set[str]:
+        """Judge all that waits in a stream; returns the causes whose parts changed."""
+        if stream.unjudged:
+            self.touched.add((run.run_id, stream.writer))
+        return self._judge(run, stream, stream.reports - stream.judged)
+
+    def _append(
+        self, run: RunDraft, stream: Stream, arrival: Arrival, *, may_wait: bool = False
+    ) -> set[str]:
         self._store(run, stream, arrival)
         stream.position, ready = stream.position.arrive(arrival.seq)
-        return set(chain.from_iterable([self._fold(run, stream, seq) for seq in ready]))
+        taken = [self._take(run, stream, seq, may_wait=may_wait) for seq in ready]
+        return set(chain.from_iterable(taken))
 
     def _store(self, run: RunDraft, stream: Stream, arrival: Arrival) -> None:
         frame, identity = arrival.frame, Identity(run.run_id, stream.writer, arrival.seq)
@@ -147,8 +161,8 @@ class Group:
             self.ledger.events.append(row)
         stream.newest = (arrival.seq, arrival.digest)
 
-    def _fold(self, run: RunDraft, stream: Stream, seq: int) -> set[str]:
-        """Judge one frame; returns the causes whose parts it changed."""
+    def _take(self, run: RunDraft, stream: Stream, seq: int, *, may_wait: bool) -> set[str]:
+        """Give a frame its place in the fold; judge it now, or once its block of 16 is full."""
         identity = Identity(run.run_id, stream.writer, seq)
         arrival = self._arrivals.get(identity)
         if arrival is not None:
@@ -156,18 +170,46 @@ class Group:
         else:
             frame = frames.frame(self.sources.connection, identity)
             layers = self.sources.table(run.view.head, frame.layers_hash)
+        waits = may_wait and stream.may_wait(frame)
+        causes = set() if waits else self.judge(run, stream)
         if frame.layers_hash:
             stream.layers = layers
+        self.ledger.place(identity, stream.reports)
+        run.folded.append((stream.writer, frame))
+        stream.unjudged = (*stream.unjudged, Unjudged(seq, stream.reports, frame))
+        due = stream.due if waits else stream.reports - stream.judged
+        return causes | self._judge(run, stream, due)
+
+    def _judge(self, run: RunDraft, stream: Stream, reports: int) -> set[str]:
+        """Judge the next so many reports; returns the causes whose parts changed."""
+        parts = list(stream.take(reports))
+        causes: set[str] = set()
+        for chunk in chunks([frame for _, frame in parts]):
+            causes |= self._fold(run, stream, parts[: len(chunk)])
+            parts = parts[len(chunk) :]
+        return causes
+
+    def _fold(self, run: RunDraft, stream: Stream, parts: list[tuple[Unjudged, Frame]]) -> set[str]:
+        frame = join([part for _, part in parts])
         folded = outcome_of(self.sources.fold.update, stream.state, frame, stream.layers)
         if isinstance(folded, Exception):
-            degrade(run, folded)
-            return set()
-        self.ledger.place(identity, stream.state.ordinal)
+            if len(parts) == 1:
+                return self._leave_out(run, stream, *parts[0], folded)
+            return set(chain.from_iterable(self._fold(run, stream, [part]) for part in parts))
         stream.state, outcome = folded
-        run.folded.append((stream.writer, frame))
         for event in outcome.events:
             self.ledger.add_transition(run.run_id, stream.writer, stream.transitions, event)
             stream.transitions += 1
         for part in outcome.parts:
             run.change(stream.writer, Contribution(stream.attempt, part), self.ledger)
         return {part.cause for part in outcome.parts}
+
+    def _leave_out(
+        self, run: RunDraft, stream: Stream, left: Unjudged, part: Frame, error: Exception
+    ) -> set[str]:
+        """Judging a frame failed: it stays stored, but has no place in the fold."""
+        degrade(run, error)
+        if len(part) == len(left.frame):
+            self.ledger.place(Identity(run.run_id, stream.writer, left.seq), None)
+            run.folded = [one for one in run.folded if one[1] is not left.frame]
+        return set()

@@ -27,7 +27,7 @@ class Ledger:
 
     now: dt.datetime
     frames: dict[Identity, dict[str, object]] = field(default_factory=dict)
-    ordinals: dict[Identity, int] = field(default_factory=dict)
+    ordinals: dict[Identity, int | None] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
     retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
@@ -36,8 +36,8 @@ class Ledger:
     keys: dict[tuple[uuid.UUID, str], bytes] = field(default_factory=dict)
     tables: list[tuple[uuid.UUID, LayerTable]] = field(default_factory=list)
 
-    def place(self, identity: Identity, ordinal: int) -> None:
-        """Note where a frame stands in the fold, be it new or stored earlier."""
+    def place(self, identity: Identity, ordinal: int | None) -> None:
+        """Note where a frame stands in the fold, be it new or stored earlier; None: nowhere."""
         if identity in self.frames:
             self.frames[identity]["ordinal"] = ordinal
         else:

@@ -44,7 +44,14 @@ class StepsPush:
     rejections: tuple[Mapping[str, JsonValue], ...] = ()
 
 
-Push: TypeAlias = FramePush | StepsPush | Silence
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Judge what is stored of a run and waits to be judged; answered by nothing."""
+
+    run_id: uuid.UUID
+
+
+Push: TypeAlias = FramePush | StepsPush | Silence | Judgement
 
 
 @dataclass(frozen=True, slots=True)

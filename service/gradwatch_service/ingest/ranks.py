@@ -5,11 +5,14 @@ It is not in the log, since it follows from what is there. Runs of one writer co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy import Connection
+
 from gradwatch_service.diagnose.ranks import Ranks
-from gradwatch_service.domain import AlertEvent
+from gradwatch_service.domain import AlertEvent, Frame
 from gradwatch_service.ingest import own
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.conclusion import degrade
@@ -21,8 +24,6 @@ from gradwatch_service.ingest.sources import Sources
 from gradwatch_service.store import alerts, frames, heads, writers
 from gradwatch_service.store.parts import Contribution
 
-SEVERAL = 2
-
 
 def compare(
     run: RunDraft, sources: Sources, ledger: Ledger, moved: Mapping[str, int]
@@ -32,7 +33,7 @@ def compare(
     ``moved``: how far the group's streams are folded. To be called with the run's row held, so that
     whoever comes next sees what was written here.
     """
-    if len(run.ranks) < SEVERAL:
+    if not run.has_ranks:
         return None
     known, log = _known(run, sources), _Log(run, sources)
     ranks, seqs = known.ranks, known.seqs
@@ -74,7 +75,7 @@ class _Log:
         run_id, connection = self.run.run_id, self.sources.connection
         ends = writers.positions(connection, run_id, self.run.view.head.attempt)
         logs = {
-            writer: joined(frames.folded(connection, run_id, writer, range(first, end)))
+            writer: _read(connection, run_id, writer, range(first, end))
             for writer, end in ends.items()
             if (first := seqs.get(writer, 0)) < end
         }
@@ -88,6 +89,10 @@ class _Log:
             if ranks.crowded:
                 ranks = ranks.caught_up()
         return ranks, {**seqs, **ends}
+
+
+def _read(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Frame]:
+    return joined(logged.frame for logged in frames.folded(connection, run_id, writer, seqs))
 
 
 def _told(ranks: Ranks, run: RunDraft) -> Ranks:

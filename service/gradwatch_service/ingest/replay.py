@@ -6,7 +6,7 @@ again: a log of single reports replays several times faster when joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TypeAlias
@@ -20,7 +20,12 @@ Form: TypeAlias = tuple[object, ...]
 
 
 def joined(log: Iterable[Frame]) -> Iterator[Frame]:
-    """The same reports in as few frames as possible, each of at most 512 reports or as it was.
+    """The same reports in as few frames as possible."""
+    return map(join, chunks(log))
+
+
+def chunks(log: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Frames that can be joined, in order: together at most 512 reports, or one as it was.
 
     Only frames of one form are joined: the same layer table, the same statistics, no events.
     """
@@ -28,10 +33,10 @@ def joined(log: Iterable[Frame]) -> Iterator[Frame]:
         waiting: list[Frame] = []
         for frame in alike:
             if waiting and sum(map(len, waiting)) + len(frame) > MAX_REPORTS:
-                yield _join(waiting)
+                yield waiting
                 waiting = []
             waiting.append(frame)
-        yield _join(waiting)
+        yield waiting
 
 
 def _form(frame: Frame) -> Form:
@@ -45,7 +50,8 @@ def _form(frame: Frame) -> Form:
     )
 
 
-def _join(frames: list[Frame]) -> Frame:
+def join(frames: Sequence[Frame]) -> Frame:
+    """One frame of all the reports of some of one form."""
     first = frames[0]
     if len(frames) == 1:
         return first

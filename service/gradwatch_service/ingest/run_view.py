@@ -69,9 +69,9 @@ class RunView:
 class RunDraft:
     """What one group changes of a run, on top of the view it began with.
 
-    ``joined``: writers that reported steps for the first time; ``folded``: writer and frame, in
-    order; ``common``: causes that changed for the run as a whole; ``silence``: set if nothing
-    has been heard of it for too long.
+    ``joined``: writers that reported steps for the first time; ``folded``: writer and frame that
+    got their place in the fold, in order; ``common``: causes that changed for the run as a whole;
+    ``silence``: set if nothing has been heard of it for too long.
     """
 
     view: RunView
@@ -100,6 +100,11 @@ class RunDraft:
     def ranks(self) -> frozenset[str]:
         """The writers of the newest attempt that have reported steps."""
         return self.view.ranks | self.joined
+
+    @property
+    def has_ranks(self) -> bool:
+        """Whether there are several to compare."""
+        return len(self.ranks) > 1
 
     def hear_of(self, stream: Stream, frame: Frame) -> None:
         """Take note of a push of the job."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, starmap
 
 from sqlalchemy import Connection, RowMapping
 
-from gradwatch_service.domain import Facts, LayerTable
+from gradwatch_service.domain import Facts, Frame, LayerTable
 from gradwatch_service.errors import UnknownLayers
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.fold import Fold
@@ -22,7 +23,7 @@ from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.replay import joined
 from gradwatch_service.ingest.run_view import RunView
 from gradwatch_service.ingest.sequence import Position
-from gradwatch_service.ingest.stream import Stream
+from gradwatch_service.ingest.stream import Stream, Unjudged
 from gradwatch_service.store import alerts, frames, heads, launches, layers, parts, writers
 from gradwatch_service.store.heads import Head
 
@@ -124,10 +125,12 @@ class Sources:
         return self._replayed(head, stream, row)
 
     def _replayed(self, head: Head, stream: Stream, row: RowMapping) -> Stream:
-        """The stream with all folded that the row says is folded, and nothing beyond."""
+        """The stream with all judged that the row says is judged, the rest waiting."""
         missed = range(stream.position.next_seq, row["next_seq"])
         log = frames.folded(self.connection, head.run_id, stream.writer, missed)
-        for frame in joined(log):
+        known, stream.unjudged = stream.unjudged, ()
+        parts = _until(row["ordinal"], chain(known, starmap(Unjudged, log)), stream)
+        for frame in joined(parts):
             if frame.layers_hash:
                 stream.layers = self.table(head, frame.layers_hash)
             folded = outcome_of(self.fold.update, stream.state, frame, stream.layers)
@@ -135,8 +138,19 @@ class Sources:
                 stream.state = folded[0]
         waiting = frames.waiting(self.connection, head.run_id, stream.writer, row["next_seq"])
         stream.position = Position(row["next_seq"], waiting, row["lost"])
-        stream.version = row["version"]
+        stream.version, stream.judged = row["version"], row["ordinal"]
         stream.transitions = row["transitions"]
         stream.first_step, stream.last_step = row["first_step"], row["last_step"]
         stream.newest = (-1, b"")
         return stream
+
+
+def _until(judged: int, log: Iterable[Unjudged], stream: Stream) -> Iterator[Frame]:
+    """The frames up to this place in the fold; what follows waits in the stream."""
+    for one in log:
+        within = judged - one.place
+        frame, rest = one.cut(within) if within > 0 or not len(one.frame) else (None, one)
+        if frame is not None:
+            yield frame
+        if rest is not None:
+            stream.unjudged = (*stream.unjudged, rest)

@@ -1,14 +1,33 @@
-"""One writer's stream: how far it is stored and folded, and the detector state it has reached."""
+"""One writer's stream: how far it is stored and judged, and the detector state it has reached."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradwatch_service.detect.baseline import BLOCK
+from gradwatch_service.diagnose.calm import Calm, calm
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.sequence import START, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A stored frame that is not judged yet, or what is left of it; its first report's place."""
+
+    seq: int
+    place: int
+    frame: Frame
+
+    def cut(self, reports: int) -> tuple[Frame, Unjudged | None]:
+        """The first reports of it, and the rest."""
+        if reports >= len(self.frame):
+            return self.frame, None
+        rest = self.frame.rows(reports, len(self.frame))
+        return self.frame.rows(0, reports), Unjudged(self.seq, self.place + reports, rest)
 
 
 @dataclass(slots=True)
@@ -18,7 +37,9 @@ class Stream:
     ``epoch`` is when the run started: a namesake of a deleted run is another run.
     ``version`` is that of the stored row, 0 before there is one. ``first_hash`` names the layer
     table the fold began with, ``layers`` is the newest it has met. ``newest`` is the seq and
-    digest of the frame stored last.
+    digest of the frame stored last. ``judged``: reports that have been judged, in the order of the
+    fold; ``unjudged``: those that follow; ``calm``: what reports may wait, as of the
+    state ``calm_in``.
     """
 
     writer: str
@@ -33,6 +54,38 @@ class Stream:
     first_step: int | None = None
     last_step: int | None = None
     newest: tuple[int, bytes] = (-1, b"")
+    judged: int = 0
+    unjudged: tuple[Unjudged, ...] = ()
+    calm: Calm | None = None
+    calm_in: WriterState | None = None
+
+    @property
+    def reports(self) -> int:
+        """Reports that have found their place in the fold, judged or not."""
+        return self.judged + sum(len(one.frame) for one in self.unjudged)
+
+    @property
+    def due(self) -> int:
+        """How many of the unjudged reports fill blocks of 16."""
+        ordinal = self.state.ordinal
+        after = ordinal + self.reports - self.judged
+        return max(after // BLOCK * BLOCK - ordinal, 0)
+
+    def may_wait(self, frame: Frame) -> bool:
+        """Whether the reports of a frame that comes next need not be judged at once."""
+        if self.calm_in is not self.state:
+            self.calm, self.calm_in = calm(self.state), self.state
+        return self.calm is not None and self.calm.holds(frame)
+
+    def take(self, reports: int) -> Iterator[tuple[Unjudged, Frame]]:
+        """Count so many more reports, and frames of none, as judged: each frame, what of it."""
+        while self.unjudged and (reports or not len(self.unjudged[0].frame)):
+            first, *others = self.unjudged
+            frame, rest = first.cut(reports)
+            self.unjudged = (rest, *others) if rest else tuple(others)
+            self.judged += len(frame)
+            reports -= len(frame)
+            yield first, frame
 
     def note_steps(self, frame: Frame) -> None:
         """Widen the range of steps by a stored frame's."""
@@ -66,7 +119,8 @@ class Stream:
         return {
             "next_seq": self.position.next_seq,
             "lost": self.position.lost,
-            "ordinal": self.state.ordinal,
+            "ordinal": self.judged,
+            "reports": self.reports,
             "transitions": self.transitions,
             "first_step": self.first_step,
             "last_step": self.last_step,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -19,19 +21,24 @@ from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
+from gradwatch_service.ingest.judgement_path import place_judgement
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Placed
-from gradwatch_service.ingest.pushes import FramePush, Push, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, Judgement, Push, Receipt, StepsPush
 from gradwatch_service.ingest.settlement import settle
 from gradwatch_service.ingest.silence_path import place_silence
 from gradwatch_service.ingest.sources import Memory, Sources
 from gradwatch_service.ingest.steps_path import place_steps
 from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
+from gradwatch_service.store.silence import Silence
 
 T = TypeVar("T")
 
 # How often a group begins again because another process moved one of its streams or runs.
 TRIES = 8
+# After so long without work what waits to be judged is judged, so many runs at a time.
+QUIET_SECONDS = 0.005
+JUDGED_AT_ONCE = 16
 CONTENDED = "contended"
 
 
@@ -74,6 +81,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
         self._closing = threading.Lock()
         self._closed = False
+        self._unjudged: dict[uuid.UUID, None] = {}  # runs, in the order in which they began to wait
 
     def start(self) -> None:
         """Start the thread."""
@@ -105,12 +113,37 @@ class Writer:
                 self._queue.put(job)
         return job.future
 
+    def judge(self, run_id: uuid.UUID) -> Future[None]:
+        """Have judged what is stored of a run; done at once if nothing of it waits here."""
+        if run_id in self._unjudged:
+            return self._enqueue(Judgement(run_id))
+        nothing: Future[None] = Future()
+        nothing.set_result(None)
+        return nothing
+
     def _serve(self) -> None:
-        while (first := self._queue.get()) is not None:
+        first: Job | None
+        while True:
+            try:
+                first = self._queue.get(timeout=QUIET_SECONDS if self._unjudged else None)
+            except queue.Empty:
+                self._judge_some()
+                continue
+            if first is None:
+                break
             jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
             if jobs:
                 jobs.sort(key=Job.is_push)  # commands first, the rest as it came
                 self._settle(jobs)
+        while self._unjudged:
+            self._judge_some()
+
+    def _judge_some(self) -> None:
+        """Judge what waits in the runs that have waited longest; whatever comes of it."""
+        runs = list(islice(self._unjudged, JUDGED_AT_ONCE))
+        self._settle([Job(Judgement(run_id), Future()) for run_id in runs])
+        for run_id in runs:
+            self._unjudged.pop(run_id, None)
 
     def _gather(self, first: Job) -> list[Job]:
         jobs, size = [first], first.bytes
@@ -152,6 +185,13 @@ class Writer:
                         return answers
         raise _busy("others keep writing to the same run; send the same again", code=CONTENDED)
 
+    def _note_unjudged(self, group: Group) -> None:
+        for run_id in {run_id for run_id, _ in group.touched}:
+            self._unjudged.pop(run_id, None)
+        for (run_id, _), stream in group.streams.items():
+            if stream.unjudged:
+                self._unjudged[run_id] = None
+
     def _transaction(self, jobs: list[Job], *, verify: bool) -> list[object] | None:
         """One try; None if another process was faster and it has to begin again."""
         now = self._clock()
@@ -165,22 +205,28 @@ class Writer:
                 return None
             connection.commit()
         group.install(self._memory)
+        self._note_unjudged(group)
         return done + [_answer(group, outcome) for outcome in placed]
 
 
-def _place(group: Group, push: Push) -> Placed | ServiceError:
+def _place(group: Group, push: Push) -> Placed | ServiceError | None:
     try:
-        if isinstance(push, FramePush):
-            return place_frame(group, push)
-        return (
-            place_steps(group, push) if isinstance(push, StepsPush) else place_silence(group, push)
-        )
+        match push:
+            case FramePush():
+                return place_frame(group, push)
+            case StepsPush():
+                return place_steps(group, push)
+            case Silence():
+                return place_silence(group, push)
+            case Judgement():
+                place_judgement(group, push)
+                return None
     except ServiceError as error:
         return error
 
 
-def _answer(group: Group, outcome: Placed | ServiceError) -> object:
-    if isinstance(outcome, ServiceError):
+def _answer(group: Group, outcome: Placed | ServiceError | None) -> object:
+    if outcome is None or isinstance(outcome, ServiceError):
         return outcome
     return outcome.receipt(group.view(outcome.run), group.ledger.now)
 

@@ -40,8 +40,8 @@ def append(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None
         connection.execute(_insert, rows)
 
 
-def set_ordinals(connection: Connection, ordinals: Mapping[Identity, int]) -> None:
-    """Note where frames that had waited behind a gap now stand in the fold."""
+def set_ordinals(connection: Connection, ordinals: Mapping[Identity, int | None]) -> None:
+    """Note where frames that had waited behind a gap stand in the fold; None: judging failed."""
     if ordinals:
         rows = [
             {"run": key.run_id, "stream": key.writer, "at": key.seq, "position": ordinal}
@@ -74,12 +74,20 @@ def waiting(
     return tuple(connection.execute(query).scalars())
 
 
-def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Frame]:
-    """Those of a writer's frames that were folded, in the order they were."""
+class Logged(NamedTuple):
+    """A frame that has its place in the fold: that of its first report."""
+
+    seq: int
+    place: int
+    frame: Frame
+
+
+def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Logged]:
+    """Those of a writer's frames that have their place in the fold, in its order."""
     first_seq = seqs.start
     while True:
         query = (
-            select(frames.c.seq, frames.c.body)
+            select(frames.c.seq, frames.c.ordinal, frames.c.body)
             .where(
                 frames.c.run_id == run_id,
                 frames.c.writer == writer,
@@ -92,7 +100,7 @@ def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) 
         )
         rows = connection.execute(query).all()
         for row in rows:
-            yield packing.unpack(row.body)
+            yield Logged(row.seq, row.ordinal, packing.unpack(row.body))
         if len(rows) < _REPLAY_BATCH:
             return
         first_seq = rows[-1].seq + 1

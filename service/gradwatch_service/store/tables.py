@@ -91,7 +91,8 @@ layer_tables = Table(
     Column("layers", JsonText, nullable=False),
 )
 
-# One row per process and rank that reports: how far its stream is folded, and its guard.
+# One row per process and rank that reports: how far its stream is stored and judged, and its guard.
+# ``reports``: those that have their place in the fold; the first ``ordinal`` of them are judged.
 writers = Table(
     "writers",
     metadata,
@@ -102,6 +103,7 @@ writers = Table(
     Column("next_seq", BigInteger, nullable=False),
     Column("lost", BigInteger, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
+    Column("reports", BigInteger, nullable=False, server_default="0"),
     Column("transitions", BigInteger, nullable=False),
     Column("first_step", BigInteger),
     Column("last_step", BigInteger),
@@ -110,7 +112,7 @@ writers = Table(
 )
 
 # The log that is the truth. ``ordinal`` is the position of the frame's first report in the fold:
-# NULL while the frame waits behind a gap, and for good if it came too late or could not be judged.
+# NULL while the frame waits behind a gap, and for good if it came too late or judging it failed.
 frames = Table(
     "frames",
     metadata,

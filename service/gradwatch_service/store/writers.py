@@ -1,7 +1,8 @@
-"""Writers of a run: how far each stream is folded, moved on by compare-and-swap, and its guard."""
+"""Writers of a run: how far each is stored and judged, moved on by compare-and-swap; its guard."""
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from gradwatch_service.domain import Guard
-from gradwatch_service.store.tables import writers
+from gradwatch_service.store.tables import runs, writers
 
 _insert = insert(writers)
 _advance = (
@@ -27,6 +28,7 @@ _advance = (
                 "next_seq",
                 "lost",
                 "ordinal",
+                "reports",
                 "transitions",
                 "first_step",
                 "last_step",
@@ -71,13 +73,32 @@ def ranks(
 
 
 def positions(connection: Connection, run_id: uuid.UUID, attempt: int) -> dict[str, int]:
-    """How far each writer of an attempt that has reported steps is folded: below this seq."""
+    """How far each writer of an attempt has reported without a gap: below this seq."""
     query = select(writers.c.writer, writers.c.next_seq).where(
         writers.c.run_id == run_id,
         writers.c.attempt == attempt,
         writers.c.first_step.is_not(None),
     )
     return {row.writer: row.next_seq for row in connection.execute(query)}
+
+
+def unjudged(connection: Connection, run_id: uuid.UUID) -> list[str]:
+    """The writers of a run with reports that are stored but not judged."""
+    query = select(writers.c.writer).where(
+        writers.c.run_id == run_id, writers.c.ordinal < writers.c.reports
+    )
+    return sorted(connection.execute(query).scalars())
+
+
+def runs_unjudged(connection: Connection, since: dt.datetime) -> list[uuid.UUID]:
+    """Runs with such reports that nothing has been heard of since then."""
+    query = (
+        select(writers.c.run_id)
+        .distinct()
+        .join(runs, runs.c.run_id == writers.c.run_id)
+        .where(writers.c.ordinal < writers.c.reports, runs.c.last_seen_at < since)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def guard(connection: Connection, run_id: uuid.UUID) -> Guard:

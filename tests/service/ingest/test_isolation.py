@@ -53,7 +53,7 @@ def test_data_a_rule_stumbles_over_is_stored_and_the_run_marked_degraded(engine:
     with serving(engine, fold=Fold(update=stumbling)) as restarted:
         assert answer(restarted, simple_push(run_id, 3)).contiguous_through == 3
     folded = rows(engine, tables.writers, run_id, "ordinal", "next_seq")
-    assert folded == [(3, 4)]
+    assert folded == [(4, 4)]
     ((degraded,),) = rows(engine, tables.runs, run_id, "degraded")
     assert degraded == "ZeroDivisionError('a rule stumbled')"
     assert rows(engine, tables.runs, healthy, "degraded") == [(None,)]

@@ -1,0 +1,133 @@
+"""Which reports may wait to be judged: those in which a rule that acts at once can see nothing.
+
+Judging sixteen reports at once costs little more than judging one. So reports that are as usual
+wait until their block of 16 is full, or until nothing else is to be done; how reports are cut
+changes nothing in the fold. Rules that look at trends may speak some pushes later, never otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradwatch_service.detect.baseline import RING
+from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value
+from gradwatch_service.detect.rules.attention_logit import AttentionLogit
+from gradwatch_service.detect.rules.update_step_huge import UpdateStepHuge
+from gradwatch_service.detect.scalars import LOSS, NORM
+from gradwatch_service.detect.substrate import SubstrateState
+from gradwatch_service.detect.update_ratio import floors, typical
+from gradwatch_service.diagnose.fold import WriterState
+from gradwatch_service.diagnose.situation import SPIKES
+from gradwatch_service.domain import Float32Array, FloatArray, Frame, Severity, is_missing
+
+SCALES, LAYER_SCALES = 3.5, 5.0  # below what any rule of single reports asks for
+HUGE, LOGITS = UpdateStepHuge().huge, AttentionLogit().warning
+LOGIT = "attention_logit_max"
+COUNTS = ("grad_nonfinite", "weight_nonfinite")
+
+
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """What a report may be like to wait; ``columns``: the hash of the table of ``layers``.
+
+    ``norm`` and ``loss``: limits of the scalars; ``layers`` float32[L]: limits of the layers'
+    gradient norms; ``ratio`` float32[L]: the least weight norm that counts, without end for layers
+    that say nothing of the size of updates.
+    """
+
+    columns: str
+    norm: float
+    loss: float
+    layers: Float32Array
+    ratio: Float32Array
+
+    def holds(self, frame: Frame) -> bool:
+        """Whether every report of the frame may wait."""
+        if frame.events or frame.profiles or not len(frame):
+            return False
+        if frame.layers and frame.layers_hash != self.columns:
+            return False
+        return self._scalars(frame.scalars) and self._layers(frame.layers)
+
+    def _scalars(self, scalars: Mapping[str, FloatArray]) -> bool:
+        """Comparisons with a NaN are false: it never may wait."""
+        loss, norm, found = scalars.get("loss"), scalars.get("grad_norm"), scalars.get("found_inf")
+        logits = scalars.get(LOGIT)
+        return (
+            (loss is None or bool(loss.max() <= self.loss and loss.min() >= 0))
+            and (norm is None or bool(norm.max() <= self.norm))
+            and (found is None or not found.any())
+            and (logits is None or bool(logits.max() < LOGITS))
+        )
+
+    def _layers(self, layers: Mapping[str, Float32Array]) -> bool:
+        grad, update, weight = (
+            layers.get(name) for name in ("grad_norm", "update_norm", "weight_norm")
+        )
+        if grad is not None and (grad > self.layers).any():
+            return False
+        if any(layers[name].any() for name in COUNTS if name in layers):
+            return False
+        if LOGIT in layers and (layers[LOGIT] >= LOGITS).any():
+            return False
+        if update is not None and weight is not None:
+            reach = HUGE * np.maximum(weight, self.ratio)
+            if (update > reach).any():
+                return False
+        return all(map(_is_finite, layers.values()))
+
+
+def calm(state: WriterState) -> Calm | None:
+    """The limits from here on; None while every report is to be judged at once."""
+    base = state.detector.substrate
+    if base.ordinal < RING or base.loss_shift is not None or _is_watched(state):
+        return None
+    if not (base.scalars.ready[NORM] and base.scalars.ready[LOSS]):
+        return None
+    return Calm(
+        columns=base.layers.hash if len(base.layers) else "",
+        norm=_limit(base, NORM),
+        loss=_limit(base, LOSS),
+        layers=_of_layers(base),
+        ratio=_of_ratio(base),
+    )
+
+
+def _is_watched(state: WriterState) -> bool:
+    """Whether something is wrong, or a spike not yet over."""
+    grave = any(x.live and x.part.severity >= Severity.WARNING for x in state.cases.values())
+    waiting = any(case.due is not None for case in state.cases.values())
+    episodes = state.detector.episodes.items()
+    held = any(
+        one.active and (one.severity >= Severity.WARNING or rule in SPIKES)
+        for rule, one in episodes
+    )
+    return grave or waiting or held
+
+
+def _limit(base: SubstrateState, column: int) -> float:
+    usual = base.scalars
+    return as_value(int(usual.median[column]) + round(SCALES * int(usual.scale[column])))
+
+
+def _of_layers(base: SubstrateState) -> Float32Array:
+    """Until a layer has a baseline of its own nothing can be said against it."""
+    usual = base.layer
+    bits = (usual.median + LAYER_SCALES * usual.scale.astype(np.float64)) / ONE_BIT
+    return np.where(usual.ready, np.exp2(bits), np.inf).astype(np.float32)
+
+
+def _of_ratio(base: SubstrateState) -> Float32Array:
+    least = np.full(len(base.layers), np.inf, np.float32)
+    least[typical(base.layers)] = floors(base.layers)
+    return least
+
+
+def _is_finite(values: Float32Array) -> bool:
+    """Whether all numbers are finite or not measured; their sum mostly tells."""
+    with np.errstate(all="ignore"):
+        total = values.sum()
+    return bool(np.isfinite(total)) or bool((np.isfinite(values) | is_missing(values)).all())
