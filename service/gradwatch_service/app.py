@@ -21,7 +21,7 @@ from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate
-from gradwatch_service.worker import run_worker, tick
+from gradwatch_service.worker import judge_forsaken, run_worker, tick
 
 DESCRIPTION = (
     "Watches training: sees exploding gradients early, says where and why, and what to do."
@@ -43,7 +43,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)
-    app.router.routes.append(Route(frames.FRAME_PATH, frames.put_frame, methods=["PUT"]))
+    # First, as it is asked for most by far; routes are tried in their order.
+    app.router.routes.insert(0, Route(frames.FRAME_PATH, frames.put_frame, methods=["PUT"]))
     app.add_middleware(Intake, settings=settings)
     problems.install(app)
     return app
@@ -71,7 +72,9 @@ def backend(settings: Settings) -> Iterator[Backend]:
     writer = Writer(engine, clock=utc_now)
     writer.start()
     try:
-        yield Backend(engine, writer, settings, utc_now)
+        served = Backend(engine, writer, settings, utc_now)
+        judge_forsaken(served, utc_now())
+        yield served
     finally:
         writer.stop()
         engine.dispose()

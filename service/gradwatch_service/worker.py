@@ -23,15 +23,21 @@ FORSAKEN_SECONDS = 10.0
 def tick(served: Backend) -> None:
     """Do once what the worker is for: note silent runs, and judge what nobody else does."""
     now = served.clock()
+    judge_forsaken(served, now - dt.timedelta(seconds=FORSAKEN_SECONDS))
     with served.reading() as connection:
         found = silences(connection, now)
-        forsaken = writers.runs_unjudged(connection, now - dt.timedelta(seconds=FORSAKEN_SECONDS))
-    for run_id in forsaken:  # whoever stored its last reports is no more
-        served.writer.submit(Judgement(run_id)).result(TICK_DEADLINE_SECONDS)
     noted = [(silence, served.writer.submit(silence)) for silence in found]
     for silence, future in noted:
         future.result(TICK_DEADLINE_SECONDS)
         log.info("run %s has been silent for %.0f s", silence.run_id, silence.seconds)
+
+
+def judge_forsaken(served: Backend, since: dt.datetime) -> None:
+    """Judge what was stored before this by a process that is no more."""
+    with served.reading() as connection:
+        forsaken = writers.runs_unjudged(connection, since)
+    for run_id in forsaken:
+        served.writer.submit(Judgement(run_id)).result(TICK_DEADLINE_SECONDS)
 
 
 def run_worker(work: Callable[[], None], pause_seconds: float, stop: threading.Event) -> None:

@@ -13,6 +13,8 @@ from gradwatch_service.store import alerts
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
 from gradwatch_service.store.runs import get_run
 from gradwatch_service.worker import run_worker, tick
+from tests.service.ingest.rig import NOW
+from tests.service.ingest.test_judgement import Process, judged, new_run, pushes
 
 
 def in_an_hour() -> dt.datetime:
@@ -33,6 +35,20 @@ def test_a_tick_notes_the_runs_that_have_gone_silent(engine: Engine):
         seen.append((run["state"], run["health"], [kept.body["rule"] for kept in found.values()]))
     writer.stop()
     assert seen == [("running", "ok", [])] + [("stale", "critical", ["stale-run"])] * 2
+
+
+def test_a_tick_judges_what_a_process_that_is_no_more_has_stored(engine: Engine):
+    run_id = new_run(engine)
+    for push in pushes(run_id)[:70]:
+        Process(engine).push(push)
+    assert judged(engine, run_id) == [(64, 70)]
+    writer = Writer(engine)
+    writer.start()
+    tick(Backend(engine, writer, Settings(), lambda: NOW))
+    assert judged(engine, run_id) == [(64, 70)]  # it may still come to it
+    tick(Backend(engine, writer, Settings(), lambda: NOW + dt.timedelta(seconds=11)))
+    assert judged(engine, run_id) == [(70, 70)]
+    writer.stop()
 
 
 def test_a_tick_that_fails_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture):

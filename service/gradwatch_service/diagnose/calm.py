@@ -7,6 +7,7 @@ changes nothing in the fold. Rules that look at trends may speak some pushes lat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,7 +51,8 @@ class Calm:
             return False
         if frame.layers and frame.layers_hash != self.columns:
             return False
-        return self._scalars(frame.scalars) and self._layers(frame.layers)
+        with np.errstate(all="ignore"):
+            return self._scalars(frame.scalars) and self._layers(frame.layers)
 
     def _scalars(self, scalars: Mapping[str, FloatArray]) -> bool:
         """Comparisons with a NaN are false: it never may wait."""
@@ -117,7 +119,8 @@ def _of_layers(base: SubstrateState) -> Float32Array:
     """Until a layer has a baseline of its own nothing can be said against it."""
     usual = base.layer
     bits = (usual.median + LAYER_SCALES * usual.scale.astype(np.float64)) / ONE_BIT
-    return np.where(usual.ready, np.exp2(bits), np.inf).astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond what a float32 holds there is no limit
+        return np.where(usual.ready, np.exp2(bits), np.inf).astype(np.float32)
 
 
 def _of_ratio(base: SubstrateState) -> Float32Array:
@@ -128,6 +131,6 @@ def _of_ratio(base: SubstrateState) -> Float32Array:
 
 def _is_finite(values: Float32Array) -> bool:
     """Whether all numbers are finite or not measured; their sum mostly tells."""
-    with np.errstate(all="ignore"):
-        total = values.sum()
-    return bool(np.isfinite(total)) or bool((np.isfinite(values) | is_missing(values)).all())
+    if math.isfinite(np.add.reduce(values, axis=None)):
+        return True
+    return bool((np.isfinite(values) | is_missing(values)).all())

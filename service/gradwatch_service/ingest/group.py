@@ -114,6 +114,11 @@ class Group:
         seq, now = stream.position.next_seq, self.ledger.now
         return self._append(run, stream, observation(run, seq, now, seconds, patience))
 
+    def positions(self, run_id: uuid.UUID) -> dict[str, int]:
+        """How far those streams of a run are stored that this group touches: below this seq."""
+        writers = (writer for touched, writer in self.touched if touched == run_id)
+        return {writer: self.streams[run_id, writer].position.next_seq for writer in writers}
+
     def install(self, memory: Memory) -> None:
         """Remember what has been committed."""
         for run_id, view in self.views.items():
@@ -176,7 +181,7 @@ class Group:
             stream.layers = layers
         self.ledger.place(identity, stream.reports)
         run.folded.append((stream.writer, frame))
-        stream.unjudged = (*stream.unjudged, Unjudged(seq, stream.reports, frame))
+        stream.append(seq, frame)
         due = stream.due if waits else stream.reports - stream.judged
         return causes | self._judge(run, stream, due)
 
@@ -196,7 +201,8 @@ class Group:
             if len(parts) == 1:
                 return self._leave_out(run, stream, *parts[0], folded)
             return set(chain.from_iterable(self._fold(run, stream, [part]) for part in parts))
-        stream.state, outcome = folded
+        state, outcome = folded
+        stream.move_to(state)
         for event in outcome.events:
             self.ledger.add_transition(run.run_id, stream.writer, stream.transitions, event)
             stream.transitions += 1

@@ -48,7 +48,7 @@ class Placed:
             duplicates=self.duplicates,
             contiguous_through=self.position.next_seq - 1,
             health=view.health,
-            guard=self.stream.state.guard,
+            guard=self.stream.guard,
             server_time=now,
             alerts=tuple(
                 view.alerts[cause].body

@@ -1,6 +1,6 @@
 """Compares the ranks of a run, if it has several: the joint stream follows those of its writers.
 
-It is not in the log, since it follows from what is there. Runs of one writer cost nothing.
+It is not in the log, since it follows from what is there.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ from gradwatch_service.store.parts import Contribution
 
 def compare(
     run: RunDraft, sources: Sources, ledger: Ledger, moved: Mapping[str, int]
-) -> Comparison | None:
-    """Take in what the group folded, and what others did meanwhile; judge; None for one rank.
+) -> Comparison:
+    """Take in what the group folded, and what others did meanwhile; judge.
 
     ``moved``: how far the group's streams are folded. To be called with the run's row held, so that
     whoever comes next sees what was written here.
     """
-    if not run.has_ranks:
-        return None
     known, log = _known(run, sources), _Log(run, sources)
     ranks, seqs = known.ranks, known.seqs
     told: Sequence[AlertEvent] = ranks.judged.events

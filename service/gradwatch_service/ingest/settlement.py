@@ -32,14 +32,9 @@ def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:
 
 def _conclude(group: Group, runs: list[RunDraft]) -> bool:
     for run in runs:
-        moved = {
-            writer: group.streams[run_id, writer].position.next_seq
-            for run_id, writer in group.touched
-            if run_id == run.run_id
-        }
-        comparison = compare(run, group.sources, group.ledger, moved)
-        if comparison is not None:
-            group.comparisons[run.run_id] = comparison
+        if run.has_ranks:
+            moved = group.positions(run.run_id)
+            group.comparisons[run.run_id] = compare(run, group.sources, group.ledger, moved)
         group.views[run.run_id] = conclude(run, group.sources.fold, group.ledger)
     verdicts = [verdict_row(run.view, group.view(run)) for run in runs if run.concludes]
     return heads.note_verdicts(group.sources.connection, verdicts)

@@ -129,16 +129,19 @@ class Sources:
         missed = range(stream.position.next_seq, row["next_seq"])
         log = frames.folded(self.connection, head.run_id, stream.writer, missed)
         known, stream.unjudged = stream.unjudged, ()
-        parts = _until(row["ordinal"], chain(known, starmap(Unjudged, log)), stream)
+        stream.judged = stream.reports = row["ordinal"]
+        waiting = chain(known, starmap(Unjudged, log))
+        parts = _until(row["ordinal"], waiting, stream)
         for frame in joined(parts):
             if frame.layers_hash:
                 stream.layers = self.table(head, frame.layers_hash)
             folded = outcome_of(self.fold.update, stream.state, frame, stream.layers)
             if not isinstance(folded, Exception):
                 stream.state = folded[0]
-        waiting = frames.waiting(self.connection, head.run_id, stream.writer, row["next_seq"])
-        stream.position = Position(row["next_seq"], waiting, row["lost"])
-        stream.version, stream.judged = row["version"], row["ordinal"]
+        stream.move_to(stream.state)
+        beyond = frames.waiting(self.connection, head.run_id, stream.writer, row["next_seq"])
+        stream.position = Position(row["next_seq"], beyond, row["lost"])
+        stream.version = row["version"]
         stream.transitions = row["transitions"]
         stream.first_step, stream.last_step = row["first_step"], row["last_step"]
         stream.newest = (-1, b"")
@@ -153,4 +156,4 @@ def _until(judged: int, log: Iterable[Unjudged], stream: Stream) -> Iterator[Fra
         if frame is not None:
             yield frame
         if rest is not None:
-            stream.unjudged = (*stream.unjudged, rest)
+            stream.append(one.seq, rest.frame)

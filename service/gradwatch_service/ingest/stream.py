@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.diagnose.calm import Calm, calm
 from gradwatch_service.diagnose.fold import WriterState
-from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.domain import Frame, Guard, LayerTable
 from gradwatch_service.ingest.sequence import START, Position
 
 
@@ -37,9 +37,9 @@ class Stream:
     ``epoch`` is when the run started: a namesake of a deleted run is another run.
     ``version`` is that of the stored row, 0 before there is one. ``first_hash`` names the layer
     table the fold began with, ``layers`` is the newest it has met. ``newest`` is the seq and
-    digest of the frame stored last. ``judged``: reports that have been judged, in the order of the
-    fold; ``unjudged``: those that follow; ``calm``: what reports may wait, as of the
-    state ``calm_in``.
+    digest of the frame stored last. ``reports``: those that have their place in the fold; the first
+    ``judged`` of them are judged, the others ``unjudged``. ``calm``: what reports may wait;
+    ``guard``: that of the state.
     """
 
     writer: str
@@ -54,15 +54,11 @@ class Stream:
     first_step: int | None = None
     last_step: int | None = None
     newest: tuple[int, bytes] = (-1, b"")
+    reports: int = 0
     judged: int = 0
     unjudged: tuple[Unjudged, ...] = ()
     calm: Calm | None = None
-    calm_in: WriterState | None = None
-
-    @property
-    def reports(self) -> int:
-        """Reports that have found their place in the fold, judged or not."""
-        return self.judged + sum(len(one.frame) for one in self.unjudged)
+    guard: Guard = field(default_factory=Guard)
 
     @property
     def due(self) -> int:
@@ -73,9 +69,16 @@ class Stream:
 
     def may_wait(self, frame: Frame) -> bool:
         """Whether the reports of a frame that comes next need not be judged at once."""
-        if self.calm_in is not self.state:
-            self.calm, self.calm_in = calm(self.state), self.state
         return self.calm is not None and self.calm.holds(frame)
+
+    def append(self, seq: int, frame: Frame) -> None:
+        """Give a frame its place in the fold, behind all others."""
+        self.unjudged = (*self.unjudged, Unjudged(seq, self.reports, frame))
+        self.reports += len(frame)
+
+    def move_to(self, state: WriterState) -> None:
+        """Take over the state after some more reports were judged."""
+        self.state, self.guard, self.calm = state, state.guard, calm(state)
 
     def take(self, reports: int) -> Iterator[tuple[Unjudged, Frame]]:
         """Count so many more reports, and frames of none, as judged: each frame, what of it."""
@@ -124,5 +127,5 @@ class Stream:
             "transitions": self.transitions,
             "first_step": self.first_step,
             "last_step": self.last_step,
-            "guard": self.state.guard.as_json(),
+            "guard": self.guard.as_json(),
         }
