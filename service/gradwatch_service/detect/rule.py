@@ -73,17 +73,24 @@ def last_row(view: View) -> BoolArray:
     return np.asarray(np.arange(len(view)) == len(view) - 1)
 
 
+def throughout(view: View, holds: bool) -> BoolArray:
+    """The same in every row, bool[n], read-only."""
+    return (_EVERY_ROW if holds else _NO_ROW)[: len(view)]
+
+
 def quiet(view: View, calm: BoolArray | None = None, known: BoolArray | None = None) -> Signal:
     """The signal of a rule that sees nothing in any of these rows; all calm if not told."""
-    return Signal(None, _ALL_CALM[: len(view)] if calm is None else calm, _nothing, known)
+    return Signal(None, throughout(view, holds=True) if calm is None else calm, _nothing, known)
 
 
 def _nothing(_row: int) -> Sighting:
     return Sighting(evidence=())
 
 
-_ALL_CALM: BoolArray = np.ones(BLOCK, dtype=np.bool_)
-_ALL_CALM.flags.writeable = False
+_EVERY_ROW: BoolArray = np.ones(BLOCK, dtype=np.bool_)
+_NO_ROW: BoolArray = np.zeros(BLOCK, dtype=np.bool_)
+for _rows in (_EVERY_ROW, _NO_ROW):
+    _rows.flags.writeable = False
 
 
 def run_lengths(holds: BoolArray, carried: int, known: BoolArray | None = None) -> IntArray:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.block import Block, DepthProfile
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -38,7 +38,7 @@ class DepthVanishing:
 
     def update(self, state: bool, view: View) -> tuple[bool, Signal]:
         """Judge the profile where a block closes."""
-        calm = np.full(len(view), not state)
+        calm = throughout(view, holds=not state)
         profile = view.block.depth_profile if view.block is not None else None
         if view.block is None or profile is None:
             return state, quiet(view, calm)

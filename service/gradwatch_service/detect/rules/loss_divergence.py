@@ -85,7 +85,7 @@ class LossDivergence:
         state = Departure(int(streak[-1]), int(norm[-1]), int(grave[-1]), climb)
         lasting = loss.ok & (streak >= self.in_a_row)
         climbs = np.zeros(len(view), dtype=np.bool_)
-        row = stretches.end(loss)
+        row = loss.stretch
         calm = ~above & (before.ends == 0)
         if row is not None:
             calm[row:] = ~above[row:] & (climb.ends == 0)
@@ -115,13 +115,13 @@ class LossDivergence:
 
     def _climbed(self, climb: Climb, view: View) -> Climb:
         """Where a stretch of 16 losses ends: the next best, peak, and number of ends."""
-        loss, row = view.loss, stretches.end(view.loss)
+        loss, row = view.loss, view.loss.stretch
         if row is None:
             return climb
         if loss.count[row] < 2 * NEW:  # at the start, and where the loss changes its unit
             return Climb()
-        level = stretches.median(stretches.last(loss, row, 2 * NEW))
-        rate = float(view.measured("lr")[row])
+        level = stretches.median(loss.last(row, 2 * NEW).tolist())
+        rate = view.number("lr", row)
         highest = max((peak for peak in (*climb.peaks[-1:], rate) if peak > 0), default=0.0)
         peaks = (*climb.peaks, highest)[-_PEAKS:]
         best = level if climb.best is None else min(climb.best, level)
@@ -160,7 +160,7 @@ class LossDivergence:
 
 
 def _record(view: View, row: int, climb: Climb) -> Evidence:
-    rate, before = float(view.measured("lr")[row]), climb.peaks[0]
+    rate, before = view.number("lr", row), climb.peaks[0]
     text = (
         f"the learning rate is {rate:.3g}, {rate / before:.3g} times its highest of {_PEAKS - 1} "
         f"blocks of {NEW} reports ago, and the loss is rising from its best"

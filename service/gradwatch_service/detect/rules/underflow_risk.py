@@ -12,7 +12,7 @@ from gradwatch_service.detect.block import Block
 from gradwatch_service.detect.columns import per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, as_bits, log2_fixed
 from gradwatch_service.detect.formats import HALF, HALF_LEAST_BITS, HALF_NORMAL_BITS
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.rules.vanishing_absolute import learned_bits
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
@@ -59,7 +59,7 @@ class UnderflowRisk:
 
     def update(self, state: Scaling, view: View) -> tuple[Scaling, Signal]:
         """Judge the layers where a block closes."""
-        calm = np.full(len(view), state.blocks == 0)
+        calm = throughout(view, holds=state.blocks == 0)
         if view.block is None:
             return state, quiet(view, calm)
         state = _follow(state, view.block)

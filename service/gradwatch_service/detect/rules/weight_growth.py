@@ -11,7 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK, EMPTY
 from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_bits
 from gradwatch_service.detect.formats import norm_over_rms
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.update_ratio import is_weight
 from gradwatch_service.detect.view import View
 from gradwatch_service.detect.weight_norms import WeightNorms, is_look, norm_at_gain_1
@@ -76,7 +76,7 @@ class WeightGrowth:
 
     def update(self, state: Growing, view: View) -> tuple[Growing, Signal]:
         """Judge the weights where a block closes."""
-        calm = np.full(len(view), not (state.look or state.block))
+        calm = throughout(view, holds=not (state.look or state.block))
         norm = None if view.block is None else view.block.median("weight_norm")
         if norm is None:
             return state, quiet(view, calm)
