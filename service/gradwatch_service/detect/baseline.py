@@ -20,6 +20,7 @@ BLOCK = 16
 RING = 64
 READY_AFTER = 32
 EMPTY = np.iinfo(np.int32).max  # no value in this place
+_PLACES: IntArray = np.arange(RING)
 
 _MAD_TO_SIGMA = 1518  # 1.4826 * 2**10
 _SCALE_FLOOR = bits(0.04)
@@ -67,15 +68,11 @@ class Baseline:
         ring = _written(self.ring, self.seen, rows, valid)
         seen = self.seen + valid.sum(axis=0)
         median, scale = _location_and_scale(ring, np.minimum(seen, RING) // 2)
-        known, ready = seen > 0, seen >= READY_AFTER
-        return Baseline(
-            ring=ring,
-            seen=seen,
-            median=np.where(known, median, 0).astype(np.int32),
-            scale=np.where(known, scale, _SCALE_FLOOR).astype(np.int32),
-            ready=ready,
-            unit=np.where(ready, scale, np.inf),
-        )
+        unknown, ready = seen == 0, seen >= READY_AFTER
+        median[unknown], scale[unknown] = 0, _SCALE_FLOOR
+        unit = scale.astype(np.float64)
+        unit[~ready] = np.inf
+        return Baseline(ring, seen, median, scale, ready, unit)
 
     def rearranged(self, source: IntArray) -> Baseline:
         """The baseline whose column i was column ``source[i]`` here; -1: nothing seen yet."""
@@ -109,10 +106,11 @@ class LongTerm:
 
     def absorb(self, rows: Fixed, before: Baseline, after: Baseline) -> LongTerm:
         """Take a closed block, int32[k, C]; z is against the baseline ``before`` it."""
-        valid = rows != EMPTY
-        column = np.flatnonzero(valid.any(axis=0))
+        empty = rows == EMPTY
+        column = (~empty.all(axis=0)).nonzero()[0]
         slot = self.blocks[column] % RING
-        z = np.where(valid, before.z(rows), -np.inf)
+        z = before.z(rows)
+        z[empty] = -np.inf
         medians, maxima, blocks = self.medians.copy(), self.maxima.copy(), self.blocks.copy()
         medians[column, slot] = upper_median(rows)[column]
         maxima[column, slot] = z.max(axis=0)[column]
@@ -146,7 +144,7 @@ def _written(ring: Fixed, seen: IntArray, rows: Fixed, valid: BoolArray) -> Fixe
     if valid.all() and (seen == seen[0]).all():  # the usual case, in a fifth of the time
         ring[:, (seen[0] + np.arange(len(rows))) % RING] = rows.T
         return ring
-    position = (seen + np.cumsum(valid, axis=0) - 1) % RING
+    position = (seen + valid.cumsum(axis=0) - 1) % RING
     row, column = np.nonzero(valid)
     ring[column, position[row, column]] = rows[row, column]
     return ring
@@ -161,11 +159,13 @@ def upper_median(rows: Fixed) -> Fixed:
     return _pick(rows.T, held // 2)
 
 
-def _location_and_scale(ring: Fixed, middle: IntArray) -> tuple[Fixed, IntArray]:
+def _location_and_scale(ring: Fixed, middle: IntArray) -> tuple[Fixed, Fixed]:
+    """Median and scale of each row of ``ring``; meaningless where it holds nothing."""
     median = _pick(ring, middle)
-    deviation = np.where(ring == EMPTY, EMPTY, np.abs(ring - median[:, None]))
+    deviation = np.abs(ring - median[:, None])
+    deviation[ring == EMPTY] = EMPTY
     mad = _pick(deviation, middle).astype(np.int64)
-    return median, np.maximum((mad * _MAD_TO_SIGMA) >> 10, _SCALE_FLOOR)
+    return median, np.maximum((mad * _MAD_TO_SIGMA) >> 10, _SCALE_FLOOR).astype(np.int32)
 
 
 def _pick(values: Fixed, index: IntArray) -> Fixed:
@@ -177,18 +177,20 @@ def _pick(values: Fixed, index: IntArray) -> Fixed:
 def _slow_level(medians: Fixed, blocks: IntArray) -> Fixed:
     """Median of the block medians without the last two; the first one while there are no others."""
     held = np.minimum(blocks, RING)
+    newest = np.minimum(np.maximum(held - 1, 0), 2)
+    age = (blocks[:, None] - 1 - _PLACES) % RING
     older = medians.copy()
-    for back in (0, 1):
-        column = np.flatnonzero(held > back + 1)
-        older[column, (blocks[column] - 1 - back) % RING] = EMPTY
-    left = held - np.clip(held - 1, 0, 2)
-    return np.where(held > 0, _pick(older, left // 2), 0).astype(np.int32)
+    older[age < newest[:, None]] = EMPTY
+    slow = _pick(older, (held - newest) // 2)
+    slow[held == 0] = 0
+    return slow
 
 
 def tail_limit(maxima: FloatArray | Float32Array, blocks: IntArray, seen: IntArray) -> FloatArray:
     """S3: 8 below 96 values, 6 below 160, then max(6, 2.8 * P90 of the block maxima of z)."""
     held = np.minimum(blocks, RING)
-    p90 = np.sort(maxima, axis=1)[np.arange(len(maxima)), held * 9 // 10]
+    ordered = np.sort(maxima, axis=1)
+    p90 = ordered[np.arange(len(ordered)), held * 9 // 10]
     late = np.maximum(_SECOND_LIMIT, _TAIL_FACTOR * p90)
     early = np.where(seen < _FIRST_UNTIL, _FIRST_LIMIT, _SECOND_LIMIT)
     return np.where(seen < _SECOND_UNTIL, early, late)
