@@ -155,7 +155,7 @@ def upper_median(rows: Fixed) -> Fixed:
 
     Of an even number of values it is the upper middle one: an integer that was measured.
     """
-    held = (rows != EMPTY).sum(axis=0)
+    held = len(rows) - (rows == EMPTY).sum(axis=0)
     return _pick(rows.T, held // 2)
 
 

@@ -42,10 +42,11 @@ class DepthVanishing:
         profile = view.block.depth_profile if view.block is not None else None
         if view.block is None or profile is None:
             return state, quiet(view, calm)
+        if profile.growth_bits > -self.shrink_bits or view.ordinal[-1] < self.warm_up - 1:
+            return False, quiet(view, calm)
         first, typical = _rms(view.block, int(profile.columns[0]))
         limit = max(math.log2(self.absolute_rms), typical + math.log2(self.relative_rms))
-        holds = profile.growth_bits <= -self.shrink_bits and first < limit
-        if not holds or view.ordinal[-1] < self.warm_up - 1:
+        if not first < limit:
             return False, quiet(view, calm)
 
         def describe(row: int) -> Sighting:

@@ -150,8 +150,9 @@ def _learned(state: Range) -> Range:
     if state.closed is None or not state.closed[0].size:
         return state
     rows, usual = state.closed
-    strayed = excess(rows, rows != EMPTY, usual).max(axis=0) / usual.unit
-    column = np.flatnonzero((rows != EMPTY).any(axis=0) & usual.ready)
+    ok = rows != EMPTY
+    strayed = excess(rows, ok, usual).max(axis=0) / usual.unit
+    column = (ok.any(axis=0) & usual.ready).nonzero()[0]
     maxima, blocks = state.maxima.copy(), state.blocks.copy()
     maxima[column, blocks[column] % RING] = strayed[column]
     blocks[column] += 1
@@ -165,12 +166,14 @@ def excess(y: Fixed, ok: BoolArray, usual: Baseline) -> Fixed:
     The rise over the layer's own median, less the lower median of the rises of all layers that were
     measured if that is positive. A gradient of exactly 0 is none.
     """
-    known = ok & (y > FLOOR) & _live(usual)
-    rise = np.where(known, y - usual.median, np.int32(EMPTY))
-    count = known.sum(axis=1)
+    unknown = ~(ok & (y > FLOOR) & _live(usual))
+    rise = y - usual.median
+    rise[unknown] = EMPTY
+    count = rise.shape[1] - unknown.sum(axis=1)
     common = np.sort(rise, axis=1)[np.arange(len(rise)), np.maximum(count - 1, 0) // 2]
-    common = np.where(count > 0, np.maximum(common, 0), np.int32(0))
-    return np.where(known, rise - common[:, None], np.int32(0))
+    above = rise - np.maximum(common, 0)[:, None]
+    above[unknown] = 0
+    return above
 
 
 def _live(usual: Baseline) -> BoolArray:
