@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-
 from typing import TypeVar
 
 import numpy as np
@@ -252,5 +251,5 @@ def _fit(source: str, found: IntArray, signal: FloatArray) -> DepthProfile:
 @cache
 def _positions(count: int) -> tuple[FloatArray, float]:
     """Places in a row, centred, and the sum of their squares."""
-    position = np.arange(count) - (count - 1) / 2
+    position = np.arange(count, dtype=np.float64) - (count - 1) / 2
     return position, float((position * position).sum())

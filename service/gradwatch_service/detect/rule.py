@@ -68,6 +68,12 @@ def levels(view: View, *graded: tuple[int, BoolArray]) -> Levels:
     return level
 
 
+def newest(ordinal: IntArray, holds: BoolArray, before: int) -> int:
+    """The ordinal of the last row in which something holds; ``before`` if it does in none."""
+    rows = holds.nonzero()[0]
+    return int(ordinal[rows[-1]]) if len(rows) else before
+
+
 def last_row(view: View) -> BoolArray:
     """True on the last row only: where rules that judge whole blocks speak, bool[n]."""
     return np.asarray(np.arange(len(view)) == len(view) - 1)
@@ -98,6 +104,8 @@ def run_lengths(holds: BoolArray, carried: int, known: BoolArray | None = None) 
 
     Rows that are not ``known`` neither lengthen nor break it.
     """
+    if not (carried or holds.any()):
+        return np.zeros(len(holds), dtype=np.int64)
     counted = np.ones(len(holds), dtype=np.bool_) if known is None else known
     index = np.cumsum(counted)
     broken = np.where(counted & ~holds, index, -carried)

@@ -12,7 +12,7 @@ from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_bits, log2_fixed
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import Evidence, LayerTable, Severity
+from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
 WINDOW = 256
 _RATES = 5
@@ -59,17 +59,15 @@ class ClipSaturation:
         """Collect the norms over their limits; judge them where a block ends."""
         if view.block is None and "clip_norm" not in view.scalars:
             return state, quiet(view, known=throughout(view, holds=False))
-        limit = view.measured("clip_norm")
-        known = view.norm.ok & (limit > 0)
-        new = (view.norm.y - log2_fixed(limit))[known]
-        excess = np.concatenate([state.excess, new])[-WINDOW:]
-        calm = np.full(len(view), state.calm)
+        known, excess = _followed(state.excess, view)
+        calm = throughout(view, state.calm)
         if view.block is None:
             return Clipping(excess, state.rates, state.calm), quiet(view, calm, known)
         rates = (*state.rates, view.number("lr", -1))[-_RATES:]
-        share = float((excess > 0).mean()) if len(excess) else 0.0
-        calm[-1] = share < self.clear_share
-        state = Clipping(excess, rates, bool(calm[-1]))
+        share = int(np.count_nonzero(excess > 0)) / max(len(excess), 1)
+        state = Clipping(excess, rates, share < self.clear_share)
+        if calm[-1] != state.calm:
+            calm = calm ^ last_row(view)
         severity = self._severity(excess, share)
         if not severity or _rises(rates) or not self._harms(excess, view):
             return state, quiet(view, calm, known)
@@ -102,6 +100,16 @@ class ClipSaturation:
             return factor >= bits(self.far_bits)
         now, small = int(ratio.medians[-1]), log2_bits(self.small_ratio)
         return now < small <= now + factor
+
+
+def _followed(excess: Fixed, view: View) -> tuple[BoolArray, Fixed]:
+    """Which reports have a norm and a limit, and the newest 256 excesses with theirs."""
+    if "clip_norm" not in view.scalars:
+        return throughout(view, holds=False), excess
+    limit = view.measured("clip_norm")
+    known = view.norm.ok & (limit > 0)
+    new = (view.norm.y - log2_fixed(limit))[known]
+    return known, np.concatenate([excess, new])[-WINDOW:]
 
 
 def _rises(rates: tuple[float, ...]) -> bool:

@@ -11,7 +11,15 @@ from gradwatch_service.detect.baseline import EMPTY
 from gradwatch_service.detect.block import upper_median_of
 from gradwatch_service.detect.columns import grown, per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, Fixed
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, run_lengths, throughout
+from gradwatch_service.detect.rule import (
+    Sighting,
+    Signal,
+    last_row,
+    levels,
+    quiet,
+    run_lengths,
+    throughout,
+)
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -125,7 +133,9 @@ class DeadLayer:
             return True
         if state.high.any() or state.silent.any() or not state.alive.all():
             return True
-        return bool(norm.min() <= FLOOR) or (zeros is not None and self._has_many(state, zeros))
+        if norm.min(initial=EMPTY) <= FLOOR:
+            return True
+        return zeros is not None and self._has_many(state, zeros)
 
     def _has_many(self, state: Life, zeros: Float32Array) -> bool:
         """Whether some fraction is near a limit, or not known, or the first there is."""

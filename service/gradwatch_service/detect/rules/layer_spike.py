@@ -171,7 +171,7 @@ def excess(y: Fixed, ok: BoolArray, usual: Baseline) -> Fixed:
     rise[unknown] = EMPTY
     count = rise.shape[1] - unknown.sum(axis=1)
     common = np.sort(rise, axis=1)[np.arange(len(rise)), np.maximum(count - 1, 0) // 2]
-    above = rise - np.maximum(common, 0)[:, None]
+    above: Fixed = rise - np.maximum(common, 0)[:, None]
     above[unknown] = 0
     return above
 

@@ -60,11 +60,12 @@ class LossOscillation:
         if row is None or loss.count[row] < WINDOW + 2:
             return state, stretches.within(view, loss.ok, calm=state.calm)
         window = loss.last(row, WINDOW + 2)
-        ratio, moves = _ratio(window), self._moves(window, linear=loss.linear)
-        swings = ratio <= self.ratio and moves
+        ratio = _ratio(window) if self._moves(window, linear=loss.linear) else np.inf
+        swings = ratio <= self.ratio
         swinging = state.swinging + 1 if swings else 0
-        harmful = self._updates_large(view.ratio, row) or (
-            state.steady >= self.steady and self._risen(loss, window)
+        harmful = swinging >= self.in_a_row and (
+            self._updates_large(view.ratio, row)
+            or (state.steady >= self.steady and self._risen(loss, window))
         )
 
         def describe(at: int) -> Sighting:
@@ -75,8 +76,8 @@ class LossOscillation:
             step = int(view.step[at])
             return Sighting((Evidence("loss-oscillation", text, step, ratio, self.ratio),))
 
-        severity = Severity.WARNING if swinging >= self.in_a_row and harmful else 0
-        calm = ratio > self.clear_ratio or not moves
+        severity = Severity.WARNING if harmful else 0
+        calm = ratio > self.clear_ratio
         signal = stretches.judged(view, row, severity, (state.calm, calm), loss.ok, describe)
         return Swing(swinging, state.steady + (not swings), calm), signal
 

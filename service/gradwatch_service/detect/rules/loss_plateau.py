@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -62,7 +63,7 @@ class LossPlateau:
         before = state.losses if state.linear == loss.linear else ()
         losses = (*before, int(loss.medians[row]))[-KEPT:]
         lr = float(view.scalar("lr")[row])
-        peak = max(state.peak_lr, lr) if np.isfinite(lr) else state.peak_lr
+        peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
         flat = len(losses) == KEPT and not lr < self.share_of_peak * peak
         flat = flat and self._is_flat(losses, linear=loss.linear)
 

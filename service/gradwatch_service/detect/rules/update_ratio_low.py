@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
-
-import numpy as np
 
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
@@ -54,7 +53,7 @@ class UpdateRatioLow:
         if row is None:
             return state, stretches.within(view, ratio.ok, calm=was_calm)
         lr = float(view.scalar("lr")[row])
-        peak = max(state.peak_lr, lr) if np.isfinite(lr) else state.peak_lr
+        peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
         median = int(ratio.medians[row])
         over = lr <= self.share_of_peak * peak
         limit = log2_bits(self.low) + _learned(view.loss, row)

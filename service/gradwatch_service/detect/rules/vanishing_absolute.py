@@ -39,10 +39,12 @@ class VanishingAbsolute:
     def update(self, state: int, view: View) -> tuple[int, Signal]:
         """Judge the layers where a block closes."""
         calm = throughout(view, holds=state == 0)
-        if view.block is None or not view.block.rms_bits[1].any():
+        if view.block is None:
             return state, quiet(view, calm)
         rms, known = view.block.rms_bits
-        faint = np.flatnonzero(known & (rms < math.log2(self.rms) + learned_bits(view.loss)))
+        if not known.any():
+            return state, quiet(view, calm)
+        faint = (known & (rms < math.log2(self.rms) + learned_bits(view.loss))).nonzero()[0]
         if not len(faint) or len(faint) < self.share * known.sum():
             return 0, quiet(view, calm)
 
