@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import Fixed, bits
+from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, bits
 from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArray
 
 BLOCK = 16
@@ -27,6 +27,7 @@ _SCALE_FLOOR = bits(0.04)
 _FIRST_LIMIT, _SECOND_LIMIT = 8.0, 6.0
 _FIRST_UNTIL, _SECOND_UNTIL = 96, 160
 _TAIL_FACTOR = 2.8
+_SLACK_BITS, _LARGEST_BITS = 0.01, 127.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class Baseline:
     def z(self, y: Fixed) -> FloatArray:
         """Robust z of ``y`` int32[n, C]: distance to the median in scales; 0 until ready."""
         return np.asarray((y - self.median) / self.unit)
+
+    def bound(self, far: FloatArray) -> Float32Array:
+        """Numbers below it are less than ``far`` units over the median: float32[C].
+
+        A little low, never too high, and within what a float32 can be.
+        """
+        exponent = (self.median + far) / ONE_BIT - _SLACK_BITS
+        return np.exp2(np.minimum(exponent, _LARGEST_BITS)).astype(np.float32)
 
     def absorb(self, rows: Fixed) -> Baseline:
         """Take a closed block, int32[k, C], EMPTY where there is no value.

@@ -124,7 +124,12 @@ class Track:
 
     def newest(self) -> Past:
         """The past of the rows that follow."""
-        return self.past.after(self.y[self.ok], self.ordinal[self.ok])
+        past, ordinal = self.past, self.ordinal[self.ok]
+        return Past(
+            self.values[-LONGEST_WINDOW:],
+            np.concatenate([past.ordinal[len(ordinal) :], ordinal]),
+            past.count + len(ordinal),
+        )
 
     def _places(self, length: int) -> IntArray:
         ends = self.count - (self.past.count - LONGEST_WINDOW)

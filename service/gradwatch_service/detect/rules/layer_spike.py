@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradwatch_service.detect.baseline import EMPTY, RING, Baseline, tail_limit
 from gradwatch_service.detect.columns import grown, per_table
-from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, Fixed, bits
+from gradwatch_service.detect.fixedpoint import FLOOR, Fixed, bits
 from gradwatch_service.detect.rule import Levels, Sighting, Signal, levels, quiet
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -26,7 +26,6 @@ from gradwatch_service.domain import (
 
 RECENT = 8  # gradients of a layer that are remembered, one bit each
 _ALONE = frozenset({"embedding", "head"})
-_SLACK = 0.01  # bits; the bound must never be too high
 _COUNT = np.array([value.bit_count() for value in range(1 << RECENT)])
 _AGE = np.array([value.bit_length() for value in range(1 << RECENT)])
 
@@ -106,9 +105,9 @@ class LayerSpike:
         """The range in the view of a new baseline."""
         usual, state = view.usual, _grown(_learned(state), len(view.layers))
         far = np.maximum(bits(self.rise_bits), self._limit(state) * usual.unit)
-        bound = np.exp2((usual.median + far) / ONE_BIT - _SLACK)
+        bound = usual.bound(far)
         bound[~_live(usual)] = np.inf
-        return replace(state, bound=bound.astype(np.float32), usual=usual)
+        return replace(state, bound=bound, usual=usual)
 
     def _levels(self, view: View, spike: BoolArray, many: BoolArray) -> Levels:
         """One spike of an embedding or head is information, 3 of 8 are more."""
