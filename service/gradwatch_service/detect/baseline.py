@@ -9,6 +9,7 @@ the reports that measured it, so a sparse or late one is judged like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -88,9 +89,9 @@ class Baseline:
         return _rearranged(self, Baseline.empty(len(source)), source)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LongTerm:
-    """S2 and S3 of C columns; ``slow`` int32[C]: the level long ago, ``limit`` float64[C]: zt.
+    """S2 and S3 of C columns; ``limit`` float64[C]: zt.
 
     ``medians`` int32[C, 64] and ``maxima`` float64[C, 64] are rings over the last of the ``blocks``
     int64[C] that held a value of the column.
@@ -99,7 +100,6 @@ class LongTerm:
     medians: Fixed
     maxima: FloatArray
     blocks: IntArray
-    slow: Fixed
     limit: FloatArray
 
     @staticmethod
@@ -109,9 +109,23 @@ class LongTerm:
             medians=np.full((columns, RING), EMPTY, dtype=np.int32),
             maxima=np.full((columns, RING), np.inf),
             blocks=np.zeros(columns, dtype=np.int64),
-            slow=np.zeros(columns, dtype=np.int32),
             limit=np.full(columns, _FIRST_LIMIT),
         )
+
+    @cached_property
+    def slow(self) -> Fixed:
+        """The level long ago, int32[C]: the median of the block medians without the last two.
+
+        The first one while there are no others.
+        """
+        held = np.minimum(self.blocks, RING)
+        newest = np.minimum(np.maximum(held - 1, 0), 2)
+        age = (self.blocks[:, None] - 1 - _PLACES) % RING
+        older = self.medians.copy()
+        older[age < newest[:, None]] = EMPTY
+        slow = _pick(older, (held - newest) // 2)
+        slow[held == 0] = 0
+        return slow
 
     def absorb(self, rows: Fixed, before: Baseline, after: Baseline) -> LongTerm:
         """Take a closed block, int32[k, C]; z is against the baseline ``before`` it."""
@@ -128,7 +142,6 @@ class LongTerm:
             medians=medians,
             maxima=maxima,
             blocks=blocks,
-            slow=_slow_level(medians, blocks),
             limit=tail_limit(maxima, blocks, after.seen),
         )
 
@@ -181,18 +194,6 @@ def _pick(values: Fixed, index: IntArray) -> Fixed:
     """The ``index``-th smallest value of each row."""
     ordered = np.sort(values, axis=1)
     return np.asarray(ordered[np.arange(len(values)), index])
-
-
-def _slow_level(medians: Fixed, blocks: IntArray) -> Fixed:
-    """Median of the block medians without the last two; the first one while there are no others."""
-    held = np.minimum(blocks, RING)
-    newest = np.minimum(np.maximum(held - 1, 0), 2)
-    age = (blocks[:, None] - 1 - _PLACES) % RING
-    older = medians.copy()
-    older[age < newest[:, None]] = EMPTY
-    slow = _pick(older, (held - newest) // 2)
-    slow[held == 0] = 0
-    return slow
 
 
 def tail_limit(maxima: FloatArray | Float32Array, blocks: IntArray, seen: IntArray) -> FloatArray:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gradwatch_service.detect.baseline import BLOCK, Baseline
+from gradwatch_service.detect.baseline import BLOCK, Baseline, LongTerm
 from gradwatch_service.detect.block import Block
 from gradwatch_service.detect.fixedpoint import Fixed, log2_fixed
 from gradwatch_service.domain import (
@@ -64,7 +64,8 @@ class Track:
     ``y``: int32[n] fixed-point log2, invalid rows replaced by the median; ``ok``: measured and
     finite; ``bad``: measured, not finite; ``z``: 0 where not ok or not ready; ``count``: finite
     values so far, the row's own included; ``ordinal``: of the rows; ``past``: the values before;
-    ``linear``: the loss has been negative, its unit is not a logarithm any more.
+    ``longterm``: what was normal long ago, the track being its ``column``; ``linear``: the loss has
+    been negative, its unit is not a logarithm any more.
     """
 
     y: Fixed
@@ -75,11 +76,17 @@ class Track:
     ordinal: IntArray
     median: int
     scale: int
-    slow: int
     limit: float
     ready: bool
     past: Past
+    longterm: LongTerm
+    column: int
     linear: bool = False
+
+    @property
+    def slow(self) -> int:
+        """The level long ago."""
+        return int(self.longterm.slow[self.column])
 
     @property
     def measured(self) -> BoolArray:
@@ -103,6 +110,11 @@ class Track:
     def medians(self) -> Fixed:
         """Upper median of the last 16 values at each row, int32[n]; meaningless while fewer."""
         return upper_medians(self.window(BLOCK))
+
+    def level(self, row: int) -> int:
+        """Upper median of the last 16 values at one row."""
+        values: list[int] = self.last(row, BLOCK).tolist()
+        return sorted(values)[BLOCK // 2]
 
     def window(self, length: int) -> Fixed:
         """The last ``length`` ≤ 128 finite values at each row, int32[n, length].

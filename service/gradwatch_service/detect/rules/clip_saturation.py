@@ -98,7 +98,7 @@ class ClipSaturation:
         factor, ratio = stretches.median(excess.tolist()), view.ratio
         if ratio.count[-1] < BLOCK:
             return factor >= bits(self.far_bits)
-        now, small = int(ratio.medians[-1]), log2_bits(self.small_ratio)
+        now, small = ratio.level(-1), log2_bits(self.small_ratio)
         return now < small <= now + factor
 
 

@@ -141,6 +141,8 @@ class DeadLayer:
         """Whether some fraction is near a limit, or not known, or the first there is."""
         if np.isnan(state.early).any():
             return True
+        if zeros.max(initial=0.0) < self.dying:
+            return False
         limit = np.fmin(np.maximum(_least(state) + self.risen, self.dying), self.dead)
         return not (zeros < limit).all()
 

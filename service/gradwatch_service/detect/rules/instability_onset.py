@@ -91,7 +91,7 @@ class InstabilityOnset:
 
 def _updates(ratio: Track, row: int) -> int:
     """The median of the last 16 uw; the smallest number where it is not known."""
-    return int(ratio.medians[row]) if ratio.count[row] >= BLOCK else FLOOR
+    return ratio.level(row) if ratio.count[row] >= BLOCK else FLOOR
 
 
 def _steps(values: Fixed) -> list[int]:

@@ -104,7 +104,7 @@ class LayerSpike:
     def _bounded(self, state: Range, view: View) -> Range:
         """The range in the view of a new baseline."""
         usual, state = view.usual, _grown(_learned(state), len(view.layers))
-        far = np.maximum(bits(self.rise_bits), self._limit(state) * usual.unit)
+        far = np.maximum(self._limit(state) * usual.unit, bits(self.rise_bits))
         bound = usual.bound(far)
         bound[~_live(usual)] = np.inf
         return replace(state, bound=bound, usual=usual)

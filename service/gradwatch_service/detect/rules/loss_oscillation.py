@@ -90,7 +90,7 @@ class LossOscillation:
     def _updates_large(self, ratio: Track, row: int) -> bool:
         if ratio.count[row] < BLOCK:
             return False
-        return int(ratio.medians[row]) >= log2_bits(self.large_ratio)
+        return ratio.level(row) >= log2_bits(self.large_ratio)
 
     def _risen(self, loss: Track, window: Fixed) -> bool:
         rise = int(window.sum(dtype=np.int64)) // len(window) - loss.slow

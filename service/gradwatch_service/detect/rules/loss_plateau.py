@@ -61,7 +61,7 @@ class LossPlateau:
         if row is None:
             return state, stretches.within(view, loss.ok, calm=not state.flat)
         before = state.losses if state.linear == loss.linear else ()
-        losses = (*before, int(loss.medians[row]))[-KEPT:]
+        losses = (*before, loss.level(row))[-KEPT:]
         lr = float(view.scalar("lr")[row])
         peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
         flat = len(losses) == KEPT and not lr < self.share_of_peak * peak

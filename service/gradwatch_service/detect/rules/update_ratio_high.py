@@ -52,8 +52,11 @@ class UpdateRatioHigh:
         known = ratio.ok & (ratio.ready | (ratio.count >= WINDOW))
         if not known.any():
             return state, quiet(view, known=known)
+        relative = log2_bits(self.relative)
+        if ratio.values[-WINDOW - len(view) :].max() < relative:
+            return state, quiet(view, known=known)
         median = ratio.medians
-        calm = median < log2_bits(self.relative)
+        calm = median < relative
         if calm.all():
             return state, quiet(view, calm, known)
         late = np.full(len(view), ratio.ready)

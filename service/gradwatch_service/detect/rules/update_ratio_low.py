@@ -54,7 +54,7 @@ class UpdateRatioLow:
             return state, stretches.within(view, ratio.ok, calm=was_calm)
         lr = float(view.scalar("lr")[row])
         peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
-        median = int(ratio.medians[row])
+        median = ratio.level(row)
         over = lr <= self.share_of_peak * peak
         limit = log2_bits(self.low) + _learned(view.loss, row)
         low = state.low + 1 if not over and median < limit else 0
@@ -77,4 +77,4 @@ def _learned(loss: Track, row: int) -> int:
     """log2 of the median of the last 16 losses if that is below 1, else 0."""
     if loss.linear or loss.count[row] < BLOCK:
         return 0
-    return min(int(loss.medians[row]), 0)
+    return min(loss.level(row), 0)

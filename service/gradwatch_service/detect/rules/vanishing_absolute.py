@@ -70,4 +70,4 @@ def learned_bits(loss: Track) -> float:
     """log2 of the median of the last 16 losses if that is below 1, else 0."""
     if loss.linear or loss.count[-1] < BLOCK:
         return 0.0
-    return min(as_bits(loss.medians[-1]), 0.0)
+    return min(as_bits(loss.level(-1)), 0.0)

@@ -108,6 +108,8 @@ class WeightGrowth:
     def _together(self, norms: WeightNorms, view: View, even: int) -> tuple[int, Sighting | None]:
         """Blocks on end in which all layers grew alike, and whether most grow fast or alike."""
         now = norms.growth(SHORT)
+        if now.max(initial=-EMPTY) < bits(self.even_bits):
+            return 0, None
         known = self._own(norms, view) & (now > -EMPTY)
         growth = np.sort(now[known])
         even = even + 1 if self._is_even(growth) else 0
