@@ -166,8 +166,9 @@ class LossDivergence:
     def _signs(self, view: View) -> tuple[BoolArray, BoolArray]:
         """Where there is a sign in the norm, and where there is a grave one: bool[n] each."""
         norm, ratio = view.norm.z >= self.norm_z, view.ratio
-        grave = view.norm.bad | view.loss.bad | (norm & (ratio.count == 0))
-        grave |= ratio.ok & (ratio.y >= log2_bits(self.ratio))
+        grave = view.norm.bad | view.loss.bad | (ratio.ok & (ratio.y >= log2_bits(self.ratio)))
+        if not ratio.count[0]:
+            grave |= norm & (ratio.count == 0)
         return norm, grave
 
     def _recently(self, view: View, sign: BoolArray, before: int) -> BoolArray:
