@@ -9,23 +9,26 @@ the reports that measured it, so a sparse or late one is judged like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import Fixed, bits
+from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, bits
 from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArray
 
 BLOCK = 16
 RING = 64
 READY_AFTER = 32
 EMPTY = np.iinfo(np.int32).max  # no value in this place
+_PLACES: IntArray = np.arange(RING)
 
 _MAD_TO_SIGMA = 1518  # 1.4826 * 2**10
 _SCALE_FLOOR = bits(0.04)
 _FIRST_LIMIT, _SECOND_LIMIT = 8.0, 6.0
 _FIRST_UNTIL, _SECOND_UNTIL = 96, 160
 _TAIL_FACTOR = 2.8
+_SLACK_BITS, _LARGEST_BITS = 0.01, 127.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,14 @@ class Baseline:
         """Robust z of ``y`` int32[n, C]: distance to the median in scales; 0 until ready."""
         return np.asarray((y - self.median) / self.unit)
 
+    def bound(self, far: FloatArray) -> Float32Array:
+        """Numbers below it are less than ``far`` units over the median: float32[C].
+
+        A little low, never too high, and within what a float32 can be.
+        """
+        exponent = (self.median + far) / ONE_BIT - _SLACK_BITS
+        return np.exp2(np.minimum(exponent, _LARGEST_BITS)).astype(np.float32)
+
     def absorb(self, rows: Fixed) -> Baseline:
         """Take a closed block, int32[k, C], EMPTY where there is no value.
 
@@ -67,24 +78,20 @@ class Baseline:
         ring = _written(self.ring, self.seen, rows, valid)
         seen = self.seen + valid.sum(axis=0)
         median, scale = _location_and_scale(ring, np.minimum(seen, RING) // 2)
-        known, ready = seen > 0, seen >= READY_AFTER
-        return Baseline(
-            ring=ring,
-            seen=seen,
-            median=np.where(known, median, 0).astype(np.int32),
-            scale=np.where(known, scale, _SCALE_FLOOR).astype(np.int32),
-            ready=ready,
-            unit=np.where(ready, scale, np.inf),
-        )
+        unknown, ready = seen == 0, seen >= READY_AFTER
+        median[unknown], scale[unknown] = 0, _SCALE_FLOOR
+        unit = scale.astype(np.float64)
+        unit[~ready] = np.inf
+        return Baseline(ring, seen, median, scale, ready, unit)
 
     def rearranged(self, source: IntArray) -> Baseline:
         """The baseline whose column i was column ``source[i]`` here; -1: nothing seen yet."""
         return _rearranged(self, Baseline.empty(len(source)), source)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LongTerm:
-    """S2 and S3 of C columns; ``slow`` int32[C]: the level long ago, ``limit`` float64[C]: zt.
+    """S2 and S3 of C columns; ``limit`` float64[C]: zt.
 
     ``medians`` int32[C, 64] and ``maxima`` float64[C, 64] are rings over the last of the ``blocks``
     int64[C] that held a value of the column.
@@ -93,7 +100,6 @@ class LongTerm:
     medians: Fixed
     maxima: FloatArray
     blocks: IntArray
-    slow: Fixed
     limit: FloatArray
 
     @staticmethod
@@ -103,16 +109,31 @@ class LongTerm:
             medians=np.full((columns, RING), EMPTY, dtype=np.int32),
             maxima=np.full((columns, RING), np.inf),
             blocks=np.zeros(columns, dtype=np.int64),
-            slow=np.zeros(columns, dtype=np.int32),
             limit=np.full(columns, _FIRST_LIMIT),
         )
 
+    @cached_property
+    def slow(self) -> Fixed:
+        """The level long ago, int32[C]: the median of the block medians without the last two.
+
+        The first one while there are no others.
+        """
+        held = np.minimum(self.blocks, RING)
+        newest = np.minimum(np.maximum(held - 1, 0), 2)
+        age = (self.blocks[:, None] - 1 - _PLACES) % RING
+        older = self.medians.copy()
+        older[age < newest[:, None]] = EMPTY
+        slow = _pick(older, (held - newest) // 2)
+        slow[held == 0] = 0
+        return slow
+
     def absorb(self, rows: Fixed, before: Baseline, after: Baseline) -> LongTerm:
         """Take a closed block, int32[k, C]; z is against the baseline ``before`` it."""
-        valid = rows != EMPTY
-        column = np.flatnonzero(valid.any(axis=0))
+        empty = rows == EMPTY
+        column = (~empty.all(axis=0)).nonzero()[0]
         slot = self.blocks[column] % RING
-        z = np.where(valid, before.z(rows), -np.inf)
+        z = before.z(rows)
+        z[empty] = -np.inf
         medians, maxima, blocks = self.medians.copy(), self.maxima.copy(), self.blocks.copy()
         medians[column, slot] = upper_median(rows)[column]
         maxima[column, slot] = z.max(axis=0)[column]
@@ -121,7 +142,6 @@ class LongTerm:
             medians=medians,
             maxima=maxima,
             blocks=blocks,
-            slow=_slow_level(medians, blocks),
             limit=tail_limit(maxima, blocks, after.seen),
         )
 
@@ -146,7 +166,7 @@ def _written(ring: Fixed, seen: IntArray, rows: Fixed, valid: BoolArray) -> Fixe
     if valid.all() and (seen == seen[0]).all():  # the usual case, in a fifth of the time
         ring[:, (seen[0] + np.arange(len(rows))) % RING] = rows.T
         return ring
-    position = (seen + np.cumsum(valid, axis=0) - 1) % RING
+    position = (seen + valid.cumsum(axis=0) - 1) % RING
     row, column = np.nonzero(valid)
     ring[column, position[row, column]] = rows[row, column]
     return ring
@@ -157,15 +177,17 @@ def upper_median(rows: Fixed) -> Fixed:
 
     Of an even number of values it is the upper middle one: an integer that was measured.
     """
-    held = (rows != EMPTY).sum(axis=0)
+    held = len(rows) - (rows == EMPTY).sum(axis=0)
     return _pick(rows.T, held // 2)
 
 
-def _location_and_scale(ring: Fixed, middle: IntArray) -> tuple[Fixed, IntArray]:
+def _location_and_scale(ring: Fixed, middle: IntArray) -> tuple[Fixed, Fixed]:
+    """Median and scale of each row of ``ring``; meaningless where it holds nothing."""
     median = _pick(ring, middle)
-    deviation = np.where(ring == EMPTY, EMPTY, np.abs(ring - median[:, None]))
+    deviation = np.abs(ring - median[:, None])
+    deviation[ring == EMPTY] = EMPTY
     mad = _pick(deviation, middle).astype(np.int64)
-    return median, np.maximum((mad * _MAD_TO_SIGMA) >> 10, _SCALE_FLOOR)
+    return median, np.maximum((mad * _MAD_TO_SIGMA) >> 10, _SCALE_FLOOR).astype(np.int32)
 
 
 def _pick(values: Fixed, index: IntArray) -> Fixed:
@@ -174,21 +196,11 @@ def _pick(values: Fixed, index: IntArray) -> Fixed:
     return np.asarray(ordered[np.arange(len(values)), index])
 
 
-def _slow_level(medians: Fixed, blocks: IntArray) -> Fixed:
-    """Median of the block medians without the last two; the first one while there are no others."""
-    held = np.minimum(blocks, RING)
-    older = medians.copy()
-    for back in (0, 1):
-        column = np.flatnonzero(held > back + 1)
-        older[column, (blocks[column] - 1 - back) % RING] = EMPTY
-    left = held - np.clip(held - 1, 0, 2)
-    return np.where(held > 0, _pick(older, left // 2), 0).astype(np.int32)
-
-
 def tail_limit(maxima: FloatArray | Float32Array, blocks: IntArray, seen: IntArray) -> FloatArray:
     """S3: 8 below 96 values, 6 below 160, then max(6, 2.8 * P90 of the block maxima of z)."""
     held = np.minimum(blocks, RING)
-    p90 = np.sort(maxima, axis=1)[np.arange(len(maxima)), held * 9 // 10]
+    ordered = np.sort(maxima, axis=1)
+    p90 = ordered[np.arange(len(ordered)), held * 9 // 10]
     late = np.maximum(_SECOND_LIMIT, _TAIL_FACTOR * p90)
     early = np.where(seen < _FIRST_UNTIL, _FIRST_LIMIT, _SECOND_LIMIT)
     return np.where(seen < _SECOND_UNTIL, early, late)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradwatch_service.detect import columns
 from gradwatch_service.detect.baseline import EMPTY, upper_median
@@ -15,6 +17,7 @@ from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, log2_fixed
 from gradwatch_service.detect.scalars import NORM
 from gradwatch_service.domain import BoolArray, Float32Array, FloatArray, IntArray, LayerTable
 
+N = TypeVar("N", bound=np.generic)
 SIGNALS = ("act_grad_norm", "bias_grad_norm", "grad_norm")
 # What rules judge by the block besides, as it was reported.
 KEPT = frozenset(
@@ -51,19 +54,26 @@ class DepthProfile:
     """log2 of the back-propagated signal against depth, input side first.
 
     ``columns`` int64[K], ``signal`` float64[K] in bits, ``slope`` bits per layer (negative: it
-    grows towards the input), ``spearman`` rank correlation with depth, ``source`` the statistic.
+    grows towards the input), ``source`` the statistic.
     """
 
     columns: IntArray
     signal: FloatArray
     slope: float
-    spearman: float
     source: str
 
     @property
     def growth_bits(self) -> float:
         """D: by how many bits the signal grows from the last layer back to the first."""
         return -self.slope * (len(self.columns) - 1)
+
+    @property
+    def spearman(self) -> float:
+        """Rank correlation of the signal with depth."""
+        position, spread = _positions(len(self.columns))
+        order = np.argsort(self.signal, kind="stable")
+        ranks = np.argsort(order, kind="stable") - (len(order) - 1) / 2
+        return float((position * ranks).sum()) / spread
 
 
 @dataclass(frozen=True)
@@ -77,9 +87,13 @@ class Block:
     rows: Mapping[str, Fixed]
     parts: Sequence[Rows] = ()
 
+    def measures(self, name: str) -> bool:
+        """Whether a kept statistic was measured."""
+        return _measure(self.parts, name)
+
     def values(self, name: str) -> Float32Array | None:
         """A kept statistic, float32[16, L], NaN where there is no number; None: not measured."""
-        if not any(name in part.stats for part in self.parts):
+        if not self.measures(name):
             return None
         values = _joined(self.parts, name, len(self.layers))
         finite = np.isfinite(values)
@@ -133,7 +147,9 @@ class Block:
         hence last.
         """
         for source, wanted, scale in _choices(self.layers):
-            y = self.medians.get(source, _nothing(self.layers))
+            if source not in self.medians or len(wanted) < MIN_LAYERS:
+                continue
+            y = self.medians[source]
             found = wanted[y[wanted] != EMPTY]
             if len(found) >= MIN_LAYERS:
                 return _fit(source, found, y[found] / ONE_BIT - scale[found])
@@ -156,7 +172,7 @@ def keep(
 def close(rows: Sequence[Rows], layers: LayerTable) -> tuple[Fixed, Block]:
     """The scalar tracks int32[16, 3] and the layer signals of the rows of a whole block."""
     present = {name: _fixed(rows, name, len(layers)) for name in _signals(rows)}
-    return np.concatenate([part.scalars for part in rows]), Block(layers, present, rows)
+    return _stacked([part.scalars for part in rows]), Block(layers, present, rows)
 
 
 def upper_median_of(values: Float32Array) -> Float32Array:
@@ -164,18 +180,26 @@ def upper_median_of(values: Float32Array) -> Float32Array:
 
     Selected, not computed: an exact value that was reported.
     """
-    held = (~np.isnan(values)).sum(axis=0)
+    held = len(values) - np.isnan(values).sum(axis=0)
     ordered = np.sort(values.T, axis=1)  # NaN last
     return np.asarray(ordered[np.arange(len(ordered)), held // 2])
 
 
 def _signals(rows: Sequence[Rows]) -> Iterator[str]:
-    return (name for name in SIGNALS if any(name in part.stats for part in rows))
+    return (name for name in SIGNALS if _measure(rows, name))
+
+
+def _measure(rows: Sequence[Rows], name: str) -> bool:
+    return any(name in part.stats for part in rows)
 
 
 def _joined(rows: Sequence[Rows], name: str, width: int) -> Float32Array:
     """A statistic over the reports, NaN where it was not measured."""
-    return np.concatenate([_or_nothing(part.stats.get(name), part, width) for part in rows])
+    return _stacked([_or_nothing(part.stats.get(name), part, width) for part in rows])
+
+
+def _stacked(parts: Sequence[NDArray[N]]) -> NDArray[N]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _or_nothing(values: Float32Array | None, part: Rows, width: int) -> Float32Array:
@@ -186,7 +210,9 @@ def _or_nothing(values: Float32Array | None, part: Rows, width: int) -> Float32A
 
 def _fixed(rows: Sequence[Rows], name: str, width: int) -> Fixed:
     values = _joined(rows, name, width)
-    return np.where(np.isfinite(values), log2_fixed(values), EMPTY).astype(np.int32)
+    fixed = log2_fixed(values)
+    fixed[~np.isfinite(values)] = EMPTY
+    return fixed
 
 
 @per_table
@@ -218,8 +244,12 @@ def _choices(layers: LayerTable) -> tuple[tuple[str, IntArray, FloatArray], ...]
 
 
 def _fit(source: str, found: IntArray, signal: FloatArray) -> DepthProfile:
-    position = np.arange(len(found)) - (len(found) - 1) / 2
-    ranks = np.argsort(np.argsort(signal, kind="stable"), kind="stable") - (len(found) - 1) / 2
-    spread = float((position * position).sum())
-    slope = float((position * signal).sum()) / spread
-    return DepthProfile(found, signal, slope, float((position * ranks).sum()) / spread, source)
+    position, spread = _positions(len(found))
+    return DepthProfile(found, signal, float((position * signal).sum()) / spread, source)
+
+
+@cache
+def _positions(count: int) -> tuple[FloatArray, float]:
+    """Places in a row, centred, and the sum of their squares."""
+    position = np.arange(count, dtype=np.float64) - (count - 1) / 2
+    return position, float((position * position).sum())

@@ -74,14 +74,19 @@ def update(
 
 def _observe(state: DetectorState, part: Frame) -> tuple[DetectorState, Seen]:
     base, view = substrate.observe(state.substrate, part)
-    judged = {rule.id: _judge(rule, state.rules[rule.id], view) for rule in catalogue()}
-    findings = [finding for _, found in judged.values() for finding in found]
+    rules: dict[str, RuleState] = {}
+    findings: list[Finding] = []
+    for rule in catalogue():
+        rules[rule.id], found = _judge(rule, state.rules[rule.id], view)
+        findings += found
     findings.sort(key=lambda finding: finding.ordinal)  # stable: catalogue order within a report
-    state = DetectorState(base, {rule: held for rule, (held, _) in judged.items()})
+    state = DetectorState(base, rules)
     return state, Seen(view, tuple(findings), state.episodes)
 
 
 def _judge(rule: Rule[Any], state: RuleState, view: View) -> tuple[RuleState, list[Finding]]:
     memory, signal = rule.update(state.memory, view)
     episode, findings = follow(rule.id, rule.clear_after, state.episode, signal, view)
+    if memory is state.memory and episode is state.episode:
+        return state, findings
     return RuleState(memory, episode), findings

@@ -51,7 +51,9 @@ def follow(
 ) -> tuple[Episode | None, list[Finding]]:
     """Advance a rule's episode over the rows of a view."""
     findings: list[Finding] = []
-    for row in range(len(view)) if signal.level is not None or _active(episode) else ():
+    if signal.level is None and not _active(episode):
+        return episode, findings
+    for row in range(len(view)):
         episode, kind = _advance(episode, signal, view, row, clear_after)
         if episode is not None and kind is not None:
             findings.append(_finding(rule, kind, episode, signal, view, row))

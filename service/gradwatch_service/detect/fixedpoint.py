@@ -53,12 +53,15 @@ def log2_fixed(values: FloatArray | Float32Array) -> Fixed:
     """
     if values.dtype == np.float32:
         lead = (np.ascontiguousarray(values).view(np.int32) >> 9) & 0x3FFFFF
-        fixed = lead + _CURVE[lead & (ONE_BIT - 1)] - (127 << FRACTION_BITS)
-        return np.asarray(np.where(lead < ONE_BIT, FLOOR, fixed), dtype=np.int32)
+        fixed = _CURVE.take(lead & (ONE_BIT - 1))
+        fixed += lead - (127 << FRACTION_BITS)
+        fixed[lead < ONE_BIT] = FLOOR
+        return fixed
     wide = (np.ascontiguousarray(values).view(np.int64) >> 38) & 0x1FFFFFF
     lead = wide.astype(np.int32)
-    fixed = lead + _CURVE[lead & (ONE_BIT - 1)] - (1023 << FRACTION_BITS)
-    return np.asarray(np.maximum(fixed, FLOOR), dtype=np.int32)
+    fixed = _CURVE.take(lead & (ONE_BIT - 1))
+    fixed += lead - (1023 << FRACTION_BITS)
+    return np.maximum(fixed, FLOOR)
 
 
 @cache

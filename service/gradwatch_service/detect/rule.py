@@ -68,22 +68,35 @@ def levels(view: View, *graded: tuple[int, BoolArray]) -> Levels:
     return level
 
 
+def newest(ordinal: IntArray, holds: BoolArray, before: int) -> int:
+    """The ordinal of the last row in which something holds; ``before`` if it does in none."""
+    rows = holds.nonzero()[0]
+    return int(ordinal[rows[-1]]) if len(rows) else before
+
+
 def last_row(view: View) -> BoolArray:
     """True on the last row only: where rules that judge whole blocks speak, bool[n]."""
     return np.asarray(np.arange(len(view)) == len(view) - 1)
 
 
+def throughout(view: View, holds: bool) -> BoolArray:
+    """The same in every row, bool[n], read-only."""
+    return (_EVERY_ROW if holds else _NO_ROW)[: len(view)]
+
+
 def quiet(view: View, calm: BoolArray | None = None, known: BoolArray | None = None) -> Signal:
     """The signal of a rule that sees nothing in any of these rows; all calm if not told."""
-    return Signal(None, _ALL_CALM[: len(view)] if calm is None else calm, _nothing, known)
+    return Signal(None, throughout(view, holds=True) if calm is None else calm, _nothing, known)
 
 
 def _nothing(_row: int) -> Sighting:
     return Sighting(evidence=())
 
 
-_ALL_CALM: BoolArray = np.ones(BLOCK, dtype=np.bool_)
-_ALL_CALM.flags.writeable = False
+_EVERY_ROW: BoolArray = np.ones(BLOCK, dtype=np.bool_)
+_NO_ROW: BoolArray = np.zeros(BLOCK, dtype=np.bool_)
+for _rows in (_EVERY_ROW, _NO_ROW):
+    _rows.flags.writeable = False
 
 
 def run_lengths(holds: BoolArray, carried: int, known: BoolArray | None = None) -> IntArray:
@@ -91,6 +104,8 @@ def run_lengths(holds: BoolArray, carried: int, known: BoolArray | None = None) 
 
     Rows that are not ``known`` neither lengthen nor break it.
     """
+    if not (carried or holds.any()):
+        return np.zeros(len(holds), dtype=np.int64)
     counted = np.ones(len(holds), dtype=np.bool_) if known is None else known
     index = np.cumsum(counted)
     broken = np.where(counted & ~holds, index, -carried)

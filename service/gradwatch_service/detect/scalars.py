@@ -34,7 +34,9 @@ def global_norm(part: Frame, *, given: bool) -> tuple[FloatArray, bool]:
     Once the job has reported one (``given``, also returned), only that counts: the watched layers
     need not be all there are.
     """
-    own = part.scalars.get("grad_norm", np.full(len(part), MISSING64))
+    own = part.scalars.get("grad_norm")
+    if own is None:
+        own = np.full(len(part), MISSING64)
     if given:
         return own, True
     since = np.logical_or.accumulate(~is_missing(own))
@@ -67,7 +69,8 @@ def fixed_point(raw: FloatArray, loss_shift: int | None) -> Fixed:
     fixed = log2_fixed(raw)
     if loss_shift is not None:
         fixed[:, LOSS] = _linear(raw[:, LOSS], loss_shift)
-    return np.where(np.isfinite(raw), fixed, np.int32(EMPTY))
+    fixed[~np.isfinite(raw)] = EMPTY
+    return fixed
 
 
 def _linear(loss: FloatArray, shift: int) -> Fixed:

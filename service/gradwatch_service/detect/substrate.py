@@ -158,7 +158,7 @@ def _tracks(
     bad = ~ok & ~is_missing(raw)
     y = np.where(ok, fixed, base.median)
     z = base.z(y)
-    count = np.cumsum(ok, axis=0)
+    count = ok.cumsum(axis=0)
     return tuple(
         Track(
             y=y[:, column],
@@ -169,10 +169,11 @@ def _tracks(
             ordinal=ordinal,
             median=int(base.median[column]),
             scale=int(base.scale[column]),
-            slow=int(longterm.slow[column]),
             limit=float(longterm.limit[column]),
             ready=bool(base.ready[column]),
             past=past,
+            longterm=longterm,
+            column=column,
             linear=column == LOSS and state.loss_shift is not None,
         )
         for column, past in enumerate(state.pasts)

@@ -74,11 +74,12 @@ def median_update_ratio(
     chosen = typical(layers)
     if update is None or weight is None or not len(chosen):
         return MISSING64
-    u = update[:, chosen].astype(np.float64)
-    w = weight[:, chosen].astype(np.float64)
-    known = np.isfinite(u) & np.isfinite(w) & (u > 0) & (w > 0)
-    ratio = np.where(known, u / np.maximum(w, floors(layers)), np.inf)
-    count = known.sum(axis=1)
-    ordered = np.sort(ratio, axis=1)
-    middle = ordered[np.arange(len(ordered)), np.maximum(count - 1, 0) // 2]
-    return np.where(count > 0, middle, MISSING64)
+    u, w = update.take(chosen, axis=1), weight.take(chosen, axis=1)
+    unknown = ~((u > 0) & (u < np.inf) & (w > 0) & (w < np.inf))
+    ratio: FloatArray = u / np.maximum(w, floors(layers))
+    ratio[unknown] = np.inf
+    count = len(chosen) - unknown.sum(axis=1)
+    ratio.sort(axis=1)
+    middle: FloatArray = ratio[np.arange(len(ratio)), np.maximum(count - 1, 0) // 2]
+    middle[count == 0] = MISSING64
+    return middle

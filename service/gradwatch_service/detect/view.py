@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from gradwatch_service.detect.baseline import Baseline
+from gradwatch_service.detect.baseline import BLOCK, Baseline, LongTerm
 from gradwatch_service.detect.block import Block
 from gradwatch_service.detect.fixedpoint import Fixed, log2_fixed
 from gradwatch_service.domain import (
@@ -47,6 +48,8 @@ class Past:
 
     def after(self, y: Fixed, ordinal: IntArray) -> Past:
         """The past once these values have been measured, too."""
+        if not len(y):
+            return self
         return Past(
             np.concatenate([self.y[len(y) :], y]),
             np.concatenate([self.ordinal[len(y) :], ordinal]),
@@ -54,14 +57,15 @@ class Past:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Track:
     """One scalar over the rows of a view: values, robust z and what was normal before the block.
 
     ``y``: int32[n] fixed-point log2, invalid rows replaced by the median; ``ok``: measured and
     finite; ``bad``: measured, not finite; ``z``: 0 where not ok or not ready; ``count``: finite
     values so far, the row's own included; ``ordinal``: of the rows; ``past``: the values before;
-    ``linear``: the loss has been negative, its unit is not a logarithm any more.
+    ``longterm``: what was normal long ago, the track being its ``column``; ``linear``: the loss has
+    been negative, its unit is not a logarithm any more.
     """
 
     y: Fixed
@@ -72,37 +76,81 @@ class Track:
     ordinal: IntArray
     median: int
     scale: int
-    slow: int
     limit: float
     ready: bool
     past: Past
+    longterm: LongTerm
+    column: int
     linear: bool = False
+
+    @property
+    def slow(self) -> int:
+        """The level long ago."""
+        return int(self.longterm.slow[self.column])
 
     @property
     def measured(self) -> BoolArray:
         """Rows in which the scalar was reported, finite or not: bool[n]."""
         return self.ok | self.bad
 
+    @cached_property
+    def values(self) -> Fixed:
+        """The 128 finite values before the view and those in it, oldest first."""
+        return np.concatenate([self.past.y, self.y[self.ok]])
+
+    @cached_property
+    def stretch(self) -> int | None:
+        """The row at which a stretch of 16 finite values ends; None: at none."""
+        before, after = self.past.count, int(self.count[-1])
+        if before // BLOCK == after // BLOCK:
+            return None
+        return int(self.ok.nonzero()[0][BLOCK - before % BLOCK - 1])
+
+    @cached_property
+    def medians(self) -> Fixed:
+        """Upper median of the last 16 values at each row, int32[n]; meaningless while fewer."""
+        return upper_medians(self.window(BLOCK))
+
+    def level(self, row: int) -> int:
+        """Upper median of the last 16 values at one row."""
+        values: list[int] = self.last(row, BLOCK).tolist()
+        return sorted(values)[BLOCK // 2]
+
     def window(self, length: int) -> Fixed:
         """The last ``length`` ≤ 128 finite values at each row, int32[n, length].
 
         A row without a value repeats the window before. Meaningless where ``count < length``.
         """
-        joined = np.concatenate([self.past.y[-length:], self.y[self.ok]])
-        return np.asarray(joined[self._places(length)])
+        return np.asarray(self.values[self._places(length)])
+
+    def last(self, row: int, length: int) -> Fixed:
+        """The last ``length`` ≤ 128 finite values at one row: that row of the window."""
+        end = LONGEST_WINDOW + int(self.count[row]) - self.past.count
+        return self.values[end - length : end]
 
     def span(self, length: int) -> IntArray:
         """How many reports lie between the first and the last value of the window: int64[n]."""
-        joined = np.concatenate([self.past.ordinal[-length:], self.ordinal[self.ok]])
+        joined = np.concatenate([self.past.ordinal, self.ordinal[self.ok]])
         ordinals = joined[self._places(length)]
         return np.asarray(ordinals[:, -1] - ordinals[:, 0])
 
     def newest(self) -> Past:
         """The past of the rows that follow."""
-        return self.past.after(self.y[self.ok], self.ordinal[self.ok])
+        past, ordinal = self.past, self.ordinal[self.ok]
+        return Past(
+            self.values[-LONGEST_WINDOW:],
+            np.concatenate([past.ordinal[len(ordinal) :], ordinal]),
+            past.count + len(ordinal),
+        )
 
     def _places(self, length: int) -> IntArray:
-        return np.asarray((self.count - self.past.count)[:, None] + np.arange(length))
+        ends = self.count - (self.past.count - LONGEST_WINDOW)
+        return np.asarray(ends[:, None] + np.arange(-length, 0))
+
+
+def upper_medians(windows: Fixed) -> Fixed:
+    """Upper median of each row of ``windows`` int32[n, k]."""
+    return np.asarray(np.sort(windows, axis=1)[:, windows.shape[1] // 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +211,12 @@ class View:
         """A scalar as float64[n]; all missing when the frame does not carry it."""
         found = self.scalars.get(name)
         return np.full(len(self), MISSING64) if found is None else found
+
+    def number(self, name: str, row: int) -> float:
+        """A scalar in one row; NaN where it was not measured or is not finite."""
+        found = self.scalars.get(name)
+        value = math.nan if found is None else float(found[row])
+        return value if math.isfinite(value) else math.nan
 
     def measured(self, name: str) -> FloatArray:
         """A scalar as float64[n] with every unmeasured or non-finite value as plain NaN."""

@@ -41,13 +41,13 @@ class WeightNorms:
         newest, looks, first = (
             grown(rows, len(norm), EMPTY) for rows in (self.newest, self.looks, self.first)
         )
-        now = np.where(norm > 0, log2_fixed(norm), EMPTY).astype(np.int32)
-        begun = np.where(norm == 0, FLOOR, now).astype(np.int32)
+        now = log2_fixed(norm)
+        now[~(norm > 0)] = EMPTY
+        if (first == EMPTY).any():
+            first = np.where(first == EMPTY, np.where(norm == 0, np.int32(FLOOR), now), first)
         if is_look(ordinal):
-            looks = np.vstack([looks[1:], now])
-        return WeightNorms(
-            np.vstack([newest[1:], now]), looks, np.where(first == EMPTY, begun, first)
-        )
+            looks = np.concatenate([looks[1:], now[None]])
+        return WeightNorms(np.concatenate([newest[1:], now[None]]), looks, first)
 
     def growth(self, blocks: int, before: int = 0) -> IntArray:
         """Growth over so many blocks until ``before`` blocks ago, int64[L]; -EMPTY: not known."""

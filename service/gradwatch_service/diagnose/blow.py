@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from gradwatch_service.detect.fixedpoint import bits
 from gradwatch_service.detect.view import Track, View
 
@@ -78,7 +76,7 @@ class Blows:
 
 def _last(track: Track, rows: slice, before: int | None) -> int | None:
     """The newest known value of some rows; ``before`` if there is none."""
-    known = np.flatnonzero(track.ok[rows])
+    known = track.ok[rows].nonzero()[0]
     return int(track.y[rows][known[-1]]) if len(known) else before
 
 

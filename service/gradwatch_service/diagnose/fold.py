@@ -88,9 +88,13 @@ def update(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[Writer
         state, new = _segment(state, seen, episodes)
         events += new
         episodes = seen.episodes
-    state = replace(state, history=state.history.forgot())
+    state = _with_history(state, state.history.forgot())
     parts = tuple(case.part for cause, case in state.cases.items() if before.get(cause) != case)
     return state, Outcome(parts, tuple(events))
+
+
+def _with_history(state: WriterState, history: History) -> WriterState:
+    return state if history is state.history else replace(state, history=history)
 
 
 def _segment(
@@ -98,7 +102,7 @@ def _segment(
 ) -> tuple[WriterState, list[AlertEvent]]:
     """Fold the rows of one view; between two findings only memory moves on."""
     view, done = seen.view, 0
-    state = replace(state, history=state.history.grown(view.layers))
+    state = _with_history(state, state.history.grown(view.layers))
     events: list[AlertEvent] = []
     for row, found in _rows_of_interest(state, seen).items():
         if found is not None:
@@ -137,6 +141,8 @@ def _rows_of_interest(state: WriterState, seen: Seen) -> Mapping[int, list[Findi
 
 
 def _remember(state: WriterState, view: View, start: int, stop: int) -> WriterState:
+    if start == stop:
+        return state
     return replace(
         state,
         history=state.history.advance(view, start, stop),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradwatch_service.detect.baseline import EMPTY
+from gradwatch_service.detect.baseline import EMPTY, Baseline
 from gradwatch_service.detect.fixedpoint import Fixed, bits
-from gradwatch_service.detect.view import LayerTrack
-from gradwatch_service.domain import BoolArray, IntArray
+from gradwatch_service.detect.view import LayerTrack, View
+from gradwatch_service.domain import BoolArray, Float32Array, IntArray
 
 HOT_Z = 6.0
 HOT_BITS = 1.0
@@ -22,12 +22,15 @@ class Heat:
     """Per layer: ``first`` int32[L], its first log2 norm (EMPTY: none); hot ``since``, ``last``.
 
     A layer is hot at a report with z ≥ 6 and ≥ 1 bit over its median; a hot stretch ends after 8
-    reports without. ``since`` and ``last`` are ordinals, int64[L].
+    reports without. ``since`` and ``last`` are ordinals, int64[L]. ``bound`` float32[L]: no layer
+    with a smaller gradient is hot, worked out from the baseline ``usual``.
     """
 
     first: Fixed
     since: IntArray
     last: IntArray
+    bound: Float32Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    usual: Baseline | None = None
 
     @staticmethod
     def empty(layers: int) -> Heat:
@@ -45,6 +48,20 @@ class Heat:
         for name in ("first", "since", "last"):
             getattr(fresh, name)[kept] = getattr(self, name)[source[kept]]
         return fresh
+
+    def follow(self, view: View, rows: slice) -> Heat:
+        """Take the rows of a view into memory; look closer only where that can change anything."""
+        grad = view.stat("grad_norm")
+        if grad is None:
+            return self
+        heat = self if self.usual is view.usual else self._bounded(view.usual)
+        if (heat.first != EMPTY).all() and not (np.abs(grad[rows]) >= heat.bound).any():
+            return heat
+        return heat.advance(view.layer, rows, view.ordinal[rows])
+
+    def _bounded(self, usual: Baseline) -> Heat:
+        bound = usual.bound(np.maximum(HOT_Z * usual.unit, bits(HOT_BITS)))
+        return replace(self, bound=bound, usual=usual)
 
     def advance(self, track: LayerTrack, rows: slice, ordinal: IntArray) -> Heat:
         """Take the rows of a view into memory; ``ordinal`` int64[k] of these rows."""

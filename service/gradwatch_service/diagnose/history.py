@@ -141,13 +141,13 @@ class History:
         heard = self._heard_by(int(step[-1]))
         return replace(
             self,
-            heat=self.heat.advance(view.layer, rows, ordinal),
+            heat=self.heat.follow(view, rows),
             steps=np.concatenate([self.steps, step])[-RECENT - 1 :],
             first_step=int(step[0]) if self.first_step is None else self.first_step,
             high=np.concatenate([self.high, high])[-SAME_SPIKE:],
             rates=self.rates.advance(view.measured("lr")[rows], ordinal, step),
             blows=self.blows.advance(view, rows),
-            limits=self.limits.advance(view.measured("clip_norm")[rows], ordinal),
+            limits=_limits(view, rows, self.limits),
             weights=self.weights.advance(view, stop),
             standing=self.standing.advance(view, rows),
             largest=_largest(view, rows, self.largest),
@@ -204,12 +204,17 @@ def _largest(view: View, rows: slice, before: float | None) -> float | None:
     values = view.stat("grad_max")
     if values is None:
         return before
-    known = np.isfinite(values[rows])
-    found = np.flatnonzero(known.any(axis=1))
-    if not len(found):
+    for row in reversed(values[rows]):
+        known = row[np.isfinite(row)]
+        if len(known):
+            return float(known.max())
+    return before
+
+
+def _limits(view: View, rows: slice, before: Limits) -> Limits:
+    if "clip_norm" not in view.scalars:
         return before
-    row = int(found[-1])
-    return float(values[rows][row][known[row]].max())
+    return before.advance(view.measured("clip_norm")[rows], view.ordinal[rows])
 
 
 def zeros_share(view: View, rows: slice) -> float | None:

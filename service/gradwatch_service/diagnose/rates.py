@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -64,12 +64,9 @@ class Rates:
 
     def advance(self, lr: FloatArray, ordinal: IntArray, step: IntArray) -> Rates:
         """Take rows into memory; ``lr`` float64[k] with NaN where it was not reported."""
-        joined = np.concatenate([self.recent, lr])
-        index = np.where(np.isnan(joined), 0, np.arange(len(joined)))
-        filled = joined[np.maximum.accumulate(index)]
+        filled = _filled(np.concatenate([self.recent, lr]))
         known = filled[np.isfinite(filled)]
-        return replace(
-            self,
+        return Rates(
             recent=filled[-RECENT - 1 :],
             first=float(known[0]) if math.isnan(self.first) and len(known) else self.first,
             peak=float(np.fmax(self.peak, known.max(initial=-np.inf))) if len(known) else self.peak,
@@ -80,8 +77,9 @@ class Rates:
         """The newest jump; ``rates`` are those remembered, then the new rows."""
         jump = self.jump
         before = len(rates) - len(ordinal)
-        rises = np.flatnonzero(rates[1:] >= JUMP_FACTOR * rates[:-1]) + 1
-        for place in rises[rises >= before].tolist():
+        start = max(before, 1)
+        rises = (rates[start:] >= JUMP_FACTOR * rates[start - 1 : -1]).nonzero()[0] + start
+        for place in rises.tolist():
             row = place - before
             past = rates[max(place - RECENT, 0) : place]
             past, new = np.sort(past[np.isfinite(past)]), float(rates[place])
@@ -90,3 +88,12 @@ class Rates:
                 old = float(past[len(past) // 2])
                 jump = Jump(int(ordinal[row]), int(step[row]), old, new) if old > 0 else jump
         return jump
+
+
+def _filled(rates: FloatArray) -> FloatArray:
+    """With unknown rates as the one before."""
+    unknown = np.isnan(rates)
+    if not unknown.any():
+        return rates
+    index = np.where(unknown, 0, np.arange(len(rates)))
+    return np.asarray(rates[np.maximum.accumulate(index)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradwatch_service.detect.baseline import BLOCK, EMPTY, Baseline, LongTerm, upper_median
-from gradwatch_service.detect.fixedpoint import ONE_BIT, bits
+from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_fixed
 
 
 def feed(rows: np.ndarray) -> tuple[Baseline, LongTerm]:
@@ -132,3 +132,14 @@ def test_the_tail_guard_starts_wide_and_then_follows_the_largest_z() -> None:
 def test_the_median_of_an_even_number_is_the_upper_one_and_of_none_is_none() -> None:
     rows = np.array([[4, EMPTY], [1, EMPTY], [3, EMPTY], [2, EMPTY]], np.int32)
     assert upper_median(rows).tolist() == [3, EMPTY]
+
+
+@pytest.mark.parametrize("scales", [0.0, 6.0, np.inf])
+def test_no_number_below_the_bound_is_that_far_over_the_median(scales: float) -> None:
+    base, _ = feed(np.concatenate([values_of(5, 64, 50), values_of(5, 64, 50) + 120 * ONE_BIT]))
+    bound = base.bound(np.maximum(scales * base.unit, bits(1.0)))
+    below = np.nextafter(bound, np.float32(0.0))
+    rise = log2_fixed(below) - base.median
+    assert np.isfinite(bound).all()
+    assert not ((rise >= bits(1.0)) & (rise / base.unit >= scales)).any()
+    assert scales > 0 or (rise >= bits(0.9)).all()  # and it is not far too low

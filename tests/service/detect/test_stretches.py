@@ -14,7 +14,7 @@ def ends(run: Scenario, size: int) -> list[int]:
     """The reports at which a stretch of losses ends."""
     found = []
     for seen in watch(run, every(size, run)).seen:
-        row = stretches.end(seen.view.loss)
+        row = seen.view.loss.stretch
         if row is not None:
             found.append(int(seen.view.ordinal[row]))
     return found
@@ -29,8 +29,7 @@ def test_a_stretch_ends_with_every_16th_value_however_the_stream_is_cut() -> Non
 
 def test_the_last_values_at_a_row() -> None:
     view = watch(steady(32).scalar("loss", np.exp2(np.arange(32.0)))).seen[1].view
-    assert (stretches.last(view.loss, 3, 5) // ONE_BIT).tolist() == [15, 16, 17, 18, 19]
-    assert len(stretches.last(view.loss, 3)) == 16
+    assert (view.loss.last(3, 5) // ONE_BIT).tolist() == [15, 16, 17, 18, 19]
 
 
 def test_median_and_spread_are_values_and_distances_that_were_measured() -> None:

@@ -105,6 +105,9 @@ def test_windows_hold_the_values_there_are() -> None:
     assert track.span(4)[row + 1] == 4
     assert track.count[row - 1 : row + 2].tolist() == [18, 18, 19]
     assert track.window(128).shape == (16, 128)
+    assert (track.last(row, 4) // ONE_BIT).tolist() == [16, 17, 18, 19]
+    assert track.level(row) == track.medians[row] == sorted(track.window(16)[row])[8]
+    assert len(watch(run).seen[0].view.loss.last(-1, 5)) == 5
 
 
 def test_a_zero_is_the_floor() -> None:

@@ -1,11 +1,14 @@
 """Which layers run hot, since when."""
 
 import numpy as np
+import pytest
 
 from gradwatch_service.detect.baseline import EMPTY
 from gradwatch_service.detect.fixedpoint import bits
 from gradwatch_service.detect.view import LayerTrack
 from gradwatch_service.diagnose.heat import COLD, Heat
+from tests.scenarios import scenario
+from tests.service.detect.watching import watch
 
 
 def track(*z: list[float], rise: float = 2.0) -> LayerTrack:
@@ -59,3 +62,17 @@ def test_follows_the_layers_to_a_new_table() -> None:
     heat = advance(Heat.empty(2), track([0.0, 9.0]), 40).grown(np.array([1, -1]))
     assert heat.since.tolist() == [40, COLD]
     assert heat.first.tolist() == [bits(2.0), EMPTY]
+
+
+@pytest.mark.parametrize(
+    "name", ["learning rate jump", "layers every 10th report", "surging embedding"]
+)
+def test_looking_closer_only_where_a_layer_may_be_hot_makes_no_difference(name: str) -> None:
+    run = scenario(name)
+    heat = every = Heat.empty(len(run.layers))
+    for seen in watch(run).seen:
+        rows = slice(0, len(seen.view))
+        heat = heat.follow(seen.view, rows)
+        every = every.advance(seen.view.layer, rows, seen.view.ordinal)
+        for field in ("first", "since", "last"):
+            np.testing.assert_array_equal(getattr(heat, field), getattr(every, field))

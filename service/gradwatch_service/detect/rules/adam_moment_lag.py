@@ -68,7 +68,8 @@ class AdamMomentLag:
         """Judge most layers at each report, single ones where a block closes."""
         rested = not (state.layers >= self.lasting).any()
         rms, holds, streak = self._most(state, view)
-        if rested and streak is None and view.block is None:
+        judged = view.block is not None and view.block.measures("moment_rms")
+        if rested and streak is None and not judged:
             return state, quiet(view)
         layers, single = self._single(state, view)
         if layers is not state.layers or streak is not None:

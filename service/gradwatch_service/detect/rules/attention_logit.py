@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.fixedpoint import as_bits, log2_fixed
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths, throughout
 from gradwatch_service.detect.rules.gradient_growth import WINDOW, fit
 from gradwatch_service.detect.view import Past, View
 from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
@@ -52,7 +52,7 @@ class AttentionLogit:
     def update(self, state: Logits, view: View) -> tuple[Logits, Signal]:
         """Compare each report's largest logit with the limits."""
         if NAME not in view.scalars and NAME not in view.stats:
-            return state, quiet(view, known=np.zeros(len(view), dtype=np.bool_))
+            return state, quiet(view, known=throughout(view, holds=False))
         largest = _largest(view)
         known = ~np.isnan(largest)
         high = run_lengths(known & (largest >= self.warning), state.high, known)

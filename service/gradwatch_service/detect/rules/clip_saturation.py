@@ -10,9 +10,9 @@ import numpy as np
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_bits, log2_fixed
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import Evidence, LayerTable, Severity
+from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
 WINDOW = 256
 _RATES = 5
@@ -58,24 +58,22 @@ class ClipSaturation:
     def update(self, state: Clipping, view: View) -> tuple[Clipping, Signal]:
         """Collect the norms over their limits; judge them where a block ends."""
         if view.block is None and "clip_norm" not in view.scalars:
-            return state, quiet(view, known=np.zeros(len(view), dtype=np.bool_))
-        limit = view.measured("clip_norm")
-        known = view.norm.ok & (limit > 0)
-        new = (view.norm.y - log2_fixed(limit))[known]
-        excess = np.concatenate([state.excess, new])[-WINDOW:]
-        calm = np.full(len(view), state.calm)
+            return state, quiet(view, known=throughout(view, holds=False))
+        known, excess = _followed(state.excess, view)
+        calm = throughout(view, state.calm)
         if view.block is None:
             return Clipping(excess, state.rates, state.calm), quiet(view, calm, known)
-        rates = (*state.rates, float(view.measured("lr")[-1]))[-_RATES:]
-        share = float((excess > 0).mean()) if len(excess) else 0.0
-        calm[-1] = share < self.clear_share
-        state = Clipping(excess, rates, bool(calm[-1]))
+        rates = (*state.rates, view.number("lr", -1))[-_RATES:]
+        share = int(np.count_nonzero(excess > 0)) / max(len(excess), 1)
+        state = Clipping(excess, rates, share < self.clear_share)
+        if calm[-1] != state.calm:
+            calm = calm ^ last_row(view)
         severity = self._severity(excess, share)
         if not severity or _rises(rates) or not self._harms(excess, view):
             return state, quiet(view, calm, known)
 
         def describe(row: int) -> Sighting:
-            factor = 2.0 ** as_bits(stretches.median(excess))
+            factor = 2.0 ** as_bits(stretches.median(excess.tolist()))
             text = (
                 f"{share:.0%} of the last {WINDOW} gradients were clipped, the median by a factor "
                 f"{factor:.3g}, and the loss does not fall"
@@ -88,7 +86,7 @@ class ClipSaturation:
     def _severity(self, excess: Fixed, share: float) -> int:
         if len(excess) < WINDOW or share < self.warning_share:
             return 0
-        median = stretches.median(excess)
+        median = stretches.median(excess.tolist())
         if share >= self.error_share and median >= bits(self.error_bits):
             return Severity.ERROR
         return Severity.WARNING if median >= bits(self.warning_bits) else 0
@@ -97,11 +95,21 @@ class ClipSaturation:
         """Whether the clip, and nothing else, makes the updates small, and the loss stand."""
         if stretches.falls(view.loss, -1, self.loss_fall):
             return False
-        factor, ratio = stretches.median(excess), view.ratio
+        factor, ratio = stretches.median(excess.tolist()), view.ratio
         if ratio.count[-1] < BLOCK:
             return factor >= bits(self.far_bits)
-        now, small = stretches.median(stretches.last(ratio, -1)), log2_bits(self.small_ratio)
+        now, small = ratio.level(-1), log2_bits(self.small_ratio)
         return now < small <= now + factor
+
+
+def _followed(excess: Fixed, view: View) -> tuple[BoolArray, Fixed]:
+    """Which reports have a norm and a limit, and the newest 256 excesses with theirs."""
+    if "clip_norm" not in view.scalars:
+        return throughout(view, holds=False), excess
+    limit = view.measured("clip_norm")
+    known = view.norm.ok & (limit > 0)
+    new = (view.norm.y - log2_fixed(limit))[known]
+    return known, np.concatenate([excess, new])[-WINDOW:]
 
 
 def _rises(rates: tuple[float, ...]) -> bool:

@@ -11,7 +11,15 @@ from gradwatch_service.detect.baseline import EMPTY
 from gradwatch_service.detect.block import upper_median_of
 from gradwatch_service.detect.columns import grown, per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, Fixed
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, run_lengths
+from gradwatch_service.detect.rule import (
+    Sighting,
+    Signal,
+    last_row,
+    levels,
+    quiet,
+    run_lengths,
+    throughout,
+)
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -82,10 +90,12 @@ class DeadLayer:
 
     def update(self, state: Life, view: View) -> tuple[Life, Signal]:
         """Judge the net at each report, the layers where a block closes."""
-        calm, streak = np.full(len(view), not state.dying), _net(state, view)
+        calm, streak = throughout(view, holds=not state.dying), _net(state, view)
+        if streak[-1] != state.net:
+            state = replace(state, net=int(streak[-1]))
         net = streak >= self.net_silent
-        state, dying, share = self._block(replace(state, net=int(streak[-1])), view)
-        if not (net.any() or len(dying)):
+        state, dying, share = self._block(state, view)
+        if not (len(dying) or net.any()):
             return state, quiet(view, calm)
 
         def describe(row: int) -> Sighting:
@@ -99,13 +109,12 @@ class DeadLayer:
 
     def _block(self, state: Life, view: View) -> tuple[Life, IntArray, Float32Array]:
         """Where a block closes: the layers' lives, which are dying, and their zero fractions."""
-        nothing = np.empty(0, np.int64), np.empty(0, np.float32)
         if view.block is None:
-            return state, *nothing
+            return state, *_NONE_DIES
         norm, zeros = view.block.rows.get("grad_norm"), view.block.values("grad_zero")
-        looks = (view.ordinal[-1] + 1) % LOOK_EVERY == 0
+        looks = zeros is not None and (view.ordinal[-1] + 1) % LOOK_EVERY == 0
         if (norm is None and zeros is None) or not (looks or self._dies(state, norm, zeros)):
-            return state, *nothing
+            return state, *_NONE_DIES
         zero, measured, share = _gradients(len(view.layers), norm, zeros)
         state = _grown(state, len(view.layers))
         high = self._high(state, share, late=bool(view.ordinal[-1] >= self.warm_up))
@@ -120,12 +129,22 @@ class DeadLayer:
 
     def _dies(self, state: Life, norm: Fixed | None, zeros: Float32Array | None) -> bool:
         """Whether the block needs a closer look; False: every layer was well and still is."""
-        if norm is None or zeros is None or len(state.alive) != norm.shape[1]:
+        if norm is None or len(state.alive) != norm.shape[1]:
             return True
-        unsettled = state.high.any() or state.silent.any() or np.isnan(state.early).any()
+        if state.high.any() or state.silent.any() or not state.alive.all():
+            return True
+        if norm.min(initial=EMPTY) <= FLOOR:
+            return True
+        return zeros is not None and self._has_many(state, zeros)
+
+    def _has_many(self, state: Life, zeros: Float32Array) -> bool:
+        """Whether some fraction is near a limit, or not known, or the first there is."""
+        if np.isnan(state.early).any():
+            return True
+        if zeros.max(initial=0.0) < self.dying:
+            return False
         limit = np.fmin(np.maximum(_least(state) + self.risen, self.dying), self.dead)
-        well = norm.min() > FLOOR and (zeros < limit).all() and state.alive.all()
-        return bool(unsettled or not well)
+        return not (zeros < limit).all()
 
     def _high(self, state: Life, share: Float32Array, *, late: bool) -> BoolArray:
         """Layers with too many zeros in this block."""
@@ -162,12 +181,12 @@ def _net(state: Life, view: View) -> IntArray:
     Counted are layers that had a gradient before; a report without gradients counts for nothing.
     """
     grad = view.stat("grad_norm")
+    if grad is None or not (state.net or np.count_nonzero(grad) < grad.size):
+        return np.full(len(view), state.net, dtype=np.int64)
     judged = _judged(view.layers) & grown(state.alive, len(view.layers), False)
-    if grad is None or not judged.any():
-        return np.full(len(view), state.net if grad is None else 0, dtype=np.int64)
-    zero = (grad == 0) & judged
-    if not (state.net or zero.any()):
+    if not judged.any():
         return np.zeros(len(view), dtype=np.int64)
+    zero = (grad == 0) & judged
     busy = np.asarray((grad > 0).any(axis=1))
     half = 2 * zero.sum(axis=1) >= judged.sum()
     return run_lengths(half & busy, state.net, busy)
@@ -199,6 +218,7 @@ def _looked(state: Life, share: Float32Array) -> Float32Array:
     return np.where((state.high > 0) | np.isnan(share), state.before, rolled)
 
 
+_NONE_DIES: tuple[IntArray, Float32Array] = np.empty(0, np.int64), np.empty(0, np.float32)
 _NOTHING = Life(
     alive=np.empty(0, np.bool_),
     silent=np.empty(0, np.int64),

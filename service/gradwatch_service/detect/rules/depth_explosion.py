@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gradwatch_service.detect.block import DepthProfile
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -38,7 +36,7 @@ class DepthExplosion:
 
     def update(self, state: int, view: View) -> tuple[int, Signal]:
         """Judge the profile where a block closes."""
-        calm = np.full(len(view), state == 0)
+        calm = throughout(view, holds=state == 0)
         profile = view.block.depth_profile if view.block is not None else None
         if profile is None:
             return state, quiet(view, calm)

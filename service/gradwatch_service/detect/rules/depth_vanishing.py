@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.block import Block, DepthProfile
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -38,14 +38,15 @@ class DepthVanishing:
 
     def update(self, state: bool, view: View) -> tuple[bool, Signal]:
         """Judge the profile where a block closes."""
-        calm = np.full(len(view), not state)
+        calm = throughout(view, holds=not state)
         profile = view.block.depth_profile if view.block is not None else None
         if view.block is None or profile is None:
             return state, quiet(view, calm)
+        if profile.growth_bits > -self.shrink_bits or view.ordinal[-1] < self.warm_up - 1:
+            return False, quiet(view, calm)
         first, typical = _rms(view.block, int(profile.columns[0]))
         limit = max(math.log2(self.absolute_rms), typical + math.log2(self.relative_rms))
-        holds = profile.growth_bits <= -self.shrink_bits and first < limit
-        if not holds or view.ordinal[-1] < self.warm_up - 1:
+        if not first < limit:
             return False, quiet(view, calm)
 
         def describe(row: int) -> Sighting:

@@ -25,6 +25,7 @@ from gradwatch_service.detect.rule import (
     last_row,
     levels,
     quiet,
+    throughout,
 )
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -97,9 +98,9 @@ class ExplosionThroughTime:
         """Fit each report's profile; where a block closes judge the lengths and the matrices."""
         before, profile = state, view.profiles.get("time")
         state, lasting = self._by_block(state, view)
-        calm = np.full(len(view), not before.lasts)
+        calm = throughout(view, holds=not before.lasts)
         if profile is None:
-            known = np.full(len(view), before.lasts or not before.recent)
+            known = throughout(view, holds=before.lasts or not before.recent)
             if lasting is None:
                 return state, quiet(view, calm, known)
             level = levels(view, (Severity.ERROR, last_row(view)))
@@ -171,6 +172,8 @@ class ExplosionThroughTime:
 
     def _of_sigma(self, view: View, sigma: Fixed) -> Sighting | None:
         columns = _plain_recurrent(view.layers)
+        if not len(columns):
+            return None
         columns = columns[columns < sigma.shape[1]]
         now, least = (
             sigma[-1, columns].astype(np.int64),

@@ -57,10 +57,10 @@ class GradientCreep:
     def update(self, state: Creep, view: View) -> tuple[Creep, Signal]:
         """Judge the norm where a stretch of 16 values ends."""
         norm, was_calm = view.norm, state.cusum < self.clear
-        row = stretches.end(norm)
+        row = norm.stretch
         if row is None:
             return state, stretches.within(view, norm.ok, calm=was_calm)
-        median, loss = stretches.median(stretches.last(norm, row)), _loss(view, row)
+        median, loss = norm.level(row), _loss(view, row)
         rise, cusum = self._cusum(state, median)
         creeps = cusum >= self.limit and rise >= bits(self.rise_bits)
         creeps = creeps and not _falls(state.losses, loss, bits(self.loss_fall_bits))
@@ -86,6 +86,8 @@ class GradientCreep:
         reference = state.norms[:-LAG]
         usual = stretches.median(reference)
         rise = median - usual
+        if not state.cusum and rise <= _FLOOR:  # at most one scale
+            return rise, 0.0
         z = rise / max(stretches.spread(reference, usual), _FLOOR)
         cusum = state.cusum + min(z, self.most) - self.allowance
         return rise, min(max(0.0, cusum), self.largest)
@@ -96,7 +98,7 @@ def _loss(view: View, row: int) -> int:
     loss = view.loss
     if loss.linear or loss.count[row] < BLOCK:
         return _NO_LOSS
-    return stretches.median(stretches.last(loss, row))
+    return loss.level(row)
 
 
 def _falls(before: tuple[int, ...], now: int, by: int) -> bool:

@@ -61,11 +61,11 @@ class GradientGrowth:
         if not norm.ready:
             return state, quiet(view, known=norm.measured)
         window = norm.window(WINDOW)
-        cross = (window * _TIME).sum(axis=1)
-        rise = _slope(cross) * WINDOW
+        rise = _slope(window @ _TIME) * WINDOW
         calm = norm.ok & (rise < self.clear_rise_bits)
         rises = norm.ok & (rise >= self.rise_bits)
-        rises &= norm.y - norm.slow >= bits(self.above_slow_bits)
+        if rises.any():
+            rises &= norm.y - norm.slow >= bits(self.above_slow_bits)
         if not rises.any():
             return state, quiet(view, calm, norm.measured)
         trend = fit(window)

@@ -55,15 +55,15 @@ class InstabilityOnset:
 
     def update(self, state: Restlessness, view: View) -> tuple[Restlessness, Signal]:
         """Compare the restlessness where a stretch of 16 values ends."""
-        norm, row = view.norm, stretches.end(view.norm)
+        norm, row = view.norm, view.norm.stretch
         if row is None:
             return state, stretches.within(view, norm.ok, calm=state.calm)
-        rates = (*state.rates, float(view.measured("lr")[row]))[-_RATES:]
+        rates = (*state.rates, view.number("lr", row))[-_RATES:]
         if norm.count[row] <= BLOCK:
             state = Restlessness(rates=rates)
             return state, stretches.within(view, norm.ok, calm=True)
-        window = stretches.last(norm, row, NEW + 1)
-        now, before = _restlessness(window), state.steps[:-1]
+        steps = _steps(norm.last(row, NEW + 1))
+        now, before = stretches.median(steps), state.steps[:-1]
         usual = stretches.median(before) if len(before) >= LEAST else now
         severity = 0
         if now >= max(self.factor * usual, bits(self.least_bits)) and now > usual:
@@ -79,7 +79,7 @@ class InstabilityOnset:
 
         calm = now < self.clear_factor * usual or now <= usual
         signal = stretches.judged(view, row, severity, (state.calm, calm), norm.ok, describe)
-        newest = _restlessness(window[-BLOCK - 1 :])
+        newest = stretches.median(steps[-BLOCK:])
         return Restlessness((*state.steps, newest)[-REFERENCE - 1 :], rates, calm), signal
 
     def _severity(self, view: View, row: int, rates: tuple[float, ...]) -> int:
@@ -91,11 +91,13 @@ class InstabilityOnset:
 
 def _updates(ratio: Track, row: int) -> int:
     """The median of the last 16 uw; the smallest number where it is not known."""
-    return stretches.median(stretches.last(ratio, row)) if ratio.count[row] >= BLOCK else FLOOR
+    return ratio.level(row) if ratio.count[row] >= BLOCK else FLOOR
 
 
-def _restlessness(window: Fixed) -> int:
-    return stretches.median(np.abs(np.diff(window)))
+def _steps(values: Fixed) -> list[int]:
+    """How far it is from each value to the next."""
+    steps: list[int] = np.abs(values[1:] - values[:-1]).tolist()
+    return steps
 
 
 def _rises(rates: tuple[float, ...]) -> bool:

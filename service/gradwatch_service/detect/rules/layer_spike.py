@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradwatch_service.detect.baseline import EMPTY, RING, Baseline, tail_limit
 from gradwatch_service.detect.columns import grown, per_table
-from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, Fixed, bits
+from gradwatch_service.detect.fixedpoint import FLOOR, Fixed, bits
 from gradwatch_service.detect.rule import Levels, Sighting, Signal, levels, quiet
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -26,7 +26,6 @@ from gradwatch_service.domain import (
 
 RECENT = 8  # gradients of a layer that are remembered, one bit each
 _ALONE = frozenset({"embedding", "head"})
-_SLACK = 0.01  # bits; the bound must never be too high
 _COUNT = np.array([value.bit_count() for value in range(1 << RECENT)])
 _AGE = np.array([value.bit_length() for value in range(1 << RECENT)])
 
@@ -105,10 +104,10 @@ class LayerSpike:
     def _bounded(self, state: Range, view: View) -> Range:
         """The range in the view of a new baseline."""
         usual, state = view.usual, _grown(_learned(state), len(view.layers))
-        far = np.maximum(bits(self.rise_bits), self._limit(state) * usual.unit)
-        bound = np.exp2((usual.median + far) / ONE_BIT - _SLACK)
+        far = np.maximum(self._limit(state) * usual.unit, bits(self.rise_bits))
+        bound = usual.bound(far)
         bound[~_live(usual)] = np.inf
-        return replace(state, bound=bound.astype(np.float32), usual=usual)
+        return replace(state, bound=bound, usual=usual)
 
     def _levels(self, view: View, spike: BoolArray, many: BoolArray) -> Levels:
         """One spike of an embedding or head is information, 3 of 8 are more."""
@@ -150,8 +149,9 @@ def _learned(state: Range) -> Range:
     if state.closed is None or not state.closed[0].size:
         return state
     rows, usual = state.closed
-    strayed = excess(rows, rows != EMPTY, usual).max(axis=0) / usual.unit
-    column = np.flatnonzero((rows != EMPTY).any(axis=0) & usual.ready)
+    ok = rows != EMPTY
+    strayed = excess(rows, ok, usual).max(axis=0) / usual.unit
+    column = (ok.any(axis=0) & usual.ready).nonzero()[0]
     maxima, blocks = state.maxima.copy(), state.blocks.copy()
     maxima[column, blocks[column] % RING] = strayed[column]
     blocks[column] += 1
@@ -165,12 +165,14 @@ def excess(y: Fixed, ok: BoolArray, usual: Baseline) -> Fixed:
     The rise over the layer's own median, less the lower median of the rises of all layers that were
     measured if that is positive. A gradient of exactly 0 is none.
     """
-    known = ok & (y > FLOOR) & _live(usual)
-    rise = np.where(known, y - usual.median, np.int32(EMPTY))
-    count = known.sum(axis=1)
+    unknown = ~(ok & (y > FLOOR) & _live(usual))
+    rise = y - usual.median
+    rise[unknown] = EMPTY
+    count = rise.shape[1] - unknown.sum(axis=1)
     common = np.sort(rise, axis=1)[np.arange(len(rise)), np.maximum(count - 1, 0) // 2]
-    common = np.where(count > 0, np.maximum(common, 0), np.int32(0))
-    return np.where(known, rise - common[:, None], np.int32(0))
+    above: Fixed = rise - np.maximum(common, 0)[:, None]
+    above[unknown] = 0
+    return above
 
 
 def _live(usual: Baseline) -> BoolArray:

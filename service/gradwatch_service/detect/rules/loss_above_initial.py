@@ -9,7 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
-from gradwatch_service.detect.view import View
+from gradwatch_service.detect.view import View, upper_medians
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
 WINDOW, FIRST = 32, 8
@@ -65,7 +65,9 @@ class LossAboveInitial:
         if loss.linear or state.late or not late[-1]:
             return state, quiet(view, known=loss.ok)
         initial = sorted(state.losses)[FIRST // 2]
-        now = np.sort(loss.window(WINDOW), axis=1)[:, WINDOW // 2]
+        if int(loss.values[-WINDOW - len(view) :].max()) - initial <= log2_bits(self.factor):
+            return state, quiet(view, known=loss.ok)  # not even the highest is above
+        now = upper_medians(loss.window(WINDOW))
         above = late & (now - initial > log2_bits(self.factor))
         if not above.any():
             return state, quiet(view, known=loss.ok)
@@ -96,7 +98,7 @@ class LossAboveInitial:
         if len(state.losses) < FIRST and not (loss.linear or state.late):
             losses = (*state.losses, *loss.y[loss.ok].tolist())[:FIRST]
             state = replace(state, losses=losses)
-        large = np.flatnonzero(self._large(view))
+        large = self._large(view).nonzero()[0]
         return replace(state, large=int(loss.count[large[-1]])) if len(large) else state
 
     def _large(self, view: View) -> BoolArray:

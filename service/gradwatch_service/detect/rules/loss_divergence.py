@@ -9,8 +9,8 @@ import numpy as np
 
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.fixedpoint import Fixed, bits, log2_bits
-from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
-from gradwatch_service.detect.view import Track, View
+from gradwatch_service.detect.rule import Sighting, Signal, levels, newest, quiet, run_lengths
+from gradwatch_service.detect.view import Track, View, upper_medians
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
 NEW, REFERENCE = 16, 64
@@ -77,25 +77,30 @@ class LossDivergence:
 
     def update(self, state: Departure, view: View) -> tuple[Departure, Signal]:
         """Compare the level now with the level before, and with the best."""
-        loss = view.loss
-        norm, grave = self._signs(view, state)
+        loss, was = view.loss, state
+        norm, grave = self._signs(view)
         above, far = self._above(loss)
         streak = run_lengths(above, state.above, loss.ok)
         before, climb = state.climb, self._climbed(state.climb, view)
-        state = Departure(int(streak[-1]), int(norm[-1]), int(grave[-1]), climb)
+        state = Departure(
+            above=int(streak[-1]),
+            norm=newest(view.ordinal, norm, was.norm),
+            grave=newest(view.ordinal, grave, was.grave),
+            climb=climb,
+        )
         lasting = loss.ok & (streak >= self.in_a_row)
         climbs = np.zeros(len(view), dtype=np.bool_)
-        row = stretches.end(loss)
+        row = loss.stretch
         calm = ~above & (before.ends == 0)
-        if row is not None:
+        if row is not None and before.ends + climb.ends:
             calm[row:] = ~above[row:] & (climb.ends == 0)
             climbs[row] = climb.ends >= _ENDS
         if not (lasting.any() or climbs.any()):
             return state, quiet(view, calm, loss.ok)
         level = levels(
             view,
-            (Severity.WARNING, lasting & ((view.ordinal - norm <= self.within) | far)),
-            (Severity.ERROR, lasting & (view.ordinal - grave <= self.within)),
+            (Severity.WARNING, lasting & (self._recently(view, norm, was.norm) | far)),
+            (Severity.ERROR, lasting & self._recently(view, grave, was.grave)),
             (Severity.ERROR, climbs),
         )
 
@@ -115,13 +120,13 @@ class LossDivergence:
 
     def _climbed(self, climb: Climb, view: View) -> Climb:
         """Where a stretch of 16 losses ends: the next best, peak, and number of ends."""
-        loss, row = view.loss, stretches.end(view.loss)
+        loss, row = view.loss, view.loss.stretch
         if row is None:
             return climb
         if loss.count[row] < 2 * NEW:  # at the start, and where the loss changes its unit
             return Climb()
-        level = stretches.median(stretches.last(loss, row, 2 * NEW))
-        rate = float(view.measured("lr")[row])
+        level = stretches.median(loss.last(row, 2 * NEW).tolist())
+        rate = view.number("lr", row)
         highest = max((peak for peak in (*climb.peaks[-1:], rate) if peak > 0), default=0.0)
         peaks = (*climb.peaks, highest)[-_PEAKS:]
         best = level if climb.best is None else min(climb.best, level)
@@ -133,34 +138,47 @@ class LossDivergence:
     def _above(self, loss: Track) -> tuple[BoolArray, BoolArray]:
         """Where the loss is over the level before, and where by far: bool[n] each."""
         late = loss.count >= NEW + REFERENCE
-        if not late[-1]:
-            return late, late
-        window = loss.window(NEW + REFERENCE)
-        new = np.sort(window[:, REFERENCE:], axis=1)[:, NEW // 2]
-        reference = np.sort(window[:, :REFERENCE], axis=1)[:, REFERENCE // 2]
+        if not late[-1] or self._rests(loss):
+            never = np.zeros(len(late), dtype=np.bool_)
+            return never, never
+        new = loss.medians
+        reference = upper_medians(loss.window(NEW + REFERENCE)[:, :REFERENCE])
         rise, far = new - reference, np.full(len(new), not loss.linear)
         far &= rise >= max(bits(self.far_bits), 2 * round(self.scales * loss.scale))
         return np.asarray(late & (rise > self._margin(loss, reference))), late & far
 
-    def _margin(self, loss: Track, reference: Fixed) -> IntArray:
-        wide = round(self.scales * loss.scale)
-        if loss.linear:
-            return np.maximum(wide, np.rint(np.abs(reference) * self.share).astype(np.int64))
-        return np.full(len(reference), max(wide, log2_bits(1 + self.share)), dtype=np.int64)
+    def _rests(self, loss: Track) -> bool:
+        """Whether even the highest of the new losses is near the lowest of those before."""
+        rows, margin = len(loss.y), self._least_rise(loss)
+        new, before = loss.values[-NEW - rows :], loss.values[-NEW - REFERENCE - rows : -NEW]
+        return not loss.linear and int(new.max()) - int(before.min()) <= margin
 
-    def _signs(self, view: View, state: Departure) -> tuple[IntArray, IntArray]:
-        """Ordinals of the last sign in the norm, and of the last grave one, at each row."""
+    def _margin(self, loss: Track, reference: Fixed) -> IntArray:
+        least = self._least_rise(loss)
+        if loss.linear:
+            return np.maximum(least, np.rint(np.abs(reference) * self.share).astype(np.int64))
+        return np.full(len(reference), least, dtype=np.int64)
+
+    def _least_rise(self, loss: Track) -> int:
+        wide = round(self.scales * loss.scale)
+        return wide if loss.linear else max(wide, log2_bits(1 + self.share))
+
+    def _signs(self, view: View) -> tuple[BoolArray, BoolArray]:
+        """Where there is a sign in the norm, and where there is a grave one: bool[n] each."""
         norm, ratio = view.norm.z >= self.norm_z, view.ratio
-        grave = view.norm.bad | view.loss.bad | (norm & (ratio.count == 0))
-        grave |= ratio.ok & (ratio.y >= log2_bits(self.ratio))
-        return (
-            np.maximum.accumulate(np.where(norm, view.ordinal, state.norm)),
-            np.maximum.accumulate(np.where(grave, view.ordinal, state.grave)),
-        )
+        grave = view.norm.bad | view.loss.bad | (ratio.ok & (ratio.y >= log2_bits(self.ratio)))
+        if not ratio.count[0]:
+            grave |= norm & (ratio.count == 0)
+        return norm, grave
+
+    def _recently(self, view: View, sign: BoolArray, before: int) -> BoolArray:
+        """Where a sign was seen lately; ``before``: the last report before the view with one."""
+        last = np.maximum.accumulate(np.where(sign, view.ordinal, before))
+        return np.asarray(view.ordinal - last <= self.within)
 
 
 def _record(view: View, row: int, climb: Climb) -> Evidence:
-    rate, before = float(view.measured("lr")[row]), climb.peaks[0]
+    rate, before = view.number("lr", row), climb.peaks[0]
     text = (
         f"the learning rate is {rate:.3g}, {rate / before:.3g} times its highest of {_PEAKS - 1} "
         f"blocks of {NEW} reports ago, and the loss is rising from its best"

@@ -56,15 +56,16 @@ class LossOscillation:
 
     def update(self, state: Swing, view: View) -> tuple[Swing, Signal]:
         """Compare every loss with the last and the last but one, where a stretch of 16 ends."""
-        loss, row = view.loss, stretches.end(view.loss)
+        loss, row = view.loss, view.loss.stretch
         if row is None or loss.count[row] < WINDOW + 2:
             return state, stretches.within(view, loss.ok, calm=state.calm)
-        window = stretches.last(loss, row, WINDOW + 2)
-        ratio, moves = _ratio(window), self._moves(window, linear=loss.linear)
-        swings = ratio <= self.ratio and moves
+        window = loss.last(row, WINDOW + 2)
+        ratio = _ratio(window) if self._moves(window, linear=loss.linear) else np.inf
+        swings = ratio <= self.ratio
         swinging = state.swinging + 1 if swings else 0
-        harmful = self._updates_large(view.ratio, row) or (
-            state.steady >= self.steady and self._risen(loss, window)
+        harmful = swinging >= self.in_a_row and (
+            self._updates_large(view.ratio, row)
+            or (state.steady >= self.steady and self._risen(loss, window))
         )
 
         def describe(at: int) -> Sighting:
@@ -75,21 +76,21 @@ class LossOscillation:
             step = int(view.step[at])
             return Sighting((Evidence("loss-oscillation", text, step, ratio, self.ratio),))
 
-        severity = Severity.WARNING if swinging >= self.in_a_row and harmful else 0
-        calm = ratio > self.clear_ratio or not moves
+        severity = Severity.WARNING if harmful else 0
+        calm = ratio > self.clear_ratio
         signal = stretches.judged(view, row, severity, (state.calm, calm), loss.ok, describe)
         return Swing(swinging, state.steady + (not swings), calm), signal
 
     def _moves(self, window: Fixed, *, linear: bool) -> bool:
-        step = stretches.median(np.abs(np.diff(window)))
+        step = stretches.median(np.abs(window[1:] - window[:-1]).tolist())
         if linear:
-            return step >= self.amplitude * abs(stretches.median(window))
+            return step >= self.amplitude * abs(stretches.median(window.tolist()))
         return step >= log2_bits(1 + self.amplitude)
 
     def _updates_large(self, ratio: Track, row: int) -> bool:
         if ratio.count[row] < BLOCK:
             return False
-        return stretches.median(stretches.last(ratio, row)) >= log2_bits(self.large_ratio)
+        return ratio.level(row) >= log2_bits(self.large_ratio)
 
     def _risen(self, loss: Track, window: Fixed) -> bool:
         rise = int(window.sum(dtype=np.int64)) // len(window) - loss.slow

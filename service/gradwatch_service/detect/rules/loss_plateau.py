@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,13 +57,13 @@ class LossPlateau:
 
     def update(self, state: Course, view: View) -> tuple[Course, Signal]:
         """Judge the course of the loss where a stretch of 16 values ends."""
-        loss, row = view.loss, stretches.end(view.loss)
+        loss, row = view.loss, view.loss.stretch
         if row is None:
             return state, stretches.within(view, loss.ok, calm=not state.flat)
         before = state.losses if state.linear == loss.linear else ()
-        losses = (*before, stretches.median(stretches.last(loss, row)))[-KEPT:]
+        losses = (*before, loss.level(row))[-KEPT:]
         lr = float(view.scalar("lr")[row])
-        peak = max(state.peak_lr, lr) if np.isfinite(lr) else state.peak_lr
+        peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
         flat = len(losses) == KEPT and not lr < self.share_of_peak * peak
         flat = flat and self._is_flat(losses, linear=loss.linear)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradwatch_service.detect.rule import Sighting, Signal, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, quiet, throughout
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -101,7 +101,7 @@ class LossScaleCollapse:
     def update(self, state: Scaler, view: View) -> tuple[Scaler, Signal]:
         """Follow the scaler report by report."""
         if "found_inf" not in view.scalars and "loss_scale" not in view.scalars:
-            return state, quiet(view, known=np.zeros(len(view), dtype=np.bool_))
+            return state, quiet(view, known=throughout(view, holds=False))
         scales, infs = view.measured("loss_scale"), view.measured("found_inf")
         known = ~(np.isnan(scales) & np.isnan(infs))
         level, after = np.zeros(len(view), dtype=np.int8), []

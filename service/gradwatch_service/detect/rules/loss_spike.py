@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.fixedpoint import bits, log2_bits
-from gradwatch_service.detect.rule import Sighting, Signal, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, newest, quiet, throughout
 from gradwatch_service.detect.spikes import (
     MEMORY,
     Rows,
@@ -86,9 +86,12 @@ class LossSpike:
 
         And the ordinal of the last of them all; row by row, so that cuts make no difference.
         """
+        jointly = self._jointly(view)
+        if not jointly.any():
+            return outside, newest(view.ordinal, outside, last)
         seen = np.maximum.accumulate(np.where(outside, view.ordinal, last))
         before = np.concatenate([[last], seen[:-1]])
-        joint = np.flatnonzero(self._jointly(view) & (view.ordinal - before >= MEMORY))[:1]
+        joint = np.flatnonzero(jointly & (view.ordinal - before >= MEMORY))[:1]
         if len(joint):
             outside = outside.copy()
             outside[joint] = True
@@ -98,8 +101,10 @@ class LossSpike:
         """Where loss and norm are out of range together, though neither would be alone: bool[n]."""
         loss, norm = view.loss, view.norm
         if loss.linear or not (loss.ready and norm.ready):
-            return np.zeros(len(view), dtype=np.bool_)
+            return throughout(view, holds=False)
         both = (loss.z >= self.joint_z) & (norm.z >= self.norm_z)
+        if not both.any():
+            return both
         both &= loss.z + norm.z >= self.sum_z
         return both & loss.ok & norm.ok & (loss.y - loss.median >= bits(1.0))
 

@@ -39,6 +39,8 @@ class NonFinite:
 
     def update(self, state: int, view: View) -> tuple[int, Signal]:
         """Look for measured values that are not finite."""
+        if _is_spotless(view):
+            return 0, quiet(view)
         gradients = _bad(view, _GRADIENTS, _GRADIENT_COUNT)
         weights = _bad(view, _WEIGHTS, _WEIGHT_COUNT)
         in_weights = weights.any(axis=1)
@@ -59,6 +61,18 @@ class NonFinite:
             return _describe(view, row, gradients[row], weights[row])
 
         return int(streak[-1]), Signal(level, ~bad & ~skipped, describe)
+
+
+def _is_spotless(view: View) -> bool:
+    """Whether every number of the layers is finite, and nothing else is wrong."""
+    skipped = view.scalars.get("found_inf")
+    if (view.norm.bad | view.loss.bad).any() or (skipped is not None and (skipped > 0).any()):
+        return False
+    stats = view.stats
+    if any((stats[name] > 0).any() for name in (_GRADIENT_COUNT, _WEIGHT_COUNT) if name in stats):
+        return False
+    measured = (stats[name] for name in (*_GRADIENTS, *_WEIGHTS) if name in stats)
+    return all(np.count_nonzero(np.isfinite(values)) == values.size for values in measured)
 
 
 def _bad(view: View, statistics: Iterable[str], count: str) -> BoolArray:

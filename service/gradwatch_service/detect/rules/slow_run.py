@@ -11,7 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.context import RATIO
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits, log2_fixed
-from gradwatch_service.detect.rule import Sighting, Signal, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, quiet, throughout
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -56,7 +56,7 @@ class SlowRun:
         """Judge the pace where a stretch of 16 values ends."""
         seconds = view.scalars.get("step_seconds")
         if seconds is None:
-            return state, quiet(view, known=np.zeros(len(view), dtype=np.bool_))
+            return state, quiet(view, known=throughout(view, holds=False))
         known = (seconds > 0) & (seconds < np.inf)
         values = (*state.open, *log2_fixed(seconds)[known].tolist())
         if len(values) < BLOCK:
@@ -97,6 +97,6 @@ def _end(known: BoolArray, wanted: int) -> int:
 
 def _size(view: View, row: int, before: float) -> float:
     """Batch size times sequence length at a row, as far as they are known."""
-    factors = (float(view.measured(name)[row]) for name in ("batch_size", "seq_len"))
+    factors = (view.number(name, row) for name in ("batch_size", "seq_len"))
     known = [factor for factor in factors if factor > 0]
     return float(np.prod(known)) if known else before

@@ -12,7 +12,7 @@ from gradwatch_service.detect.block import Block
 from gradwatch_service.detect.columns import per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, as_bits, log2_fixed
 from gradwatch_service.detect.formats import HALF, HALF_LEAST_BITS, HALF_NORMAL_BITS
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.rules.vanishing_absolute import learned_bits
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
@@ -59,15 +59,17 @@ class UnderflowRisk:
 
     def update(self, state: Scaling, view: View) -> tuple[Scaling, Signal]:
         """Judge the layers where a block closes."""
-        calm = np.full(len(view), state.blocks == 0)
+        calm = throughout(view, holds=state.blocks == 0)
         if view.block is None:
             return state, quiet(view, calm)
         state = _follow(state, view.block)
         every, certain = _half_layers(view.layers, state)
         size = _scaled_rms(view.block, state.scale)[every]
-        order = every[np.argsort(size, kind="stable")][: int(np.isfinite(size).sum())]
-        if not len(order):
+        # None is known, or all are over the highest limit there may be.
+        least = float(size.min(initial=math.inf))
+        if least == math.inf or (least >= self.warning_bits and not state.blocks):
             return state, quiet(view, calm)
+        order = every[np.argsort(size, kind="stable")][: int(np.isfinite(size).sum())]
         learned, size = learned_bits(view.loss), np.sort(size)[: len(order)]
         # This many layers lie at or below the one that is judged.
         worst = float(size[math.ceil(self.share * len(order)) - 1]) - learned
@@ -141,8 +143,9 @@ def _scaled_rms(block: Block, scale: int) -> FloatArray:
     size, known = block.rms_bits
     if known.any():
         known = known & (block.medians["grad_norm"] > FLOOR)
-    size = np.where(known, size, np.inf)
-    rms = None if known.all() else block.median("grad_rms")
+    if known.all():
+        return size + as_bits(scale)
+    size, rms = np.where(known, size, np.inf), block.median("grad_rms")
     if rms is not None:
         size = np.where(~known & (rms > 0), log2_fixed(rms) / ONE_BIT, size)
     return size + as_bits(scale)

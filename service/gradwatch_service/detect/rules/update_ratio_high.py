@@ -52,8 +52,11 @@ class UpdateRatioHigh:
         known = ratio.ok & (ratio.ready | (ratio.count >= WINDOW))
         if not known.any():
             return state, quiet(view, known=known)
-        median = np.sort(ratio.window(WINDOW), axis=1)[:, WINDOW // 2]
-        calm = median < log2_bits(self.relative)
+        relative = log2_bits(self.relative)
+        if ratio.values[-WINDOW - len(view) :].max() < relative:
+            return state, quiet(view, known=known)
+        median = ratio.medians
+        calm = median < relative
         if calm.all():
             return state, quiet(view, calm, known)
         late = np.full(len(view), ratio.ready)
@@ -85,7 +88,7 @@ class UpdateRatioHigh:
         if loss.linear or not loss.ready or len(first) < FIRST:
             never = np.zeros(len(loss.y), dtype=np.bool_)
             return never, never
-        now = np.sort(loss.window(WINDOW), axis=1)[:, WINDOW // 2]
+        now = loss.medians
         low = sorted(first)[FIRST // 2] - now >= -log2_bits(1 - self.loss_fall)
         change, noise = now - loss.slow, bits(self.loss_bits)
         return low & (change < noise), change < -noise

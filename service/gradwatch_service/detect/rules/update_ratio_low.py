@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
-
-import numpy as np
 
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
@@ -50,12 +49,12 @@ class UpdateRatioLow:
     def update(self, state: Standstill, view: View) -> tuple[Standstill, Signal]:
         """Judge the median where a stretch of 16 values ends."""
         ratio, was_calm = view.ratio, state.low == 0
-        row = stretches.end(ratio)
+        row = ratio.stretch
         if row is None:
             return state, stretches.within(view, ratio.ok, calm=was_calm)
         lr = float(view.scalar("lr")[row])
-        peak = max(state.peak_lr, lr) if np.isfinite(lr) else state.peak_lr
-        median = stretches.median(stretches.last(ratio, row))
+        peak = max(state.peak_lr, lr) if math.isfinite(lr) else state.peak_lr
+        median = ratio.level(row)
         over = lr <= self.share_of_peak * peak
         limit = log2_bits(self.low) + _learned(view.loss, row)
         low = state.low + 1 if not over and median < limit else 0
@@ -78,4 +77,4 @@ def _learned(loss: Track, row: int) -> int:
     """log2 of the median of the last 16 losses if that is below 1, else 0."""
     if loss.linear or loss.count[row] < BLOCK:
         return 0
-    return min(stretches.median(stretches.last(loss, row)), 0)
+    return min(loss.level(row), 0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_bits
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import Evidence, FloatArray, IntArray, LayerTable, Severity
 
@@ -38,11 +38,13 @@ class VanishingAbsolute:
 
     def update(self, state: int, view: View) -> tuple[int, Signal]:
         """Judge the layers where a block closes."""
-        calm = np.full(len(view), state == 0)
-        if view.block is None or not view.block.rms_bits[1].any():
+        calm = throughout(view, holds=state == 0)
+        if view.block is None:
             return state, quiet(view, calm)
         rms, known = view.block.rms_bits
-        faint = np.flatnonzero(known & (rms < math.log2(self.rms) + learned_bits(view.loss)))
+        if not known.any():
+            return state, quiet(view, calm)
+        faint = (known & (rms < math.log2(self.rms) + learned_bits(view.loss))).nonzero()[0]
         if not len(faint) or len(faint) < self.share * known.sum():
             return 0, quiet(view, calm)
 
@@ -68,4 +70,4 @@ def learned_bits(loss: Track) -> float:
     """log2 of the median of the last 16 losses if that is below 1, else 0."""
     if loss.linear or loss.count[-1] < BLOCK:
         return 0.0
-    return min(as_bits(np.sort(loss.window(BLOCK)[-1])[BLOCK // 2]), 0.0)
+    return min(as_bits(loss.level(-1)), 0.0)

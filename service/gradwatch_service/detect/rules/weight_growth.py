@@ -11,7 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK, EMPTY
 from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_bits
 from gradwatch_service.detect.formats import norm_over_rms
-from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet
+from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.update_ratio import is_weight
 from gradwatch_service.detect.view import View
 from gradwatch_service.detect.weight_norms import WeightNorms, is_look, norm_at_gain_1
@@ -76,7 +76,7 @@ class WeightGrowth:
 
     def update(self, state: Growing, view: View) -> tuple[Growing, Signal]:
         """Judge the weights where a block closes."""
-        calm = np.full(len(view), not (state.look or state.block))
+        calm = throughout(view, holds=not (state.look or state.block))
         norm = None if view.block is None else view.block.median("weight_norm")
         if norm is None:
             return state, quiet(view, calm)
@@ -85,15 +85,13 @@ class WeightGrowth:
         told = ordinal if view.announced[-1] else state.told
         if ordinal < self.warm_up:
             return Growing(norms, told=told), quiet(view, calm)
-        own = norms.first - norm_over_rms(view.layers) >= log2_bits(self.first_rms)
-        own &= is_weight(view.layers)
         expected = ordinal - told <= SHORT * BLOCK + BLOCK  # the medians reach back that far
         even, most = 0, None
         if not (expected or stretches.falls(view.loss, -1, self.loss_fall)):
-            even, most = self._together(norms, own, view, state.even)
+            even, most = self._together(norms, view, state.even)
         look, one = state.look, None
         if is_look(ordinal):
-            one = self._one(norms, own, view)
+            one = self._one(norms, view)
             look = one is not None
         state = Growing(norms, look, most is not None, even, told)
         found = most or one
@@ -102,34 +100,37 @@ class WeightGrowth:
         severity = Severity.WARNING if most is None else Severity.ERROR
         return state, Signal(levels(view, (severity, last_row(view))), calm, lambda _: found)
 
-    def _together(
-        self, norms: WeightNorms, own: BoolArray, view: View, even: int
-    ) -> tuple[int, Sighting | None]:
+    def _own(self, norms: WeightNorms, view: View) -> BoolArray:
+        """The weight layers that did not begin at practically 0: bool[L]."""
+        begun = norms.first - norm_over_rms(view.layers) >= log2_bits(self.first_rms)
+        return begun & is_weight(view.layers)
+
+    def _together(self, norms: WeightNorms, view: View, even: int) -> tuple[int, Sighting | None]:
         """Blocks on end in which all layers grew alike, and whether most grow fast or alike."""
         now = norms.growth(SHORT)
-        columns = np.flatnonzero(own & (now > -EMPTY))
+        if now.max(initial=-EMPTY) < bits(self.even_bits):
+            return 0, None
+        known = self._own(norms, view) & (now > -EMPTY)
+        growth = np.sort(now[known])
+        even = even + 1 if self._is_even(growth) else 0
+        if even < _EVEN_BLOCKS and _lower_median(growth) < bits(self.short_bits):
+            return even, None
+        columns = known.nonzero()[0]
         columns = columns[np.argsort(now[columns], kind="stable")]
-        even = even + 1 if self._is_even(now[columns]) else 0
-        return even, self._most(norms, columns, view, even=even >= _EVEN_BLOCKS)
+        return even, self._most(norms, columns, view)
 
     def _is_even(self, growth: IntArray) -> bool:
         """Whether all layers grow, and alike; ``growth`` in rising order."""
         if len(growth) < _SEVERAL:
             return False
-        typical = int(growth[(len(growth) - 1) // 2])
+        typical = _lower_median(growth)
         alike = int(growth[len(growth) // 4]) >= self.alike * typical
         return alike and typical >= bits(self.even_bits)
 
-    def _most(
-        self, norms: WeightNorms, columns: IntArray, view: View, *, even: bool
-    ) -> Sighting | None:
-        """Whether most layers grow fast, all at once; ``columns`` by growth, the slowest first."""
-        if not len(columns):
-            return None
+    def _most(self, norms: WeightNorms, columns: IntArray, view: View) -> Sighting | None:
+        """Whether most layers keep up the pace; ``columns`` by growth, the slowest first."""
         typical = int(norms.growth(SHORT)[columns[(len(columns) - 1) // 2]])
-        if typical < bits(self.short_bits) and not even:
-            return None
-        if typical < self.lasting * _lower_median(norms.growth(SHORT, EARLIER)[columns]):
+        if typical < self.lasting * _lower_median(np.sort(norms.growth(SHORT, EARLIER)[columns])):
             return None
         columns = columns[::-1]
         growth = typical / ONE_BIT
@@ -139,11 +140,12 @@ class WeightGrowth:
         )
         return _sighting(view, text, (growth, self.short_bits), columns)
 
-    def _one(self, norms: WeightNorms, own: BoolArray, view: View) -> Sighting | None:
+    def _one(self, norms: WeightNorms, view: View) -> Sighting | None:
         """Whether single layers have grown for long, and still do."""
         whole, since_first, recent, pace = norms.growths()
         gain = norms.looks[-1].astype(np.int64) - norm_at_gain_1(view.layers)
-        grows = own & (gain >= bits(self.gain_bits)) & (recent >= self.steady * pace)
+        grows = self._own(norms, view) & (gain >= bits(self.gain_bits))
+        grows &= recent >= self.steady * pace
         grows &= (whole >= bits(self.doubled_bits)) & (since_first >= bits(self.above_first_bits))
         columns = np.flatnonzero(grows)
         if not len(columns):
@@ -167,4 +169,5 @@ def _sighting(view: View, text: str, growth: tuple[float, float], columns: IntAr
 
 
 def _lower_median(growth: IntArray) -> int:
-    return int(np.sort(growth)[(len(growth) - 1) // 2]) if len(growth) else -EMPTY
+    """Of growths in rising order."""
+    return int(growth[(len(growth) - 1) // 2]) if len(growth) else -EMPTY
