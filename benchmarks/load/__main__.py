@@ -5,56 +5,47 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from benchmarks.load import profiled
+from benchmarks.load import ours, peer
 from benchmarks.load.databases import DATABASES
-from benchmarks.load.service import PLAIN, serving
-from benchmarks.load.table import OURS, Row, table
-from benchmarks.load.writing import WRITING, Workload, write
-
-PROFILED_ENTRIES = 30
+from benchmarks.load.table import Row, table
+from benchmarks.load.writing import WRITING, Workload
 
 
 def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped
-    databases = list(DATABASES) if args.database == "both" else [args.database]
     for name in args.workload:
         if args.profile:
-            _profile(databases, WRITING[name], args)
+            _profile(WRITING[name], args)
         else:
-            print(table(list(_ours(databases, WRITING[name], args))), flush=True)
+            print(table(list(_rows(WRITING[name], args))), flush=True)
 
 
-def _ours(databases: Sequence[str], workload: Workload, args: argparse.Namespace) -> Iterator[Row]:
-    for name in databases:
-        yield measured(name, workload, args.seconds, args.warmup)
+def _profile(workload: Workload, args: argparse.Namespace) -> None:
+    for database in _databases(args):
+        print(ours.profile(database, workload, args.seconds, args.warmup), flush=True)
 
 
-def measured(
-    database: str,
-    workload: Workload,
-    seconds: float,
-    warmup: float,
-    program: Sequence[str] = PLAIN,
-) -> Row:
-    """A workload on a fresh service and a fresh database."""
-    with DATABASES[database]() as fresh:
-        with serving(fresh, program) as service:
-            found = write(service, workload, seconds, warmup)
-        stored = sum(found.acknowledged) * workload.floats
-        return Row(workload.name, f"{OURS} {database}", found, fresh.size() / max(stored, 1))
+def _rows(workload: Workload, args: argparse.Namespace) -> Iterator[Row]:
+    for database in _databases(args):
+        _say(f"{workload.name} on {database}")
+        yield ours.row(database, workload, args.seconds, args.warmup, args.settle)
+    for one in peer.all_peers() if args.peers else []:
+        if reason := one.missing():
+            _say(f"{one.name}: skipped ({reason})")
+        else:
+            _say(f"{workload.name} on {one.name}")
+            yield from peer.rows(one, workload, args.seconds, args.warmup)
 
 
-def _profile(databases: Sequence[str], workload: Workload, args: argparse.Namespace) -> None:
-    for name in databases:
-        with tempfile.TemporaryDirectory(prefix="gradwatch-profile-") as folder:
-            program = ("-m", "benchmarks.load.profiled", folder)
-            row = measured(name, workload, args.seconds, args.warmup, program)
-            print(f"{table([row])}\n\n{profiled.report(Path(folder), PROFILED_ENTRIES)}\n")
+def _databases(args: argparse.Namespace) -> list[str]:
+    return list(DATABASES) if args.database == "both" else [args.database]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--database", choices=[*DATABASES, "both"], default="both")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured, for each line")
     parser.add_argument("--warmup", type=float, default=3.0, help="seconds before that")
+    parser.add_argument(
+        "--settle", type=float, default=12.0, help="seconds to compact before bytes are counted"
+    )
+    parser.add_argument(
+        "--no-peers", dest="peers", action="store_false", help="leave out what we compare with"
+    )
     parser.add_argument(
         "--profile", action="store_true", help="run the service under a profiler, show its report"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,10 @@ _BYTES = "SELECT pg_database_size(current_database())"
 
 @dataclass(frozen=True)
 class Database:
-    """An address, the process that serves it if there is one, and how large it is."""
+    """An address, the process that serves it if there is one, and the bytes that are in use.
+
+    To be asked for its ``size`` while nobody writes.
+    """
 
     url: str
     pids: tuple[int, ...]
@@ -27,7 +31,8 @@ class Database:
 def sqlite() -> Iterator[Database]:
     """A file of its own, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="gradwatch-load-") as folder:
-        yield Database(f"sqlite:///{folder}/load.db", (), lambda: folder_bytes(Path(folder)))
+        path = Path(folder) / "load.db"
+        yield Database(f"sqlite:///{path}", (), lambda: _sqlite_bytes(path))
 
 
 @contextmanager
@@ -40,7 +45,7 @@ def postgresql() -> Iterator[Database]:
         server = package.get_server(Path(folder) / "postgres", cleanup_mode="delete")
         try:
             url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-            engine = sa.create_engine(url)
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
             yield Database(
                 url.render_as_string(hide_password=False),
                 (server.get_pid(),),
@@ -62,6 +67,16 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def _sqlite_bytes(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        pages, free, page_bytes = (
+            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return (pages - free) * page_bytes
+
+
 def _postgresql_bytes(engine: sa.Engine) -> int:
     with engine.connect() as connection:
+        connection.execute(sa.text("VACUUM FULL"))
         return int(connection.execute(sa.text(_BYTES)).scalar_one())

@@ -18,11 +18,11 @@ class Row:
     workload: str
     system: str
     measured: Measured
-    bytes_a_float: float
+    bytes_a_float: float | None = None
 
 
 HEAD = (
-    f"{'':3} {'system':24} {'M floats/s':>10} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} "
+    f"{'':3} {'system':29} {'M floats/s':>10} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} "
     f"{'CPU µs/float':>12} {'CPU µs/req':>10} {'RSS MiB':>8} {'bytes/float':>11} {'ours is':>8}"
 )
 
@@ -46,12 +46,16 @@ def _best_of_ours(rows: Sequence[Row], workload: str) -> float:
 def _line(row: Row, ours: float) -> str:
     found = row.measured
     return (
-        f"{row.workload:3} {row.system:24} {found.floats_a_second / 1e6:10.3f} "
+        f"{row.workload:3} {row.system:29} {found.floats_a_second / 1e6:10.3f} "
         f"{found.requests_a_second:10.1f} {1e3 * found.p50:8.2f} {1e3 * found.p99:8.2f} "
         f"{1e6 * found.cpu_a_float:12.4f} {1e6 * found.cpu_a_request:10.0f} "
-        f"{found.resident_bytes / MIB:8.0f} {row.bytes_a_float:11.2f} "
+        f"{found.resident_bytes / MIB:8.0f} {_size(row.bytes_a_float):>11} "
         f"{_ratio(ours, found.floats_a_second):>8}"
     )
+
+
+def _size(bytes_a_float: float | None) -> str:
+    return "-" if bytes_a_float is None else f"{bytes_a_float:.2f}"
 
 
 def _ratio(ours: float, theirs: float) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
-from benchmarks.load.courses import SCALARS, W1_STATS, W2_STATS, Shape, course, layer_table
+from benchmarks.load.courses import SCALARS, W1_STATS, W2_STATS, Course, Shape, course, layer_table
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service
 from benchmarks.load.streams import Frames, FrameStream
@@ -20,7 +20,9 @@ SENDERS = 2
 class Workload:
     """So many runs of one shape, one connection each, ``batch`` steps a request.
 
-    ``steps`` limits how far each run gets; runs share ``courses`` different courses.
+    ``steps`` limits how far each run gets; runs share ``courses`` different courses. Bodies in a
+    peer's format are prepared for so many ``sections`` of a course, then repeated. Of a workload
+    that ``fills_disk``, bytes on disk are measured too.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Workload:
     runs: int
     steps: int
     courses: int = 4
+    sections: int = 16
+    fills_disk: bool = False
 
     @property
     def floats(self) -> int:
@@ -36,7 +40,7 @@ class Workload:
         return self.batch * (self.shape.layers * len(self.shape.stats) + len(SCALARS))
 
 
-W1 = Workload("W1", Shape(300, W1_STATS), batch=10, runs=4, steps=1_000_000)
+W1 = Workload("W1", Shape(300, W1_STATS), batch=10, runs=4, steps=1_000_000, fills_disk=True)
 W2 = Workload("W2", Shape(20, W2_STATS), batch=1, runs=200, steps=100_000)
 WRITING = {"w1": W1, "w2": W2}
 
@@ -66,7 +70,23 @@ def frame_streams(workload: Workload, runs: Sequence[str]) -> list[FrameStream]:
     """A stream of frames for each run."""
     table = layer_table(workload.shape.layers)
     frames = [
-        Frames(course(workload.shape, workload.steps, seed), table, workload.batch)
-        for seed in range(min(workload.courses, len(runs)))
+        Frames(course_of(workload, place), table, workload.batch)
+        for place in range(min(workload.courses, len(runs)))
     ]
     return [FrameStream(run, frames[place % len(frames)]) for place, run in enumerate(runs)]
+
+
+@lru_cache(maxsize=8)
+def _course(shape: Shape, steps: int, seed: int) -> Course:
+    return course(shape, steps, seed)
+
+
+def course_of(workload: Workload, place: int) -> Course:
+    """The course of the run at this place."""
+    return _course(workload.shape, workload.steps, place % workload.courses)
+
+
+def on_disk(workload: Workload) -> Workload:
+    """A workload whose runs report one cycle, so that no value is there twice."""
+    sections = workload.shape.cycle // workload.batch
+    return replace(workload, steps=workload.shape.cycle, sections=sections)
