@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -148,9 +148,16 @@ def line_protocol(sent: Report) -> list[bytes]:
 
 
 def csv_line(sent: Report) -> list[bytes]:
-    """A line a layer and step, all statistics in it; scalars stand where a layer has statistics."""
+    """A line a layer and step, all statistics in it; scalars are a line padded with zeros."""
+    nothing = ["0"] * len(next(iter(sent.scalars.values())))
+    padding = dict.fromkeys(sent.stats[len(sent.scalars) :], nothing)
+    padded = replace(sent, scalars={**sent.scalars, **padding})
     return _lines(
-        sent, lambda layer: f"{sent.run},{layer},", f"{sent.run},,", lambda _, value: value, end=","
+        padded,
+        lambda layer: f"{sent.run},{layer},",
+        f"{sent.run},,",
+        lambda _, value: value,
+        end=",",
     )
 
 

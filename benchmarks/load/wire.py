@@ -110,12 +110,14 @@ async def _drive(
     port: int, streams: Sequence[Stream], seconds: float, warmup: float, pids: Sequence[int]
 ) -> Meter:
     clock, loop = Clock(), asyncio.get_running_loop()
+    begun, before = time.perf_counter(), usage(pids)
     connections = [Connection(stream, clock) for stream in streams]
     for one in connections:
         await loop.create_connection(one.itself, "127.0.0.1", port)
     closed = asyncio.gather(*(connection.closed for connection in connections))
-    await _ended(closed, warmup)
-    clock.meter, begun, before = Meter(), time.perf_counter(), usage(pids)
+    if warmup:
+        await _ended(closed, warmup)
+        clock.meter, begun, before = Meter(), time.perf_counter(), usage(pids)
     await _ended(closed, seconds)
     meter = clock.meter
     meter.seconds, meter.spent = time.perf_counter() - begun, usage(pids) - before
