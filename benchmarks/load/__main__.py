@@ -6,38 +6,74 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from benchmarks.load import ours, peer
+from benchmarks.load import curves, growth, ours, peer
 from benchmarks.load.databases import DATABASES
+from benchmarks.load.peer import Peer
+from benchmarks.load.reading import ReadRow, our_rows, read_table
 from benchmarks.load.table import Row, table
 from benchmarks.load.writing import WRITING, Workload
+
+READING, GROWTH = "w3", "growth"
+WORKLOADS = (*WRITING, READING, GROWTH)
+FOLDER = Path("build")
 
 
 def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped
     for name in args.workload:
-        if args.profile:
-            _profile(WRITING[name], args)
-        else:
-            print(table(list(_rows(WRITING[name], args))), flush=True)
+        print(_measured(name, args), end="\n\n", flush=True)
 
 
-def _profile(workload: Workload, args: argparse.Namespace) -> None:
+def _measured(name: str, args: argparse.Namespace) -> str:
+    if name == READING:
+        return read_table(list(_read_rows(args)))
+    if name == GROWTH:
+        return "\n".join(_growth(database, args.seconds) for database in _databases(args))
+    if args.profile:
+        return "\n".join(_profiles(WRITING[name], args))
+    return table(list(_rows(WRITING[name], args)))
+
+
+def _growth(database: str, seconds: float) -> str:
+    _say(f"growth on {database}")
+    points = list(growth.points(database, seconds))
+    picture = FOLDER / f"growth-{database}.svg"
+    curves.draw(points, picture)
+    return f"{database}, drawn in {picture}\n{curves.growth_table(points)}"
+
+
+def _profiles(workload: Workload, args: argparse.Namespace) -> Iterator[str]:
     for database in _databases(args):
-        print(ours.profile(database, workload, args.seconds, args.warmup), flush=True)
+        yield ours.profile(database, workload, args.seconds, args.warmup)
 
 
 def _rows(workload: Workload, args: argparse.Namespace) -> Iterator[Row]:
     for database in _databases(args):
         _say(f"{workload.name} on {database}")
         yield ours.row(database, workload, args.seconds, args.warmup, args.settle)
+    for one in _peers(args):
+        _say(f"{workload.name} on {one.name}")
+        yield from peer.rows(one, workload, args.seconds, args.warmup)
+
+
+def _read_rows(args: argparse.Namespace) -> Iterator[ReadRow]:
+    for database in _databases(args):
+        _say(f"W3 on {database}")
+        yield from our_rows(database, args.settle)
+    for one in _peers(args):
+        _say(f"W3 on {one.name}")
+        yield from peer.read_rows(one)
+
+
+def _peers(args: argparse.Namespace) -> Iterator[Peer]:
     for one in peer.all_peers() if args.peers else []:
         if reason := one.missing():
             _say(f"{one.name}: skipped ({reason})")
         else:
-            _say(f"{workload.name} on {one.name}")
-            yield from peer.rows(one, workload, args.seconds, args.warmup)
+            yield one
 
 
 def _databases(args: argparse.Namespace) -> list[str]:
@@ -50,7 +86,7 @@ def _say(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
-    parser.add_argument("--workload", nargs="+", choices=WRITING, default=list(WRITING))
+    parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--database", choices=[*DATABASES, "both"], default="both")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured, for each line")
     parser.add_argument("--warmup", type=float, default=3.0, help="seconds before that")

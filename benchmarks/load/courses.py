@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +32,21 @@ class Shape:
     stats: tuple[str, ...]
     cycle: int = 640
 
+    @property
+    def values(self) -> int:
+        """Floats a step, scalars included."""
+        return self.layers * len(self.stats) + len(SCALARS)
+
 
 @dataclass(frozen=True)
 class Course:
     """All reports of a job: steps and scalars of its whole length, layers float32[cycle, L]."""
 
+    shape: Shape
     steps: NDArray[np.int64]
     time: NDArray[np.float64]
     scalars: Mapping[str, NDArray[np.float64]]
     layers: Mapping[str, NDArray[np.float32]]
-
-    @cached_property
-    def values_a_step(self) -> int:
-        """Floats a step, scalars included."""
-        return len(self.scalars) + sum(block.shape[1] for block in self.layers.values())
 
 
 def layer_table(count: int) -> LayerTable:
@@ -72,7 +72,7 @@ def course(shape: Shape, steps: int, seed: int) -> Course:
         "grad_norm": np.resize(whole, steps),
     }
     time = FIRST_SECOND + STEP_SECONDS * numbers
-    return Course(numbers, time, scalars, {name: blocks[name] for name in shape.stats})
+    return Course(shape, numbers, time, scalars, {name: blocks[name] for name in shape.stats})
 
 
 def _layers(rng: np.random.Generator, cycle: int, layers: int) -> dict[str, NDArray[np.float32]]:

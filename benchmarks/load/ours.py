@@ -11,9 +11,8 @@ from benchmarks.load import profiled
 from benchmarks.load.databases import DATABASES
 from benchmarks.load.service import PLAIN, serving
 from benchmarks.load.table import OURS, Row, table
-from benchmarks.load.writing import Workload, on_disk, write
+from benchmarks.load.writing import LONGEST_SECONDS, Workload, on_disk, write
 
-LONGEST_SECONDS = 60.0
 PROFILED_ENTRIES = 25
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from benchmarks.load import peers
 from benchmarks.load.databases import folder_bytes
 from benchmarks.load.driver import measure
 from benchmarks.load.formats import Format, format_streams
+from benchmarks.load.reading import W3, ReadRow, ask, questions_of
 from benchmarks.load.table import Row
-from benchmarks.load.writing import Workload, on_disk
+from benchmarks.load.writing import LONGEST_SECONDS, Workload, on_disk
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,15 @@ class Running:
 class Peer:
     """How to start a peer in a folder of its own, and the ways in that it has, the best first.
 
-    ``missing`` says what is not installed, nothing if all is there.
+    ``missing`` says what is not installed, nothing if all is there. ``queries``: the questions of
+    W3 by name, as paths with the places of ``reading.questions_of``.
     """
 
     name: str
     missing: Callable[[], str]
     running: Callable[[Path], AbstractContextManager[Running]]
     formats: Callable[[Workload], Sequence[Format]]
+    queries: Mapping[str, str] = field(default_factory=dict)
 
 
 def all_peers() -> list[Peer]:
@@ -57,6 +60,17 @@ def rows(peer: Peer, workload: Workload, seconds: float, warmup: float) -> Itera
             yield Row(workload.name, f"{peer.name} {form.name}", found, size)
 
 
+def read_rows(peer: Peer) -> Iterator[ReadRow]:
+    """The run of W3 is written, then read."""
+    with tempfile.TemporaryDirectory(prefix="gradwatch-peer-") as folder:
+        with peer.running(Path(folder)) as server:
+            streams = partial(format_streams, peer.formats(W3)[0], W3)
+            measure(server.port, (server.pid,), streams, LONGEST_SECONDS, 0.0)
+        with peer.running(Path(folder)) as server:  # what was written is visible for certain
+            for one in questions_of(peer.queries):
+                yield ask(peer.name, server.port, (server.pid,), one)
+
+
 def bytes_a_float(peer: Peer, workload: Workload) -> float:
     """What a cycle of values, none of them twice, takes on disk after a clean stop."""
     with tempfile.TemporaryDirectory(prefix="gradwatch-peer-") as name:
@@ -68,6 +82,3 @@ def bytes_a_float(peer: Peer, workload: Workload) -> float:
             streams = partial(format_streams, peer.formats(workload)[0], workload)
             found = measure(server.port, (server.pid,), streams, LONGEST_SECONDS, 0.0)
         return (folder_bytes(folder) - empty) / (sum(found.acknowledged) * workload.floats)
-
-
-LONGEST_SECONDS = 60.0

@@ -39,8 +39,8 @@ class Frames:
 
     def __init__(self, course: Course, table: LayerTable, batch: int) -> None:
         self.batch = batch
-        self.floats = batch * course.values_a_step
-        self.count = len(course.steps) // batch
+        self.floats = batch * course.shape.values
+        self.steps = len(course.steps)
         header = _bin_header(8 * batch)
         columns = [
             (b"\x85" + _packed("steps"), course.steps),
@@ -56,22 +56,22 @@ class Frames:
         self._layers = layer_sections(course, table, batch)
         self.body_bytes = sum(len(part) for part in self.body(0))
 
-    def body(self, seq: int) -> list[bytes | memoryview]:
-        """The parts of a frame's body."""
-        part = slice(8 * seq * self.batch, 8 * (seq + 1) * self.batch)
+    def body(self, step: int) -> list[bytes | memoryview]:
+        """The parts of the body of the frame that begins with this step."""
+        part = slice(8 * step, 8 * (step + self.batch))
         parts: list[bytes | memoryview] = []
         for key, values in self._columns:
             parts += key, values[part]
-        parts.append(self._layers[seq % len(self._layers)])
+        parts.append(self._layers[step // self.batch % len(self._layers)])
         return parts
 
 
 class FrameStream:
-    """The frames of one run on the fast path."""
+    """The frames of one run on the fast path, from a step and a frame's number on."""
 
-    def __init__(self, run: str, frames: Frames) -> None:
-        self.run = run
+    def __init__(self, run: str, frames: Frames, step: int = 0, seq: int = 0) -> None:
         self.sent = 0
+        self._step, self._seq = step, seq
         self.floats = frames.floats
         self._frames = frames
         self._path = f"PUT /api/v1/runs/{run}/writers/w0/frames/"
@@ -82,23 +82,64 @@ class FrameStream:
 
     def parts(self) -> Parts | None:
         """The next frame, None at the end of the course."""
-        if self.sent == self._frames.count:
+        step = self._step + self.sent * self._frames.batch
+        if step + self._frames.batch > self._frames.steps:
             return None
-        return [f"{self._path}{self.sent}{self._tail}".encode(), *self._frames.body(self.sent)]
+        head = f"{self._path}{self._seq + self.sent}{self._tail}"
+        return [head.encode(), *self._frames.body(step)]
 
     def acknowledged(self) -> None:
         """Go on to the next frame."""
         self.sent += 1
 
 
+class Turns:
+    """Many streams on one connection, each in its turn, until one of them ends."""
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self.floats = streams[0].floats
+        self.sent = 0
+        self._streams = streams
+
+    def parts(self) -> Parts | None:
+        """The next request of the stream whose turn it is."""
+        return self._streams[self.sent % len(self._streams)].parts()
+
+    def acknowledged(self) -> None:
+        """The next stream's turn."""
+        self._streams[self.sent % len(self._streams)].acknowledged()
+        self.sent += 1
+
+
+class Posts:
+    """Bodies for one path, each sent once."""
+
+    floats = 0
+
+    def __init__(self, path: str, bodies: Sequence[bytes], headers: str) -> None:
+        self.sent = 0
+        self._begin = f"POST {path} HTTP/1.1\r\n{KEEP_ALIVE}{headers}"
+        self._bodies = bodies
+
+    def parts(self) -> Parts | None:
+        """The next body, None after the last."""
+        if self.sent == len(self._bodies):
+            return None
+        body = self._bodies[self.sent]
+        return [f"{self._begin}Content-Length: {len(body)}\r\n\r\n".encode(), body]
+
+    def acknowledged(self) -> None:
+        """Go on to the next body."""
+        self.sent += 1
+
+
 def layer_sections(course: Course, table: LayerTable, batch: int) -> list[bytes]:
     """The end of a packed frame, from ``layers_hash`` on, for every frame of a cycle."""
     head = _packed("layers_hash") + _packed(table.hash) + _packed("layers")
-    cycle = len(next(iter(course.layers.values())))
     return [
         head
         + _packed({name: block[at : at + batch].tobytes() for name, block in course.layers.items()})
-        for at in range(0, cycle - batch + 1, batch)
+        for at in range(0, course.shape.cycle - batch + 1, batch)
     ]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
-from benchmarks.load.courses import SCALARS, W1_STATS, W2_STATS, Course, Shape, course, layer_table
+import zstandard
+
+from benchmarks.load.courses import W1_STATS, W2_STATS, Course, Shape, course, layer_table
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service
-from benchmarks.load.streams import Frames, FrameStream
+from benchmarks.load.streams import Frames, FrameStream, Posts
 
-SENDERS = 2
+SENDERS = 8
+JSON = "Content-Type: application/json\r\nContent-Encoding: zstd\r\n"
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,13 @@ class Workload:
     @property
     def floats(self) -> int:
         """Values in a request."""
-        return self.batch * (self.shape.layers * len(self.shape.stats) + len(SCALARS))
+        return self.batch * self.shape.values
 
 
 W1 = Workload("W1", Shape(300, W1_STATS), batch=10, runs=4, steps=1_000_000, fills_disk=True)
 W2 = Workload("W2", Shape(20, W2_STATS), batch=1, runs=200, steps=100_000)
 WRITING = {"w1": W1, "w2": W2}
+LONGEST_SECONDS = 120.0
 
 
 def write(service: Service, workload: Workload, seconds: float, warmup: float) -> Measured:
@@ -54,16 +58,21 @@ def write(service: Service, workload: Workload, seconds: float, warmup: float) -
 
 def register(service: Service, layers: int, count: int) -> list[str]:
     """New runs with their layer tables, as a client registers them."""
-    body = {
-        "project": "load",
-        "layers": [layer.as_json() for layer in layer_table(layers).layers],
-    }
-    ids = [str(uuid.uuid4()) for _ in range(count)]
-    with service.client() as http, ThreadPoolExecutor(SENDERS) as pool:
-        answers = pool.map(lambda run: http.post("/runs", json={**body, "id": run}), ids)
-        for answer in answers:
-            answer.raise_for_status()
-    return ids
+    runs = [str(uuid.uuid4()) for _ in range(count)]
+    streams = partial(_registrations, layers, runs)
+    found = measure(service.port, service.pids, streams, LONGEST_SECONDS, 0.0)
+    if sum(found.acknowledged) < count:
+        raise SystemExit(f"runs were not registered: {found.statuses} {found.refusal}")
+    return runs
+
+
+def _registrations(layers: int, runs: Sequence[str]) -> list[Posts]:
+    table = [layer.as_json() for layer in layer_table(layers).layers]
+    text = json.dumps({"project": "load", "id": "RUN", "layers": table})
+    begin, end = (part.encode() for part in text.split("RUN"))
+    bodies = [zstandard.compress(begin + run.encode() + end, 1) for run in runs]
+    shares = [bodies[sender::SENDERS] for sender in range(SENDERS)]
+    return [Posts("/api/v1/runs", share, JSON) for share in shares if share]
 
 
 def frame_streams(workload: Workload, runs: Sequence[str]) -> list[FrameStream]:

@@ -54,4 +54,10 @@ def _formats(_: Workload) -> Sequence[Format]:
     return [formats.influx(f"/write?db={DATABASE}&precision=ms")]
 
 
-PEER = Peer("InfluxDB", _missing, _running, _formats)
+_SELECT = f"/query?db={DATABASE}&epoch=ms&q=SELECT+{{metric}}+FROM+layers+WHERE+run='{{run}}'"
+_QUERIES = {
+    "series": f"{_SELECT}+AND+layer='{{layer}}'",
+    "matrix": f"{_SELECT}+AND+time>={{newest}}s+GROUP+BY+layer",
+}
+
+PEER = Peer("InfluxDB", _missing, _running, _formats, _QUERIES)

@@ -39,4 +39,11 @@ def _formats(_: Workload) -> Sequence[Format]:
     return [formats.prometheus("/api/v1/write")]
 
 
-PEER = Peer("Prometheus", _missing, _running, _formats)
+_QUERIES = {
+    "series": "/api/v1/query?query={metric}%7Brun=%22{run}%22,layer=%22{layer}%22%7D[{span}s]"
+    "&time={last}",
+    "matrix": "/api/v1/query?query={metric}%7Brun=%22{run}%22,layer!=%22%22%7D[{newest_span}s]"
+    "&time={last}",
+}
+
+PEER = Peer("Prometheus", _missing, _running, _formats, _QUERIES)

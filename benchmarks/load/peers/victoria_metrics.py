@@ -45,4 +45,14 @@ def _formats(workload: Workload) -> Sequence[Format]:
     ]
 
 
-PEER = Peer("VictoriaMetrics", _missing, _running, _formats)
+_SERIES = "{metric}%7Brun=%22{run}%22,layer=%22{layer}%22%7D"
+_MATRIX = "{metric}%7Brun=%22{run}%22,layer!=%22%22%7D"
+_RANGE = "/api/v1/query_range?step=0.25s&nocache=1&query="
+_QUERIES = {
+    "series": f"{_RANGE}{_SERIES}&start={{first}}&end={{last}}",
+    "matrix": f"{_RANGE}{_MATRIX}&start={{newest}}&end={{last}}",
+    "series raw": f"/api/v1/export?match[]={_SERIES}&start={{first}}&end={{last}}",
+    "matrix raw": f"/api/v1/export?match[]={_MATRIX}&start={{newest}}&end={{last}}",
+}
+
+PEER = Peer("VictoriaMetrics", _missing, _running, _formats, _QUERIES)
