@@ -106,12 +106,13 @@ def report(course: Course, run: str, at: int, batch: int) -> Report:
     return Report(run, names, list(course.layers), block.astype(str).tolist(), scalars)
 
 
-def _digits(milliseconds: Sequence[int]) -> list[bytes]:
+def digits(milliseconds: Sequence[int]) -> list[bytes]:
+    """Times as decimal numbers."""
     return [b"%d" % one for one in milliseconds]
 
 
 def _list(milliseconds: Sequence[int]) -> list[bytes]:
-    return [b",".join(_digits(milliseconds))]
+    return [b",".join(digits(milliseconds))]
 
 
 def json_lines(sent: Report) -> list[bytes]:
@@ -242,17 +243,17 @@ def json_import(path: str) -> Format:
 
 def text_import(path: str) -> Format:
     """Prometheus' text."""
-    return Format("text", path, exposition, _digits)
+    return Format("text", path, exposition, digits)
 
 
 def influx(path: str) -> Format:
     """InfluxDB's line protocol, times in milliseconds."""
-    return Format("line protocol", path, line_protocol, _digits)
+    return Format("line protocol", path, line_protocol, digits)
 
 
 def csv(path: str) -> Format:
     """Comma-separated values."""
-    return Format("CSV", path, csv_line, _digits)
+    return Format("CSV", path, csv_line, digits)
 
 
 def prometheus(path: str) -> Format:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +54,17 @@ def serving(database: Database, program: Sequence[str] = PLAIN) -> Iterator[Serv
 
 
 @contextmanager
-def running(command: Sequence[str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process, asked to stop at the end, and killed if it does not."""
     with (log or Path(os.devnull)).open("ab") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out if log else None, start_new_session=True
+            command,
+            stdout=out,
+            stderr=out if log else None,
+            start_new_session=True,
+            env=environment,
         )
         try:
             yield process
