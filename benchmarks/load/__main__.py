@@ -39,7 +39,10 @@ def _measured(name: str, args: argparse.Namespace) -> str:
 
 def _growth(database: str, seconds: float) -> str:
     _say(f"growth on {database}")
-    points = list(growth.points(database, seconds))
+    points = []
+    for point in growth.points(database, seconds):
+        _say(curves.growth_table([point]))
+        points.append(point)
     picture = FOLDER / f"growth-{database}.svg"
     curves.draw(points, picture)
     return f"{database}, drawn in {picture}\n{curves.growth_table(points)}"

@@ -11,7 +11,7 @@ from benchmarks.load.databases import DATABASES
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service, serving
 from benchmarks.load.streams import Frames, FrameStream, Turns
-from benchmarks.load.writing import LONGEST_SECONDS, register
+from benchmarks.load.writing import register
 
 RUNS = (10, 100, 1_000, 10_000)
 STORED_STEPS = (1_000, 10_000, 100_000, 1_000_000)
@@ -22,6 +22,8 @@ SMALL = Shape(20, W2_STATS)
 ACTIVE_RUNS, ACTIVE = 1_000, Shape(300, W1_STATS, cycle=256)
 LARGEST_CYCLE, VALUES_PREPARED = 640, 8_000_000
 STEPS_A_SECOND = 5_000  # more than a run gets
+FILLING_SECONDS = 600.0
+FIRST_STEPS, LAYERS_A_SECOND = 5, 5_000
 
 RUNS_AXIS, STEPS_AXIS, LAYERS_AXIS, MEMORY_AXIS = "runs", "stored steps", "layers", "active runs"
 
@@ -59,7 +61,7 @@ def _runs(database: str, count: int, seconds: float) -> Point:
     """Every run has reported once before it counts; runs take turns on a few connections."""
     with DATABASES[database]() as fresh, serving(fresh) as service:
         runs = [Reached(run) for run in register(service, SMALL.layers, count)]
-        send(service, SMALL, runs, steps=1, seconds=LONGEST_SECONDS)
+        send(service, SMALL, runs, steps=1, seconds=FILLING_SECONDS)
         runs = [Reached(one.run, 1, 1) for one in runs]
         found = send(service, SMALL, runs, steps=_plenty(seconds), seconds=seconds)
     return Point(RUNS_AXIS, count, SMALL.values, found)
@@ -71,7 +73,7 @@ def _stored_steps(database: str, seconds: float) -> Iterator[Point]:
         runs = [Reached(run) for run in register(service, SMALL.layers, CONNECTIONS)]
         for stored in STORED_STEPS:
             steps = stored // len(runs)
-            found = send(service, SMALL, runs, steps, LONGEST_SECONDS, FILLING_BATCH)
+            found = send(service, SMALL, runs, steps, FILLING_SECONDS, FILLING_BATCH)
             runs = _further(runs, found, FILLING_BATCH)
             found = send(service, SMALL, runs, steps + _plenty(seconds), seconds)
             runs = _further(runs, found, 1)
@@ -79,13 +81,16 @@ def _stored_steps(database: str, seconds: float) -> Iterator[Point]:
 
 
 def _layers(database: str, layers: int, seconds: float) -> Point:
-    """One run with ever more layers, a step a request."""
+    """One run with ever more layers, a step a request; the more layers, the longer."""
     values = layers * len(W1_STATS)
     cycle = min(LARGEST_CYCLE, max(VALUES_PREPARED // values, CONNECTIONS))
     shape = Shape(layers, W1_STATS, cycle)
     with DATABASES[database]() as fresh, serving(fresh) as service:
         runs = [Reached(run) for run in register(service, layers, 1)]
-        found = send(service, shape, runs, _plenty(seconds), seconds)
+        found = send(service, shape, runs, FIRST_STEPS, FILLING_SECONDS)
+        runs = _further(runs, found, 1)
+        longer = max(seconds, layers / LAYERS_A_SECOND)
+        found = send(service, shape, runs, _plenty(longer), longer)
     return Point(LAYERS_AXIS, layers, shape.values, found)
 
 
@@ -94,7 +99,7 @@ def _memory(database: str) -> Point:
     with DATABASES[database]() as fresh, serving(fresh) as service:
         runs = [Reached(run) for run in register(service, ACTIVE.layers, ACTIVE_RUNS)]
         steps, batch = ACTIVE.cycle, ACTIVE.cycle // 2
-        found = send(service, ACTIVE, runs, steps, LONGEST_SECONDS, batch)
+        found = send(service, ACTIVE, runs, steps, FILLING_SECONDS, batch)
     return Point(MEMORY_AXIS, ACTIVE_RUNS, batch * ACTIVE.values, found)
 
 

@@ -17,7 +17,7 @@ KEEP_ALIVE = "Host: 127.0.0.1\r\nConnection: keep-alive\r\n"
 
 
 class Stream(Protocol):
-    """What a connection sends: the same request again until it is acknowledged."""
+    """What a connection sends: the same request again until it is acknowledged or refused."""
 
     @property
     def floats(self) -> int:

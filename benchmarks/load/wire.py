@@ -19,6 +19,7 @@ from benchmarks.load.streams import Stream
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
 PATIENCE_SECONDS = 30.0
+TOO_MANY = 429
 
 
 @dataclass
@@ -79,7 +80,15 @@ class Connection(asyncio.Protocol):
         elif not meter.refusal:
             meter.refusal = self._answer.decode(errors="replace")
         self._answer = b""
-        self._send()
+        if is_final(status):
+            self._transport.close()
+        else:
+            self._send()
+
+
+def is_final(status: int) -> bool:
+    """Whether the same request will never be taken."""
+    return 400 <= status < 500 and status != TOO_MANY
 
 
 def complete(answer: bytes) -> int:
