@@ -64,7 +64,7 @@ def course(shape: Shape, steps: int, seed: int) -> Course:
     rng = np.random.default_rng(seed)
     blocks = _layers(rng, shape.cycle, shape.layers)
     numbers = np.arange(steps)
-    decay = (1.0 + numbers / 200.0) ** -0.15
+    decay = (1.0 + numbers / 200.0) ** -0.25
     whole = np.sqrt(np.square(blocks["grad_norm"], dtype=np.float64).sum(axis=1))
     scalars = {
         "loss": 0.5 + 3.5 * decay * np.exp(rng.normal(0.0, 0.03, steps)),

@@ -59,7 +59,7 @@ def _size(bytes_a_float: float | None) -> str:
 
 
 def _ratio(ours: float, theirs: float) -> str:
-    return f"{ours / theirs:.1f} x" if ours and theirs else "-"
+    return f"{ours / theirs:.3g} x" if ours and theirs else "-"
 
 
 def _errors(row: Row) -> str:

@@ -15,7 +15,7 @@ from benchmarks.load.writing import W1, W2, Workload, frame_streams
 
 from tests.servers import Server
 
-W1_SHORT = replace(W1, steps=400)
+W1_SHORT = replace(W1, steps=200)
 W2_SHORT = replace(W2, runs=20, steps=30)
 
 
