@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.load import curves, growth, ours, peer
 from benchmarks.load.databases import DATABASES
@@ -19,6 +20,8 @@ READING, GROWTH = "w3", "growth"
 WORKLOADS = (*WRITING, READING, GROWTH)
 FOLDER = Path("build")
 
+T = TypeVar("T")
+
 
 def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
@@ -29,20 +32,17 @@ def main(argv: Sequence[str]) -> None:
 
 def _measured(name: str, args: argparse.Namespace) -> str:
     if name == READING:
-        return read_table(list(_read_rows(args)))
+        return read_table(list(_told(_read_rows(args), read_table)))
     if name == GROWTH:
         return "\n".join(_growth(database, args.seconds) for database in _databases(args))
     if args.profile:
         return "\n".join(_profiles(WRITING[name], args))
-    return table(list(_rows(WRITING[name], args)))
+    return table(list(_told(_rows(WRITING[name], args), table)))
 
 
 def _growth(database: str, seconds: float) -> str:
     _say(f"growth on {database}")
-    points = []
-    for point in growth.points(database, seconds):
-        _say(curves.growth_table([point]))
-        points.append(point)
+    points = list(_told(growth.points(database, seconds), curves.growth_table))
     picture = FOLDER / f"growth-{database}.svg"
     curves.draw(points, picture)
     return f"{database}, drawn in {picture}\n{curves.growth_table(points)}"
@@ -81,6 +81,13 @@ def _peers(args: argparse.Namespace) -> Iterator[Peer]:
 
 def _databases(args: argparse.Namespace) -> list[str]:
     return list(DATABASES) if args.database == "both" else [args.database]
+
+
+def _told(rows: Iterator[T], render: Callable[[Sequence[T]], str]) -> Iterator[T]:
+    """Say each line as soon as it is known: an interrupted run has told what it measured."""
+    for row in rows:
+        _say(render([row]))
+        yield row
 
 
 def _say(line: str) -> None:
