@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.load.courses import Course, layer_table
+from benchmarks.load.protobuf import FIXED64, TEXT, field, snappy, varint
 from benchmarks.load.streams import KEEP_ALIVE, Parts
 from benchmarks.load.writing import Workload, course_of
 
-_FIXED64, _TEXT = 1, 2  # wire types of protobuf
+STAMP_BYTES = 6  # of a time as a varint
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def remote_write(sent: Report) -> list[bytes]:
     for metric, layer, values in sent.series:
         labels = {"__name__": metric, "layer": layer, "run": sent.run}
         text = b"".join(
-            _field(1, _field(1, name.encode()) + _field(2, value.encode()))
+            field(1, field(1, name.encode()) + field(2, value.encode()))
             for name, value in labels.items()
             if value
         )
@@ -197,37 +198,13 @@ def remote_write(sent: Report) -> list[bytes]:
         pieces[-1] += b"\x0a" + varint(size) + text
         for value in values:
             number = struct.pack("<d", float(value))
-            pieces[-1] += (
-                bytes([2 << 3 | _TEXT, sample_bytes, 1 << 3 | _FIXED64]) + number + b"\x10"
-            )
+            pieces[-1] += bytes([2 << 3 | TEXT, sample_bytes, 1 << 3 | FIXED64]) + number + b"\x10"
             pieces.append(b"")
     return pieces
 
 
-STAMP_BYTES = 6
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return bytes([number << 3 | _TEXT]) + varint(len(content)) + content
-
-
-def varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _varints(milliseconds: Sequence[int]) -> list[bytes]:
     return [varint(one) for one in milliseconds]
-
-
-def snappy(body: bytes) -> bytes:
-    """A valid Snappy block that copies its content: neither side spends time on compression."""
-    return varint(len(body)) + b"\xfc" + (len(body) - 1).to_bytes(4, "little") + body
 
 
 PROTOBUF = (

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 from benchmarks.load import formats
 from benchmarks.load.courses import W2_STATS, Shape
-from benchmarks.load.formats import FormatStream, digits, varint
+from benchmarks.load.formats import FormatStream, digits
 from benchmarks.load.peer import all_peers
 from benchmarks.load.processes import usage
+from benchmarks.load.protobuf import varint
 from benchmarks.load.streams import Turns
 from benchmarks.load.wire import complete
 from benchmarks.load.writing import W2, Workload, course_of
