@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-detection bench-repair docs migration clean
+.PHONY: help install torch demo serve test check fix bench bench-detection bench-repair bench-load docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench-detection: torch ## records real training runs, judges ours and every base
 
 bench-repair: torch ## trains real models with faults, with and without our help; < 20 min
 	$(BIN)/python -m benchmarks.repair
+
+bench-load: $(READY) ## writing, reading and growth on SQLite and PostgreSQL, beside installed peers
+	$(BIN)/python -m benchmarks.load
 
 docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
 	$(BIN)/python -m docs.handbook

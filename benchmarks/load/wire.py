@@ -1,0 +1,139 @@
+"""Connections that send prepared requests as fast as they are answered, and a meter for them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+from benchmarks.load.processes import Usage, usage
+from benchmarks.load.streams import Stream
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_END_OF_HEAD = b"\r\n\r\n"
+PATIENCE_SECONDS = 30.0
+TOO_MANY = 429
+
+
+@dataclass
+class Meter:
+    """What was answered while it counts."""
+
+    seconds: float = 0.0
+    floats: int = 0
+    latencies: array[float] = field(default_factory=lambda: array("d"))
+    statuses: Counter[int] = field(default_factory=Counter)
+    refusal: str = ""
+    spent: Usage = field(default_factory=Usage)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; one request of its stream is under way at a time."""
+
+    def __init__(self, stream: Stream, clock: Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._answer = b""
+        self._sent = 0.0
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def itself(self) -> Connection:
+        """What makes the protocol of a new connection: there is one already."""
+        return self
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is no subclass
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer = self._answer + data if self._answer else data
+        status = complete(self._answer)
+        if status:
+            self._heard(status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(exc)
+
+    def _send(self) -> None:
+        parts = None if self._clock.stopped else self._stream.parts()
+        if parts is None:
+            self._transport.close()
+            return
+        self._sent = time.perf_counter()
+        self._transport.writelines(parts)
+
+    def _heard(self, status: int) -> None:
+        meter = self._clock.meter
+        meter.latencies.append(time.perf_counter() - self._sent)
+        meter.statuses[status] += 1
+        if status < 300:
+            meter.floats += self._stream.floats
+            self._stream.acknowledged()
+        elif not meter.refusal:
+            meter.refusal = self._answer.decode(errors="replace")
+        self._answer = b""
+        if is_final(status):
+            self._transport.close()
+        else:
+            self._send()
+
+
+def is_final(status: int) -> bool:
+    """Whether the same request will never be taken."""
+    return 400 <= status < 500 and status != TOO_MANY
+
+
+def complete(answer: bytes) -> int:
+    """The status of an HTTP answer with a length, 0 while some of it is missing."""
+    head, end, body = answer.partition(_END_OF_HEAD)
+    if not end:
+        return 0
+    found = _LENGTH.search(head)
+    return int(answer[9:12]) if len(body) >= (int(found[1]) if found else 0) else 0
+
+
+@dataclass
+class Clock:
+    """Says when to stop, and which meter counts now."""
+
+    meter: Meter = field(default_factory=Meter)
+    stopped: bool = False
+
+
+def drive(
+    port: int, streams: Sequence[Stream], seconds: float, warmup: float, pids: Sequence[int]
+) -> Meter:
+    """Send for this long, one connection a stream; what comes in the warm-up does not count."""
+    return uvloop.run(_drive(port, streams, seconds, warmup, pids))
+
+
+async def _drive(
+    port: int, streams: Sequence[Stream], seconds: float, warmup: float, pids: Sequence[int]
+) -> Meter:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    begun, before = time.perf_counter(), usage(pids)
+    connections = [Connection(stream, clock) for stream in streams]
+    for one in connections:
+        await loop.create_connection(one.itself, "127.0.0.1", port)
+    closed = asyncio.gather(*(connection.closed for connection in connections))
+    if warmup:
+        await _ended(closed, warmup)
+        clock.meter, begun, before = Meter(), time.perf_counter(), usage(pids)
+    await _ended(closed, seconds)
+    meter = clock.meter
+    meter.seconds, meter.spent = time.perf_counter() - begun, usage(pids) - before
+    clock.meter, clock.stopped = Meter(), True
+    await asyncio.wait_for(closed, PATIENCE_SECONDS)
+    return meter
+
+
+async def _ended(closed: asyncio.Future[list[object]], seconds: float) -> None:
+    await asyncio.wait([closed], timeout=seconds)
