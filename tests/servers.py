@@ -44,6 +44,7 @@ class Server:
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    program: str = PROGRAM
 
     @property
     def url(self) -> str:
@@ -54,7 +55,7 @@ class Server:
         return f"{self.url}/api/v1"
 
     def start(self) -> Server:
-        command = [sys.executable, "-c", PROGRAM, "--port", str(self.port)]
+        command = [sys.executable, "-c", self.program, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--database-url", self.database_url], stdout=log, stderr=log

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 import httpx
 import msgpack
 import numpy as np
+import pytest
 
+from tests.reliability.bad_network import bad_network
+from tests.reliability.counts import times
 from tests.servers import Server, poll
 
-KILLS = {"sqlite": 10, "postgresql": 4}
+KILLS = {"sqlite": times(6, 27), "postgresql": times(4, 27)}
 WRITERS = 3
 STEPS_PER_FRAME = 4
-ACKS_BETWEEN_KILLS = 8
+ACKS_BETWEEN_KILLS = times(8, 30)
+FAULTS_SHARE = 0.1  # of the requests meet a fault of the network
+PATIENCE_SECONDS = 0.5
 PAUSE_SECONDS = 0.1  # of a client that is not answered, so that it does not spin
 
 
@@ -32,7 +37,7 @@ class Pusher:
     refused: list[str] = field(default_factory=list)
 
     def work(self) -> None:
-        with httpx.Client(base_url=self.api, timeout=10, trust_env=False) as http:
+        with httpx.Client(base_url=self.api, timeout=PATIENCE_SECONDS, trust_env=False) as http:
             while not self.stop.is_set():
                 try:
                     self._settle(self.push(http, self.acknowledged))
@@ -43,6 +48,8 @@ class Pusher:
         raise NotImplementedError
 
     def _settle(self, answer: httpx.Response) -> None:
+        if answer.headers.get("content-type") == "text/html":
+            return  # the network itself answered
         if answer.is_success:
             self.acknowledged += 1
         elif answer.status_code != 503:
@@ -73,13 +80,13 @@ class StepsPusher(Pusher):
 
 
 @contextlib.contextmanager
-def pushing(server: Server, run: str) -> Iterator[list[Pusher]]:
+def pushing(api: str, run: str) -> Iterator[list[Pusher]]:
     """Clients at work; when it ends, they have stopped."""
     stop = threading.Event()
     pushers: list[Pusher] = [
-        FramePusher(server.api, run, f"w{number}", stop) for number in range(WRITERS)
+        FramePusher(api, run, f"w{number}", stop) for number in range(WRITERS)
     ]
-    pushers.append(StepsPusher(server.api, run, "by_hand", stop))
+    pushers.append(StepsPusher(api, run, "by_hand", stop))
     threads = [threading.Thread(target=pusher.work) for pusher in pushers]
     for thread in threads:
         thread.start()
@@ -91,11 +98,15 @@ def pushing(server: Server, run: str) -> Iterator[list[Pusher]]:
             thread.join()
 
 
+@pytest.mark.timeout(600)
 def test_kill_dash_nine_loses_and_doubles_nothing_acknowledged(
     server: Server, http: httpx.Client, backend: str
 ):
     run = http.post("/runs", json={"project": "kills"}).json()["id"]
-    with pushing(server, run) as pushers:
+    with (
+        bad_network(server.port, FAULTS_SHARE, 2 * PATIENCE_SECONDS) as network,
+        pushing(f"{network.url}/api/v1", run) as pushers,
+    ):
         for _ in range(KILLS[backend]):
             before = [pusher.acknowledged for pusher in pushers]
 
@@ -106,6 +117,7 @@ def test_kill_dash_nine_loses_and_doubles_nothing_acknowledged(
             poll(progressed, "every client is acknowledged enough")
             server.kill()
             server.start()
+    assert network.struck, "the network must have been bad"
     assert [pusher.refused for pusher in pushers] == [[]] * len(pushers)
     for pusher in pushers:
         # At most one push was stored whose acknowledgement the kill swallowed.
