@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -61,6 +62,17 @@ class PostgresServer:
         """End the outage."""
         with self._admin.connect() as connection:
             connection.execute(sa.text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
+
+    def crash(self) -> None:
+        """Every process of the server ends at once, as after kill -9: the log is replayed later."""
+        self._admin.dispose()
+        process = self._server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+
+    def start(self) -> None:
+        """Start it again after a crash."""
+        self._server.ensure_postgres_running()
 
     def close(self) -> None:
         self._admin.dispose()

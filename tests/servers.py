@@ -110,6 +110,15 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     running.kill()
 
 
+@contextlib.contextmanager
+def two_servers(database_url: str, folder: Path) -> Iterator[list[Server]]:
+    """Two started servers on one database."""
+    both = [Server(database_url, folder / f"{number}.log").start() for number in range(2)]
+    yield both
+    for server in both:
+        server.kill()
+
+
 @pytest.fixture(name="http")
 def http_client(server: Server) -> Iterator[httpx.Client]:
     """A client of the server, which addresses paths below the API prefix."""

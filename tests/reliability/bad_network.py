@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tests.reliability.bad_servers import HTML, http
+
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 REFUSING_SECONDS = 0.05
-PORTAL = b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\ncontent-type: text/html\r\n\r\n<title>Log in</title>\n"
+PORTAL = http("200 OK", HTML, "content-type: text/html")
 GARBAGE = b"\x16\x03\x01\x00\xff HTTP?\r\n\r\n" * 20
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """This connection is over."""
 
 
@@ -42,7 +44,7 @@ class Exchange:
     def reset(self) -> None:
         for end in (self.server, self.client):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        raise Broken
+        raise BrokenError
 
 
 @dataclass
@@ -92,7 +94,7 @@ class BadNetwork:
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(Broken, OSError):
+        with client, contextlib.suppress(BrokenError, OSError):
             client.settimeout(30)
             with socket.create_connection(("127.0.0.1", self.target), 30) as server:
                 while True:
@@ -129,7 +131,7 @@ class BadNetwork:
     def cut_the_answer(self, exchange: Exchange) -> None:
         answer = exchange.forward()
         exchange.answer(answer[: len(answer) // 2])
-        raise Broken
+        raise BrokenError
 
     def delay_the_answer(self, exchange: Exchange) -> None:
         answer = exchange.forward()
@@ -140,12 +142,12 @@ class BadNetwork:
         """Half open: the request is swallowed and the connection stays until the client goes."""
         while exchange.client.recv(1024):
             pass
-        raise Broken
+        raise BrokenError
 
     def babble(self, exchange: Exchange) -> None:
         exchange.forward()
         exchange.answer(GARBAGE)
-        raise Broken
+        raise BrokenError
 
     def answer_for_another(self, exchange: Exchange) -> None:
         exchange.answer(PORTAL)
@@ -186,7 +188,7 @@ def read_message(end: socket.socket) -> tuple[bytes, bytes]:
 def _more(end: socket.socket) -> bytes:
     data = end.recv(1 << 16)
     if not data:
-        raise Broken
+        raise BrokenError
     return data
 
 

@@ -28,8 +28,9 @@ CALL = re.compile(r"(?P<thread>\d+) +(?P<resumed><\.\.\. )?(?P<name>\w+)(?P<rest
 LAX = f"""
 from gradwatch_service.store import database
 strict = database._SQLITE_PRAGMAS
-database._SQLITE_PRAGMAS = tuple(p.replace("synchronous=FULL", "synchronous=NORMAL") for p in strict)
-assert database._SQLITE_PRAGMAS != strict
+lax = tuple(pragma.replace("synchronous=FULL", "synchronous=NORMAL") for pragma in strict)
+assert lax != strict
+database._SQLITE_PRAGMAS = lax
 {PROGRAM}
 """
 

@@ -30,7 +30,7 @@ def test_every_kind_of_fault_between_client_and_server_loses_and_doubles_nothing
             queue_records=BATCHES,
             backoff_base_seconds=0.01,
             backoff_cap_seconds=0.05,
-            request_timeout_seconds=CLIENT_PATIENCE_SECONDS
+            request_timeout_seconds=CLIENT_PATIENCE_SECONDS,
         ) as job,
     ):
         job.log(BATCHES)
