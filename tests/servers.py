@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Server:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     program: str = PROGRAM
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -58,7 +59,10 @@ class Server:
         command = [sys.executable, "-c", self.program, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--database-url", self.database_url], stdout=log, stderr=log
+                [*command, "--database-url", self.database_url],
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
             )
         poll(self._is_ready, f"the server is ready; its log: {self.log}", START_DEADLINE_SECONDS)
         return self

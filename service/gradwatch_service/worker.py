@@ -15,7 +15,8 @@ TICK_DEADLINE_SECONDS = 60.0
 
 
 def tick(served: Backend) -> None:
-    """Do once what the worker is for: note which runs have gone silent."""
+    """Do once what the worker is for: note which runs have gone silent, keep the ballast."""
+    served.ballast.restore()
     with served.reading() as connection:
         found = silences(connection, served.clock())
     noted = [(silence, served.writer.submit(silence)) for silence in found]

@@ -10,6 +10,7 @@ from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import alerts
+from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
 from gradwatch_service.store.runs import get_run
 from gradwatch_service.worker import run_worker, tick
@@ -26,7 +27,7 @@ def test_a_tick_notes_the_runs_that_have_gone_silent(engine: Engine):
     writer.run(lambda connection: create_or_resume_run(connection, request, utc_now())).result(10)
     seen = []
     for clock in (utc_now, in_an_hour, in_an_hour):
-        tick(Backend(engine, writer, Settings(), clock))
+        tick(Backend(engine, writer, Settings(), clock, Ballast(engine, 0)))
         with engine.connect() as connection:
             run = get_run(connection, request.id)
             found = alerts.of_runs(connection, [request.id]).get(request.id, {})

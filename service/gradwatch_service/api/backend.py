@@ -16,7 +16,8 @@ from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
-from gradwatch_service.store.database import unavailable_when_down
+from gradwatch_service.store.ballast import Ballast
+from gradwatch_service.store.database import DISK_FULL, unavailable_when_down
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Backend:
     writer: Writer
     settings: Settings
     clock: Clock
+    ballast: Ballast
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -43,6 +45,15 @@ class Backend:
     def write(self, command: Callable[[Connection], T]) -> T:
         """Run a command in the writer's next transaction; returns after its commit."""
         return self.wait(self.writer.run(command))
+
+    def delete(self, command: Callable[[Connection], T]) -> T:
+        """The same for a command that makes room: a full disk does not stop it."""
+        try:
+            return self.write(command)
+        except Unavailable as error:
+            if error.code != DISK_FULL or not self.ballast.release():
+                raise
+            return self.write(command)
 
     def wait(self, future: Future[T]) -> T:
         """Wait, in a thread, for what was handed to the writer."""
