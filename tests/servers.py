@@ -56,6 +56,12 @@ class Server:
         return f"{self.url}/api/v1"
 
     def start(self) -> Server:
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
         command = [sys.executable, "-c", self.program, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -64,8 +70,9 @@ class Server:
                 stderr=log,
                 env=os.environ | self.environment,
             )
+
+    def wait_until_ready(self) -> None:
         poll(self._is_ready, f"the server is ready; its log: {self.log}", START_DEADLINE_SECONDS)
-        return self
 
     def stop(self) -> int:
         """Ask it to stop; what it took on is stored first. Returns the exit status."""
