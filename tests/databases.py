@@ -39,6 +39,11 @@ class PostgresServer:
             connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
             connection.execute(sa.text("SELECT pg_reload_conf()"))
 
+    @property
+    def programs(self) -> Path:
+        """The folder of the server's own pg_dump and pg_restore."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str) -> str:
         return self._url.set(database=database).render_as_string(hide_password=False)
 
