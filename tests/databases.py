@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ class PostgresServer:
             connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
             connection.execute(sa.text("SELECT pg_reload_conf()"))
 
+    @property
+    def programs(self) -> Path:
+        """The folder of the server's own pg_dump and pg_restore."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str) -> str:
         return self._url.set(database=database).render_as_string(hide_password=False)
 
@@ -61,6 +67,17 @@ class PostgresServer:
         """End the outage."""
         with self._admin.connect() as connection:
             connection.execute(sa.text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
+
+    def crash(self) -> None:
+        """Every process of the server ends at once, as after kill -9: the log is replayed later."""
+        self._admin.dispose()
+        process = self._server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+
+    def start(self) -> None:
+        """Start it again after a crash."""
+        self._server.ensure_postgres_running()
 
     def close(self) -> None:
         self._admin.dispose()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class Server:
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    program: str = PROGRAM
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -54,13 +56,23 @@ class Server:
         return f"{self.url}/api/v1"
 
     def start(self) -> Server:
-        command = [sys.executable, "-c", PROGRAM, "--port", str(self.port)]
+        self.launch()
+        self.wait_until_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
+        command = [sys.executable, "-c", self.program, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--database-url", self.database_url], stdout=log, stderr=log
+                [*command, "--database-url", self.database_url],
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
             )
+
+    def wait_until_ready(self) -> None:
         poll(self._is_ready, f"the server is ready; its log: {self.log}", START_DEADLINE_SECONDS)
-        return self
 
     def stop(self) -> int:
         """Ask it to stop; what it took on is stored first. Returns the exit status."""
@@ -107,6 +119,15 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     running = Server(database_url, tmp_path / "server.log").start()
     yield running
     running.kill()
+
+
+@contextlib.contextmanager
+def two_servers(database_url: str, folder: Path) -> Iterator[list[Server]]:
+    """Two started servers on one database."""
+    both = [Server(database_url, folder / f"{number}.log").start() for number in range(2)]
+    yield both
+    for server in both:
+        server.kill()
 
 
 @pytest.fixture(name="http")

@@ -19,6 +19,7 @@ from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
+from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate
 from gradwatch_service.worker import judge_forsaken, run_worker, tick
@@ -69,10 +70,12 @@ def backend(settings: Settings) -> Iterator[Backend]:
     """Open everything the routes stand on; when it closes, what was taken on is stored first."""
     engine = make_engine(settings.database_url)
     migrate(engine)
+    ballast = Ballast(engine, settings.ballast_bytes)
+    ballast.restore()
     writer = Writer(engine, clock=utc_now)
     writer.start()
     try:
-        served = Backend(engine, writer, settings, utc_now)
+        served = Backend(engine, writer, settings, utc_now, ballast)
         judge_forsaken(served, utc_now())
         yield served
     finally:

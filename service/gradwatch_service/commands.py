@@ -1,4 +1,4 @@
-"""The service side of the command line: ``gradwatch serve``, ``worker``, ``migrate``, ``demo``."""
+"""The service side of the command line: ``gradwatch serve``, ``worker``, ``backup``, …."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from sqlalchemy import make_url
@@ -20,6 +21,8 @@ from sqlalchemy.exc import ArgumentError
 from gradwatch_service.app import backend, create_app
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
+from gradwatch_service.store.backup import BackupError
+from gradwatch_service.store.backup import backup as copy_database
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate as migrate_database
 from gradwatch_service.worker import run_worker, tick
@@ -70,6 +73,20 @@ def migrate(argv: Sequence[str]) -> int:
     if not _is_migrated(settings):
         return FAILED
     _tell(f"{_database(settings)} has the newest schema")
+    return DONE
+
+
+def backup(argv: Sequence[str]) -> int:
+    """Copy the database to a file while the service runs."""
+    parser = _parser("backup", "Copy the database to a new file, while the service runs.")
+    parser.add_argument("file", type=Path, help="where to; it must not exist yet")
+    target: Path = parser.parse_args(argv).file
+    settings = _settings(parser, argv)
+    try:
+        copy_database(settings.database_url, target)
+    except (BackupError, ArgumentError) as error:
+        return _fail(str(error))
+    _tell(f"{target} is a copy of {_database(settings)}")
     return DONE
 
 

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     inflation_free_bytes: int = Field(
         default=MIB, ge=0, description="bytes the ratio does not count for"
     )
+    ballast_bytes: int = Field(
+        default=16 * MIB, ge=0, description="spare file beside SQLite, for deleting on a full disk"
+    )
     requests_in_flight_max: int = Field(default=256, gt=0, description="requests at once, then 503")
     bytes_in_flight_max: int = Field(
         default=64 * MIB, gt=0, description="body bytes at once, then 503"

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from gradwatch_service.api.backend import Backend
+from gradwatch_service.errors import ServiceError
 from gradwatch_service.ingest.pushes import Judgement
 from gradwatch_service.store import writers
 from gradwatch_service.store.silence import silences
@@ -15,14 +16,13 @@ from gradwatch_service.store.silence import silences
 log = logging.getLogger(__name__)
 
 TICK_DEADLINE_SECONDS = 60.0
-
-
 FORSAKEN_SECONDS = 10.0
 
 
 def tick(served: Backend) -> None:
-    """Do once what the worker is for: note silent runs, and judge what nobody else does."""
+    """Do once what the worker is for: keep the ballast, judge what was left, note silent runs."""
     now = served.clock()
+    served.ballast.restore()
     judge_forsaken(served, now - dt.timedelta(seconds=FORSAKEN_SECONDS))
     with served.reading() as connection:
         found = silences(connection, now)
@@ -37,7 +37,10 @@ def judge_forsaken(served: Backend, since: dt.datetime) -> None:
     with served.reading() as connection:
         forsaken = writers.runs_unjudged(connection, since)
     for run_id in forsaken:
-        served.writer.submit(Judgement(run_id)).result(TICK_DEADLINE_SECONDS)
+        try:
+            served.writer.submit(Judgement(run_id)).result(TICK_DEADLINE_SECONDS)
+        except ServiceError as error:
+            log.warning("what is stored of run %s is still to be judged: %s", run_id, error.detail)
 
 
 def run_worker(work: Callable[[], None], pause_seconds: float, stop: threading.Event) -> None:

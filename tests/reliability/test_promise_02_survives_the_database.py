@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx
@@ -10,11 +13,16 @@ import pytest
 import sqlalchemy as sa
 
 from tests.databases import TEMPLATE, PostgresServer
-from tests.servers import Server, poll
+from tests.reliability.counts import times
+from tests.reliability.pushers import check_stored, progress, pushing
+from tests.servers import Server, poll, two_servers
 
 pytestmark = pytest.mark.postgres
 
 DATABASE = "outage"
+KILLS = times(3, 20)  # of a replica
+CRASHES = times(1, 5)  # of the database
+ACKS_BETWEEN = times(6, 20)
 
 
 @pytest.fixture
@@ -48,3 +56,36 @@ def test_an_outage_is_honest_and_passes(
     assert push(1).status_code == 201
     found = http.get(f"/runs/{run}/series", params={"metric": "loss"}).json()
     assert found["values"] == [0, 1]
+
+
+@pytest.fixture
+def mortal() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this test alone."""
+    folder = Path(tempfile.mkdtemp(prefix="gradwatch-"))
+    own = PostgresServer(folder)
+    yield own
+    own.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def replicas(mortal: PostgresServer, tmp_path: Path) -> Iterator[list[Server]]:
+    with two_servers(mortal.create("shared"), tmp_path) as both:
+        yield both
+
+
+@pytest.mark.timeout(600)
+def test_two_replicas_and_their_database_die_over_and_over(
+    mortal: PostgresServer, replicas: list[Server]
+):
+    with httpx.Client(base_url=replicas[0].api, timeout=30, trust_env=False) as http:
+        run = http.post("/runs", json={"project": "deaths"}).json()["id"]
+        with pushing([server.api for server in replicas], run) as pushers:
+            for number, server in enumerate(islice(cycle(replicas), KILLS)):
+                poll(progress(pushers, ACKS_BETWEEN), "every client is acknowledged enough")
+                server.kill()
+                if number % (KILLS // CRASHES) == 0:
+                    mortal.crash()
+                    mortal.start()
+                server.start()
+        check_stored(http, run, pushers)

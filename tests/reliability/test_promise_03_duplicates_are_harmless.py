@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
 
 import httpx
 import msgpack
 import numpy as np
+import pytest
 
-from tests.servers import Server
+from tests.databases import POSTGRES
+from tests.reliability.counts import times
+from tests.servers import Server, two_servers
 
 CALLERS = 8
-PUSHES = 25
+PUSHES = times(15, 150)
 
 
 def frame(number: int) -> bytes:
@@ -71,3 +76,25 @@ def test_steps_under_one_key_sent_eight_times_at_once_are_stored_once(http: http
 
     assert statuses(post) == [{201: 1, 200: CALLERS - 1}] * PUSHES
     check(http, run)
+
+
+@pytest.mark.parametrize("backend", [POSTGRES])
+def test_a_frame_sent_eight_times_at_once_to_two_replicas_is_stored_once(
+    database_url: str, tmp_path: Path
+):
+    with (
+        two_servers(database_url, tmp_path) as replicas,
+        httpx.Client(base_url=replicas[0].api, timeout=30, trust_env=False) as http,
+    ):
+        doors = cycle(server.api for server in replicas)
+        run = http.post("/runs", json={"project": "duplicates"}).json()["id"]
+
+        def put(number: int) -> httpx.Response:
+            return http.put(
+                f"{next(doors)}/runs/{run}/writers/w/frames/{number}",
+                content=frame(number),
+                headers={"content-type": "application/msgpack"},
+            )
+
+        assert statuses(put) == [{201: 1, 200: CALLERS - 1}] * PUSHES
+        check(http, run)

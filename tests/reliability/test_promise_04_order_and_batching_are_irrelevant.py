@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -23,12 +24,14 @@ from gradwatch_service.ingest.pushes import FramePush
 from gradwatch_service.store import writers
 from gradwatch_service.store.series import SeriesQuery, series
 from tests.everything import measured
+from tests.reliability.counts import times
 from tests.service.ingest.rig import LAYERS, create_run, frame_push
 from tests.service.ingest.shuffling import anonymous, ingest
 from tests.service.ingest.training import BREAKS, REPORTS, exploding
 from tests.streams import cut
 
 RANKS = ("rank0", "rank1", "rank2", "rank3")
+EXAMPLES = times(15, 500)
 GROWS = 40  # from this report on there is one more layer
 WIDER = LayerTable((*LAYERS.layers, Layer("late", "linear", 3, (64, 64))))
 METRICS = {
@@ -101,6 +104,7 @@ def guard(engine: Engine, run_id: uuid.UUID) -> Guard:
         return writers.guard(connection, run_id)
 
 
+@pytest.mark.timeout(1_800)
 def test_any_order_and_batching_through_restarts_is_the_same_run(engine: Engine):
     plain = open_run(engine)
     ingest(engine, [push for rank in RANKS for push in pushes_of(plain, rank, ())], 1, 1)
@@ -111,7 +115,7 @@ def test_any_order_and_batching_through_restarts_is_the_same_run(engine: Engine)
     assert len(RULES.intersection(facts)) >= 8, "too few rules have their say"
     assert armed.max_norm is not None
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(
         cuts=st.tuples(*[st.lists(st.integers(1, REPORTS - 1), max_size=25) for _ in RANKS]),
         chance=st.randoms(use_true_random=False),

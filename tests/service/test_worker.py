@@ -10,6 +10,7 @@ from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import alerts
+from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
 from gradwatch_service.store.runs import get_run
 from gradwatch_service.worker import run_worker, tick
@@ -28,7 +29,7 @@ def test_a_tick_notes_the_runs_that_have_gone_silent(engine: Engine):
     writer.run(lambda connection: create_or_resume_run(connection, request, utc_now())).result(10)
     seen = []
     for clock in (utc_now, in_an_hour, in_an_hour):
-        tick(Backend(engine, writer, Settings(), clock))
+        tick(Backend(engine, writer, Settings(), clock, Ballast(engine, 0)))
         with engine.connect() as connection:
             run = get_run(connection, request.id)
             found = alerts.of_runs(connection, [request.id]).get(request.id, {})
@@ -44,9 +45,10 @@ def test_a_tick_judges_what_a_process_that_is_no_more_has_stored(engine: Engine)
     assert judged(engine, run_id) == [(64, 70)]
     writer = Writer(engine)
     writer.start()
-    tick(Backend(engine, writer, Settings(), lambda: NOW))
+    ballast = Ballast(engine, 0)
+    tick(Backend(engine, writer, Settings(), lambda: NOW, ballast))
     assert judged(engine, run_id) == [(64, 70)]  # it may still come to it
-    tick(Backend(engine, writer, Settings(), lambda: NOW + dt.timedelta(seconds=11)))
+    tick(Backend(engine, writer, Settings(), lambda: NOW + dt.timedelta(seconds=11), ballast))
     assert judged(engine, run_id) == [(70, 70)]
     writer.stop()
 

@@ -17,7 +17,8 @@ from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
-from gradwatch_service.store.database import unavailable_when_down
+from gradwatch_service.store.ballast import Ballast
+from gradwatch_service.store.database import DISK_FULL, unavailable_when_down
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Backend:
     writer: Writer
     settings: Settings
     clock: Clock
+    ballast: Ballast
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -48,6 +50,15 @@ class Backend:
     def judged(self, run_id: uuid.UUID) -> None:
         """Return when everything stored of a run through this process is judged."""
         self.wait(self.writer.judge(run_id))
+
+    def delete(self, command: Callable[[Connection], T]) -> T:
+        """The same for a command that makes room: a full disk does not stop it."""
+        try:
+            return self.write(command)
+        except Unavailable as error:
+            if error.code != DISK_FULL or not self.ballast.release():
+                raise
+            return self.write(command)
 
     def wait(self, future: Future[T]) -> T:
         """Wait, in a thread, for what was handed to the writer."""

@@ -11,6 +11,7 @@ from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.operations import answers
 from gradwatch_service.api.shapes import Status
 from gradwatch_service.errors import Unavailable
+from gradwatch_service.store.database import probe
 
 router = APIRouter(tags=["operations"])
 
@@ -26,8 +27,8 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses=answers({200: Status}))
 def readyz(backend: Served) -> Response:
-    """The database answers and the writer writes; 503 otherwise."""
-    checks = {"database": _database(backend), "writer": _writer(backend)}
+    """The database answers, the writer writes and the disk has room; 503 otherwise."""
+    checks = {"database": _database(backend), "writer": _writer(backend), "disk": _disk(backend)}
     ready = set(checks.values()) == {OK}
     return answer(
         {"status": OK if ready else "unavailable", "checks": checks}, 200 if ready else 503
@@ -44,11 +45,17 @@ def _database(backend: Backend) -> str:
 
 
 def _writer(backend: Backend) -> str:
-    """Only an empty command that comes back shows that the next real one would."""
+    """Only a small write that comes back shows that the next real one would."""
     try:
-        backend.writer.run(lambda _: None).result(READY_DEADLINE_SECONDS)
+        backend.writer.run(probe).result(READY_DEADLINE_SECONDS)
     except TimeoutError:
         return "the writer does not answer: if it stays so, restart the service"
     except Unavailable as error:
         return error.detail
     return OK
+
+
+def _disk(backend: Backend) -> str:
+    """The largest push must fit; what PostgreSQL has left it says itself when it is full."""
+    room, push = backend.ballast.room, backend.settings.body_bytes_max
+    return OK if room is None or room >= push else f"less than {push} bytes are free: delete runs"

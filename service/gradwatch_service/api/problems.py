@@ -11,12 +11,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.rejections import shown
 from gradwatch_service.errors import Invalid, ItemError, NotFound, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MAX_ERRORS = 20
 MAX_DETAIL = 1_000
 ENCODINGS = "zstd, gzip"
@@ -83,8 +85,21 @@ async def _on_service_error(_: Request, error: ServiceError) -> Response:
     return problem(error)
 
 
-async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    return _of_http(error)
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    answer = _of_http(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address allows; the router names the methods of the first route it finds."""
+    return {
+        method
+        for method in METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
 
 
 async def _on_request_error(_: Request, error: RequestValidationError) -> Response:

@@ -74,7 +74,7 @@ def patch_run(
 @router.delete("/{run_id}", status_code=204, responses=answers({}, 404))
 def delete_run(run_id: uuid.UUID, backend: Served) -> Response:
     """Delete a run with everything it reported."""
-    backend.write(lambda connection: runs.delete_run(connection, run_id))
+    backend.delete(lambda connection: runs.delete_run(connection, run_id))
     return Response(status_code=204)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import resources
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from gradwatch_service.store.database import for_writing, unavailable_when_down, use_wal
+
+log = logging.getLogger(__name__)
 
 _ADVISORY_LOCK = 0x67726164  # "grad"
 
@@ -33,6 +38,9 @@ def migrations_folder() -> Path:
 def migrate(engine: Engine) -> None:
     """Upgrade to the newest schema; safe when many processes race, all wait for the first.
 
+    A schema of a later version is left as it is: migrations only add, so that servers of two
+    versions can share a database while they are exchanged one by one.
+
     Raises:
         Unavailable: the database cannot be reached or stays locked.
     """
@@ -41,7 +49,17 @@ def migrate(engine: Engine) -> None:
         with for_writing(engine).begin() as connection:
             if engine.dialect.name == "postgresql":
                 _wait_for_turn(connection)
-            command.upgrade(alembic_config(connection), "head")
+            config = alembic_config(connection)
+            if _is_known(connection, config):
+                command.upgrade(config, "head")
+
+
+def _is_known(connection: Connection, config: Config) -> bool:
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    current = MigrationContext.configure(connection).get_current_heads()
+    if unknown := set(current) - known:
+        log.warning("the schema is of a later version (%s) and stays", ", ".join(sorted(unknown)))
+    return not unknown
 
 
 def _wait_for_turn(connection: Connection) -> None:

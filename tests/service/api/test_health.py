@@ -22,7 +22,10 @@ def test_a_ready_service_says_what_it_has_checked(api: Api):
     answer = outside(api, "/readyz")
     assert answer.status_code == 200
     shapes.Status.model_validate(answer.json())
-    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "writer": "ok"}}
+    assert answer.json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "writer": "ok", "disk": "ok"},
+    }
 
 
 def test_a_service_that_can_only_read_is_alive_but_not_ready(tmp_path: Path):
