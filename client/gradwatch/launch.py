@@ -44,7 +44,7 @@ class Launch:
         if self.resume_step is not None:
             body["resume_step"] = self.resume_step
         if len(table):
-            body["layers"] = table.as_json()
+            body["layers"] = table.described()
         return body
 
 

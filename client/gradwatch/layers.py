@@ -32,7 +32,7 @@ class Layer:
     residual: bool | None = None
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The layer as it travels in ``POST /runs``; every key present, in one fixed form."""
+        """Every key, in one fixed form: what is hashed."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -42,6 +42,15 @@ class Layer:
             "activation": self.activation,
             "normalised": self.normalised,
             "residual": self.residual,
+        }
+
+    def described(self) -> dict[str, JsonValue]:
+        """The same without what is as it is by default: tables can be long."""
+        default = Layer(self.name).as_json()
+        return {
+            key: value
+            for key, value in self.as_json().items()
+            if key == "name" or value != default[key]
         }
 
 
@@ -73,8 +82,12 @@ class LayerTable:
         return hashlib.sha256(body.encode()).hexdigest()
 
     def as_json(self) -> list[JsonValue]:
-        """The table as it travels in ``POST /runs``."""
+        """The table in the one form that is hashed."""
         return [layer.as_json() for layer in self.layers]
+
+    def described(self) -> list[JsonValue]:
+        """The table as it travels in ``POST /runs``."""
+        return [layer.described() for layer in self.layers]
 
     def extended(self, layers: Iterable[Layer]) -> LayerTable:
         """This table with the layers it does not have yet added at its end."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +16,7 @@ from gradwatch.config import Config, is_loopback
 from gradwatch.errors import Refused, Unreachable
 
 API = "/api/v1"
+COMPRESSED_FROM_BYTES = 1 << 16
 MAX_RETRY_AFTER_SECONDS = 3600.0  # a server cannot silence a job for longer than this
 
 
@@ -91,8 +94,14 @@ class Transport:
         return self._send(self._client.build_request("GET", path, params=given))
 
     def post(self, path: str, body: Mapping[str, object]) -> Answer:
-        """POST a JSON object."""
-        return self._send(self._client.build_request("POST", path, json=body))
+        """POST a JSON object; a long one, such as the table of many layers, is compressed."""
+        content = json.dumps(body, separators=(",", ":")).encode()
+        headers = {"content-type": "application/json"}
+        if len(content) > COMPRESSED_FROM_BYTES:
+            content, headers = gzip.compress(content, 1), headers | {"content-encoding": "gzip"}
+        return self._send(
+            self._client.build_request("POST", path, content=content, headers=headers)
+        )
 
     def put_frame(self, path: str, body: bytes) -> Answer:
         """PUT an encoded frame."""

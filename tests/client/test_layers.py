@@ -30,6 +30,14 @@ def test_the_hash_of_a_table_is_the_one_the_service_computes() -> None:
     assert table.hash == HASH
 
 
+def test_a_table_travels_without_what_is_as_it_is_by_default() -> None:
+    layers, _ = read_layers([RICH, "plain", {"name": "deep", "depth": 3}])
+    table = LayerTable(layers)
+    assert table.described() == [RICH, {"name": "plain"}, {"name": "deep", "depth": 3}]
+    read_back, unread = read_layers(table.described())
+    assert (LayerTable(read_back).hash, unread) == (table.hash, 0)
+
+
 def test_a_table_without_layers_has_no_hash() -> None:
     assert LayerTable().hash == ""
 

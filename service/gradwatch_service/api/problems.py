@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.rejections import shown
@@ -83,8 +84,21 @@ async def _on_service_error(_: Request, error: ServiceError) -> Response:
     return problem(error)
 
 
-async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    return _of_http(error)
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    answer = _of_http(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address allows; the router names the methods of the first route it finds."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.path_regex.match(request.url.path)
+        for method in route.methods or ()
+    }
 
 
 async def _on_request_error(_: Request, error: RequestValidationError) -> Response:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from gradwatch_service.api import problems
 from gradwatch_service.errors import Conflict, Invalid, ItemError, ServiceError, Unavailable
-from tests.service.api.conftest import problem
+from tests.service.api.conftest import Api, problem
 
 
 def answer_to(error: Exception) -> httpx.Response:
@@ -80,3 +80,10 @@ def test_every_error_of_the_service_has_a_status_and_a_code():
     kinds = ServiceError.__subclasses__()
     assert len({kind.code for kind in kinds}) == len(kinds)
     assert all(400 <= kind.status < 600 for kind in kinds)
+
+
+def test_an_address_says_all_the_methods_it_allows(api: Api):
+    answer = api.send("OPTIONS", "/runs")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    answer = api.send("POST", "/runs/00000000-0000-0000-0000-000000000000")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, PATCH")
