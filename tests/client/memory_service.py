@@ -148,4 +148,6 @@ class MemoryService:
 
 
 def table_of(layers: list[dict[str, Any]]) -> LayerTable:
-    return LayerTable(tuple(Layer(**{**item, "shape": tuple(item["shape"])}) for item in layers))
+    shapes = [tuple(item.get("shape", ())) for item in layers]
+    rows = zip(layers, shapes, strict=True)
+    return LayerTable(tuple(Layer(**{**item, "shape": shape}) for item, shape in rows))

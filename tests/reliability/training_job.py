@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 import gradwatch
+from tests.reliability.counts import times
 
-STEPS = 500
+STEPS = times(500, 2_000)
 LEARNING_RATE = 0.05
 
 

@@ -11,13 +11,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match
 
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.rejections import shown
 from gradwatch_service.errors import Invalid, ItemError, NotFound, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MAX_ERRORS = 20
 MAX_DETAIL = 1_000
 ENCODINGS = "zstd, gzip"
@@ -95,9 +96,9 @@ def _methods(request: Request) -> set[str]:
     """What the address allows; the router names the methods of the first route it finds."""
     return {
         method
+        for method in METHODS
         for route in request.app.routes
-        if isinstance(route, Route) and route.path_regex.match(request.url.path)
-        for method in route.methods or ()
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
     }
 
 
