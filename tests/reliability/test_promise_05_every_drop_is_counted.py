@@ -20,7 +20,7 @@ FRAME = 8
 
 
 def test_kills_and_restarts_lose_nothing_that_fits_the_queue(server: Server, http: httpx.Client):
-    with reporting(server.url, frame_records=FRAME) as job:
+    with reporting(server.url, frame_records=FRAME, queue_records=6 * BURST) as job:
         for _ in range(3):
             job.log(BURST)
             server.kill()  # with frames under way: what was not acknowledged is sent again

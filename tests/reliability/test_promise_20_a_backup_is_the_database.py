@@ -29,9 +29,9 @@ from tests.service.ingest.training import REPORTS, exploding
 from tests.streams import cut
 
 RANKS = ("rank0", "rank1")
-RUNS = times(1, 10)
-ACKS = times(5, 100)
-BACKUPS = times(1, 5)
+RUNS = times(1, 4)
+ACKS = times(5, 40)
+BACKUPS = times(1, 3)
 PROGRAM = (
     "import sys; from gradwatch_service.commands import backup; sys.exit(backup(sys.argv[1:]))"
 )
