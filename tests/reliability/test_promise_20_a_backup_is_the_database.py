@@ -37,6 +37,15 @@ PROGRAM = (
 )
 
 
+@pytest.fixture
+def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+    """Without a worker, which would note that the quiet runs are silent."""
+    quiet = {"GRADWATCH_EMBEDDED_WORKER": "false"}
+    running = Server(database_url, tmp_path / "server.log", environment=quiet).start()
+    yield running
+    running.kill()
+
+
 def back_up(server: Server, target: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, "--database-url", server.database_url, str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
