@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gradwatch.config import Config
 from tests.reliability.bad_servers import REPLIES, hanging, replying
 from tests.reliability.training_job import BAD_STARTS, STEPS
 from tests.servers import Server, free_port
@@ -22,6 +23,7 @@ from tests.servers import Server, free_port
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0  # for a job that takes a second and may wait two at its end
 JOBS_AT_ONCE = 4
+AT_LEAST = min(STEPS, Config().queue_records)  # reports arrive of a job that outruns the sender
 
 
 @pytest.fixture
@@ -104,13 +106,15 @@ def test_all_nan_is_reported_and_does_no_harm(server: Server, http: httpx.Client
     said = run_job(server.url, "all_nan")
     check(said)
     (run,) = http.get("/runs").json()["items"]
-    assert (run["state"], run["health"], run["last_step"]) == ("finished", "critical", STEPS - 1)
+    assert (run["state"], run["health"]) == ("finished", "critical")
+    assert run["last_step"] >= AT_LEAST - 1
     (alert,) = http.get("/alerts", params={"run": run["id"], "rule": "non-finite"}).json()["items"]
     assert (alert["opened_step"], alert["layers"]) == (0, ["fc"])
     losses = http.get(
         f"/runs/{run['id']}/series", params={"metric": "loss", "points": 10_000}
     ).json()
-    assert losses["values"] == ["NaN"] * STEPS
+    assert len(losses["values"]) >= AT_LEAST
+    assert set(losses["values"]) == {"NaN"}
 
 
 def test_nonsense_is_left_out_and_the_rest_is_stored(server: Server, http: httpx.Client):
