@@ -9,7 +9,6 @@ the reports that measured it, so a sparse or late one is judged like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -89,7 +88,7 @@ class Baseline:
         return _rearranged(self, Baseline.empty(len(source)), source)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LongTerm:
     """S2 and S3 of C columns; ``limit`` float64[C]: zt.
 
@@ -112,7 +111,7 @@ class LongTerm:
             limit=np.full(columns, _FIRST_LIMIT),
         )
 
-    @cached_property
+    @property
     def slow(self) -> Fixed:
         """The level long ago, int32[C]: the median of the block medians without the last two.
 

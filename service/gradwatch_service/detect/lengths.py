@@ -63,16 +63,15 @@ def trend(lengths: Lengths, least_bits: float) -> LengthTrend | None:
     if len(lengths) < WINDOW or len(set(lengths[:, 0].tolist())) < MIN_LENGTHS:
         return None
     length, norm, loss = lengths.T
-    x = _detrended(length)
+    x, y = _detrended(length), _detrended(norm)
     if _dot(x, x) <= _NOTHING_LEFT:
         return None
     shortest, longest = int(length.min()), int(length.max())
     least = least_bits * ONE_BIT / (longest - shortest)
-    slope, t = _fit(x, _detrended(norm))
-    if slope < least:
+    if _dot(x, y) / _dot(x, x) < least:
         return None
     unit = log2_fixed(length.astype(np.float64)) if (loss == EMPTY).any() else loss
-    slope, t = min((slope, t), _fit(x, _detrended(norm - unit)))
+    slope, t = min(_fit(x, y), _fit(x, _detrended(norm - unit)))
     if slope < least:
         return None
     return LengthTrend(slope * (longest - shortest) / ONE_BIT, t, shortest, longest)

@@ -83,7 +83,7 @@ class Track:
     column: int
     linear: bool = False
 
-    @property
+    @cached_property
     def slow(self) -> int:
         """The level long ago."""
         return int(self.longterm.slow[self.column])
