@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, select, update
 
 from gradwatch_service.domain import Frame
-from gradwatch_service.store import packing
+from gradwatch_service.errors import Conflict
+from gradwatch_service.store import chunks, packing, tilings
 from gradwatch_service.store.tables import frames
 
 _REPLAY_BATCH = 64
@@ -59,7 +61,12 @@ def digest(connection: Connection, identity: Identity) -> bytes | None:
 def frame(connection: Connection, identity: Identity) -> Frame:
     """One stored frame."""
     body: bytes = connection.execute(select(frames.c.body).where(*_is(identity))).scalar_one()
-    return packing.unpack(body)
+    if body:
+        return packing.unpack(body)
+    run_id, writer, seq = identity
+    (group,) = chunks.groups(connection, run_id, writer, 0, (seq, seq))
+    log = chunks.frames_of(connection, run_id, group)
+    return next(found for member, found in log if member.seq == seq)
 
 
 def waiting(
@@ -75,42 +82,75 @@ def waiting(
 
 
 def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Frame]:
-    """Those of a writer's frames that were folded, in the order they were."""
-    first_seq = seqs.start
-    while True:
-        query = (
-            select(frames.c.seq, frames.c.body)
-            .where(
-                frames.c.run_id == run_id,
-                frames.c.writer == writer,
-                frames.c.seq >= first_seq,
-                frames.c.seq < seqs.stop,
-                frames.c.ordinal.is_not(None),
-            )
-            .order_by(frames.c.seq)
-            .limit(_REPLAY_BATCH)
+    """Those of a writer's frames that were folded, in the order they were: tiles, then bodies.
+
+    Raises:
+        Conflict: they are no longer kept.
+    """
+    if seqs.start < tilings.find(connection, run_id, writer).kept_seq:
+        raise Conflict(
+            "the earlier reports of this writer are no longer kept: open a new launch to go on",
+            code="no-longer-kept",
         )
-        rows = connection.execute(query).all()
-        for row in rows:
+    first = seqs.start
+    while first < seqs.stop:
+        for seq, found in _tiled(connection, run_id, writer, range(first, seqs.stop)):
+            yield found
+            first = seq + 1
+        rows = connection.execute(_log(run_id, writer, range(first, seqs.stop))).all()
+        for row in takewhile(lambda row: row.body, rows):  # empty: put into tiles since we looked
             yield packing.unpack(row.body)
-        if len(rows) < _REPLAY_BATCH:
+            first = row.seq + 1
+        if len(rows) < _REPLAY_BATCH and all(row.body for row in rows):
             return
-        first_seq = rows[-1].seq + 1
+
+
+def _tiled(
+    connection: Connection, run_id: uuid.UUID, writer: str, seqs: range
+) -> Iterator[tuple[int, Frame]]:
+    """The folded frames that lie in tiles, with their seqs."""
+    for group in chunks.groups(connection, run_id, writer, 0, (seqs.start, seqs.stop - 1)):
+        for member, found in chunks.frames_of(connection, run_id, group):
+            if member.folded and member.seq in seqs:
+                yield member.seq, found
 
 
 def stored_steps(
     connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
 ) -> frozenset[int]:
-    """The steps of all frames of a writer that reach into ``first`` … ``last``."""
+    """The steps of all frames of a writer that reach into ``first`` … ``last``, and maybe more."""
     query = select(frames.c.body).where(
         frames.c.run_id == run_id,
         frames.c.writer == writer,
+        frames.c.seq >= tilings.find(connection, run_id, writer).next_seq,
         frames.c.step_max >= first,
         frames.c.step_min <= last,
     )
     bodies = connection.execute(query).scalars()
-    return frozenset(
-        step for body in bodies for step in packing.read_steps(packing.read_fields(body)).tolist()
+    found = {
+        step
+        for body in bodies
+        if body
+        for step in packing.read_steps(packing.read_fields(body)).tolist()
+    }
+    for group in chunks.groups_at(connection, run_id, writer, 0, (first, last)):
+        found.update(group.step_list().tolist())
+    return frozenset(found)
+
+
+def _log(run_id: uuid.UUID, writer: str, seqs: range) -> Select[tuple[int, bytes]]:
+    """The next folded frames, as they lie in the log."""
+    return (
+        select(frames.c.seq, frames.c.body)
+        .where(
+            frames.c.run_id == run_id,
+            frames.c.writer == writer,
+            frames.c.seq >= seqs.start,
+            frames.c.seq < seqs.stop,
+            frames.c.ordinal.is_not(None),
+        )
+        .order_by(frames.c.seq)
+        .limit(_REPLAY_BATCH)
     )
 
 
