@@ -42,16 +42,18 @@ class Buckets:
     measured: Unsigned
 
     def planes(self) -> Unsigned:
-        """All columns side by side as unsigned integers, [B, 8 C]."""
+        """As unsigned integers, [B, 8 C]: the eight planes of a column side by side."""
         kind = f"<u{self.low.dtype.itemsize}"
-        return np.concatenate([getattr(self, name).view(kind) for name in PLANES], axis=1)
+        planes = np.stack([getattr(self, name).view(kind) for name in PLANES], axis=2)
+        return planes.reshape(len(planes), -1)
 
     @staticmethod
     def of_planes(base: IntArray, planes: Unsigned) -> Buckets:
         """What ``planes`` made them into; ``planes`` [B, 8 C]."""
-        low, high, *rest = np.split(planes, len(PLANES), axis=1)
         kind = f"<f{planes.dtype.itemsize}"
-        return Buckets(base, np.ascontiguousarray(low).view(kind), _as(high, kind), *rest)
+        columns = planes.reshape(len(planes), -1, len(PLANES))
+        low, high, *rest = (np.ascontiguousarray(columns[..., i]) for i in range(len(PLANES)))
+        return Buckets(base, low.view(kind), high.view(kind), *rest)
 
     def points(self) -> tuple[IntArray, Values]:
         """The points of a single column, unordered: extremes and the first of each non-finite."""
@@ -73,8 +75,10 @@ def of_rows(steps: IntArray, values: Values) -> Buckets:
     number = np.where(finite, values, _missing(values))
     nan = np.isnan(values) & ~is_missing(values)
     above, below = np.isposinf(values), np.isneginf(values)
-    flags = (finite, finite, nan, above, below, finite | nan | above | below)
-    return Buckets(steps, number, number, *[flag.astype(kind) for flag in flags])
+    flags = [
+        flag.astype(kind) for flag in (finite, nan, above, below, finite | nan | above | below)
+    ]
+    return Buckets(steps, number, number, flags[0], *flags)
 
 
 def merged(fine: Buckets) -> Buckets:
@@ -84,10 +88,17 @@ def merged(fine: Buckets) -> Buckets:
     shift = fine.base - np.repeat(base, np.diff([*starts, len(fine.base)]))
     low, low_at = _extreme(fine.low, _moved(fine.low_at, shift), np.argmin, np.inf)
     high, high_at = _extreme(fine.high, _moved(fine.high_at, shift), np.argmax, -np.inf)
-    words = (fine.nan_at, fine.above_at, fine.below_at)
-    words_at = [_first(_moved(places, shift), starts) for places in words]
-    measured = np.add.reduceat(fine.measured, starts, axis=0, dtype=fine.measured.dtype)
-    return Buckets(base, low, high, low_at, high_at, *words_at, measured)
+    return Buckets(
+        base=base,
+        low=low,
+        high=high,
+        low_at=low_at,
+        high_at=high_at,
+        nan_at=_first(_moved(fine.nan_at, shift), starts),
+        above_at=_first(_moved(fine.above_at, shift), starts),
+        below_at=_first(_moved(fine.below_at, shift), starts),
+        measured=np.add.reduceat(fine.measured, starts, axis=0, dtype=fine.measured.dtype),
+    )
 
 
 def joined(parts: list[Buckets]) -> Buckets:
@@ -126,7 +137,3 @@ def _cut(values: Values, filler: float) -> Values:
 
 def _missing(values: Values) -> Any:
     return MISSING32 if values.dtype.itemsize == np.float32().itemsize else MISSING64
-
-
-def _as(planes: Unsigned, kind: str) -> Values:
-    return np.ascontiguousarray(planes).view(kind)

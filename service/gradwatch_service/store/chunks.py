@@ -6,16 +6,28 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select
 
-from gradwatch_service.domain import Frame, IntArray
+from gradwatch_service.domain import MAX_STEP, Frame, IntArray
 from gradwatch_service.store import tiles
 from gradwatch_service.store.row_groups import STEP, TIME, Member, Outline, Part, RowGroup
 from gradwatch_service.store.tables import chunks, row_groups
 from gradwatch_service.store.tiles import Values
+
+Range: TypeAlias = tuple[int, int]  # both ends included
+ALL: Range = (0, MAX_STEP)
+
+
+class Reach(NamedTuple):
+    """Seqs and steps, and how many groups of them at most; None: all."""
+
+    seqs: Range = ALL
+    steps: Range | None = None
+    limit: int | None = None
+
 
 _LISTED = (
     row_groups.c.writer,
@@ -83,23 +95,17 @@ class Written:
 
 
 def groups(
-    connection: Connection, run_id: uuid.UUID, writer: str, level: int, seqs: tuple[int, int]
+    connection: Connection, run_id: uuid.UUID, writer: str, level: int, reach: Reach
 ) -> list[Group]:
-    """The groups of a level that reach into ``seqs`` (both ends included), in order."""
+    """The groups of a level that reach into a range, in order."""
     query = _groups(run_id, writer, level).where(
-        row_groups.c.seq_last >= seqs[0], row_groups.c.seq <= seqs[1]
+        row_groups.c.seq_last >= reach.seqs[0], row_groups.c.seq <= reach.seqs[1]
     )
-    return [_group(row) for row in connection.execute(query.order_by(row_groups.c.seq))]
-
-
-def groups_at(
-    connection: Connection, run_id: uuid.UUID, writer: str, level: int, steps: tuple[int, int]
-) -> list[Group]:
-    """The groups of a level that reach into ``steps`` (both ends included), in order."""
-    query = _groups(run_id, writer, level).where(
-        row_groups.c.step_max >= steps[0], row_groups.c.step_min <= steps[1]
-    )
-    return [_group(row) for row in connection.execute(query.order_by(row_groups.c.seq))]
+    if reach.steps is not None:
+        low, high = reach.steps
+        query = query.where(row_groups.c.step_max >= low, row_groups.c.step_min <= high)
+    rows = connection.execute(query.order_by(row_groups.c.seq).limit(reach.limit))
+    return [_group(row) for row in rows]
 
 
 def groups_after(

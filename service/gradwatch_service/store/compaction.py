@@ -10,7 +10,6 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -163,7 +162,9 @@ def _next_log(connection: Connection, due: Due) -> tuple[list[Logged], dt.dateti
     return (growing.log if due.ended and growing.rows else []), newest
 
 
-def _scan(connection: Connection, run_id: uuid.UUID, writer: str, first: int) -> Iterator[Row[Any]]:
+def _scan(
+    connection: Connection, run_id: uuid.UUID, writer: str, first: int
+) -> Iterator[Row[int, bytes, int | None, dt.datetime, bytes]]:
     while True:
         query = (
             select(

@@ -48,6 +48,12 @@ def all_tables(connection: Connection, run_id: uuid.UUID) -> dict[str, LayerTabl
     return {row.hash: _table(row.layers) for row in connection.execute(query)}
 
 
+def hashes(connection: Connection, run_id: uuid.UUID) -> tuple[str, ...]:
+    """Of all tables the run knows."""
+    query = select(layer_tables.c.hash).where(layer_tables.c.run_id == run_id)
+    return tuple(connection.execute(query).scalars())
+
+
 def current(connection: Connection, run_id: uuid.UUID) -> LayerTable:
     """The table the run registered or extended last; empty if there is none."""
     newest = connection.execute(select(runs.c.layers_hash).where(runs.c.run_id == run_id)).scalar()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
@@ -69,9 +70,9 @@ def raised(
     return Raised(run_id, Written(row, packed))
 
 
-def column(body: bytes, group: Group, part: Part, at: int, width: int) -> Buckets:
-    """One column of a tile of a coarser level; ``width``: how many the tile has."""
-    places = [plane * width + at for plane in range(len(PLANES))]
+def column(body: bytes, group: Group, part: Part, at: int) -> Buckets:
+    """One column of a tile of a coarser level."""
+    places = range(at * len(PLANES), (at + 1) * len(PLANES))
     planes = tiles.decode_columns(body, _unsigned(part), group.rows, places)
     return Buckets.of_planes(group.step_list(), planes.T)
 
@@ -141,5 +142,5 @@ def _packed(
     }
 
 
-def _unsigned(part: Part) -> np.dtype[np.unsignedinteger]:
+def _unsigned(part: Part) -> np.dtype[Any]:
     return np.dtype(f"<u{part.dtype.itemsize}")

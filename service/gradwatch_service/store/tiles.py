@@ -20,7 +20,7 @@ Values: TypeAlias = NDArray[Any]
 LEVEL = 1
 WIDTH = 32
 
-_UNSIGNED = {4: np.dtype("<u4"), 8: np.dtype("<u8")}
+_UNSIGNED: dict[int, np.dtype[Any]] = {4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 
 class _Codec(threading.local):
@@ -34,7 +34,7 @@ class _Codec(threading.local):
 _codec = _Codec()
 
 
-def compress(raw: bytes | Values) -> bytes:
+def compress(raw: bytes | memoryview) -> bytes:
     """Bytes in zstd, their size noted."""
     return _codec.compressor.compress(raw)
 
@@ -60,7 +60,7 @@ def encode(steps: Values) -> bytes:
     """The tile of columns of ``differences``, [n, C]."""
     columns = np.ascontiguousarray(steps.T)
     planes = columns.view(np.uint8).reshape(-1, steps.dtype.itemsize).T
-    return compress(np.ascontiguousarray(planes))
+    return compress(np.ascontiguousarray(planes).data)
 
 
 def decode(body: bytes, dtype: np.dtype[Any], rows: int) -> Values:

@@ -85,7 +85,10 @@ def due(connection: Connection, now: dt.datetime, limit: int) -> Sequence[Due]:
         .order_by(loose.desc())
         .limit(limit)
     )
-    return [Due(*row[:4], tiling=Tiling(*row[4:])) for row in connection.execute(query)]
+    found = []
+    for run_id, writer, attempt, has_ended, *position in connection.execute(query):
+        found.append(Due(run_id, writer, attempt, has_ended, Tiling(*position)))
+    return found
 
 
 def move(connection: Connection, of: Due, after: Tiling) -> None:
