@@ -29,6 +29,7 @@ class Reach(NamedTuple):
     limit: int | None = None
 
 
+_FEW = 8
 _LISTED = (
     row_groups.c.writer,
     row_groups.c.level,
@@ -127,13 +128,11 @@ def groups_after(
     ]
 
 
-def newest_first(
-    connection: Connection, run_id: uuid.UUID, writer: str, last: int
-) -> Iterator[Group]:
-    """Groups of whole reports that begin at or before step ``last``, the newest first."""
+def newest(connection: Connection, run_id: uuid.UUID, writer: str, last: int) -> list[Group]:
+    """A few groups of whole reports that begin at or before step ``last``, the newest first."""
     query = _groups(run_id, writer, 0).where(row_groups.c.step_min <= last)
-    query = query.order_by(row_groups.c.seq.desc()).execution_options(yield_per=1)
-    return map(_group, connection.execute(query))
+    rows = connection.execute(query.order_by(row_groups.c.seq.desc()).limit(_FEW))
+    return [_group(row) for row in rows]
 
 
 def exists(connection: Connection, run_id: uuid.UUID, row: Mapping[str, object]) -> bool:

@@ -17,10 +17,10 @@ from gradwatch_service.settings import Retention
 from gradwatch_service.store import chunks, levels, tilings
 from gradwatch_service.store.chunks import Group, Reach
 from gradwatch_service.store.levels import Raised
+from gradwatch_service.store.spans import OWN
 from gradwatch_service.store.tables import row_groups, runs
 
 GROUPS = 16
-OWN = "service/"  # streams the service writes itself: a few reports, and always needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from gradwatch_service.store.levels import HIGHEST
 from gradwatch_service.store.tables import attempts, frames, writers
 from gradwatch_service.store.tilings import Tiling
 
+OWN = "service/"  # how the streams begin that the service writes itself
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -132,7 +132,7 @@ def test_a_frame_behind_a_gap_is_put_into_no_tile(engine: Engine, run_id: uuid.U
 
 
 def exploded(engine: Engine, pause_at: int | None) -> object:
-    """An explosion pushed frame by frame; in the middle its reports go into tiles, memory is lost."""
+    """An explosion, frame by frame; midway its reports go into tiles, and memory is lost."""
     run_id = create_run(engine, id=uuid.UUID(int=7))
     pushes = cut(run_id, exploding(seed=5), range(4, 120, 4), "w0")
     with serving(engine) as writer:
@@ -190,7 +190,7 @@ def test_a_run_deleted_meanwhile_leaves_no_tile_behind(engine: Engine, run_id: u
         assert count(engine, table) == 0
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process ends here."""
 
 
@@ -207,10 +207,10 @@ def test_killed_at_any_moment_all_or_nothing_is_written(
 
     def stop_after(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         if table in statement and not statement.startswith("SELECT"):
-            raise Killed
+            raise KilledError
 
     sa.event.listen(engine, "after_cursor_execute", stop_after)
-    with pytest.raises(Killed), for_writing(engine).begin() as connection:
+    with pytest.raises(KilledError), for_writing(engine).begin() as connection:
         group.write(connection)
     sa.event.remove(engine, "after_cursor_execute", stop_after)
     assert min(bodies(engine, run_id)) > 0

@@ -1,0 +1,250 @@
+"""A statistic over layers and steps in as few cells as wanted, each with its extremes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from gradwatch_service.domain import (
+    MAX_STEP,
+    MISSING32,
+    Float32Array,
+    IntArray,
+    LayerTable,
+    is_missing,
+)
+from gradwatch_service.store import chunks, layers, levels, packing, tiles
+from gradwatch_service.store.chunks import Group
+from gradwatch_service.store.row_groups import LAYER, Part
+from gradwatch_service.store.spans import Span, Window, spans
+from gradwatch_service.store.tiles import WIDTH
+
+NAN, ABOVE, BELOW = 1, 2, 4
+
+Kinds = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatQuery:
+    """A per-layer statistic over steps ``first`` … ``last``, in at most ``rows`` times ``cols`` cells."""
+
+    metric: str
+    first: int = 0
+    last: int = MAX_STEP
+    rows: int = 500
+    cols: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """R rows in depth order, C columns in step order.
+
+    ``layers``: the names of each row's; ``steps`` int64[C]: where each column begins, ``last_step``
+    where the last ends. ``low``, ``high`` float32[R, C]: the finite extremes, missing where there
+    are none. ``kinds`` uint8[R, C]: 1 for a NaN in the cell, 2 for +Infinity, 4 for -Infinity.
+    """
+
+    layers: Sequence[Sequence[str]]
+    steps: IntArray
+    last_step: int
+    low: Float32Array
+    high: Float32Array
+    kinds: Kinds
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Of one frame or tile, layer by layer: ``low``, ``high`` float32[L, n], ``kinds`` likewise."""
+
+    layers_hash: str
+    start: int
+    steps: IntArray
+    low: Float32Array
+    high: Float32Array
+    kinds: Kinds | None
+
+
+def heatmap(connection: Connection, run_id: uuid.UUID, query: HeatQuery) -> Heatmap:
+    """All writers' effective reports, by the layers of the run's current table.
+
+    There is a column for each step that was reported, or if these are too many, columns of equally
+    many steps. What a coarser level stands for counts in the column in which it begins.
+    """
+    table = layers.current(connection, run_id)
+    part = Part(LAYER, query.metric)
+    found = spans(connection, run_id, Window(query.first, query.last, query.cols))
+    edges, last_step = _columns([steps for span in found for steps in _steps(span)], query.cols)
+    order = np.argsort(table.depth, kind="stable")
+    rows = min(query.rows, len(table))
+    row_of = np.empty(len(table), np.int64)
+    row_of[order] = np.arange(len(table)) * rows // max(len(table), 1)
+    canvas = _Canvas.of(rows, edges)
+    places = _Places(connection, run_id, table, row_of)
+    for span in found:
+        for one in _values(connection, run_id, part, span):
+            canvas.paint(one, span, places.of(one.layers_hash))
+    return canvas.picture(_named(table, order, row_of, rows), last_step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The row of each column of a layer table; -1 where the current one does not have the layer."""
+
+    connection: Connection
+    run_id: uuid.UUID
+    current: LayerTable
+    row_of: IntArray
+
+    def of(self, table_hash: str) -> IntArray:
+        """Row of each column, int64[L]."""
+        if table_hash == self.current.hash:
+            return self.row_of
+        table = layers.find(self.connection, self.run_id, table_hash) or LayerTable()
+        columns = [self.current.column.get(name, -1) for name in table.names]
+        return np.where(np.array(columns) >= 0, self.row_of[columns], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """Cells while values are put into them: extremes ±inf where there is none yet."""
+
+    edges: IntArray
+    low: Float32Array
+    high: Float32Array
+    kinds: Kinds
+
+    @staticmethod
+    def of(rows: int, edges: IntArray) -> _Canvas:
+        shape = (rows, len(edges))
+        return _Canvas(
+            edges,
+            np.full(shape, np.inf, np.float32),
+            np.full(shape, -np.inf, np.float32),
+            np.zeros(shape, np.uint8),
+        )
+
+    def paint(self, one: _Values, span: Span, rows: IntArray) -> None:
+        """Put in what lies within the span, of layers that have a row."""
+        inside = np.flatnonzero((one.steps >= span.first) & (one.steps <= span.last))
+        rows = rows[one.start : one.start + len(one.low)]
+        if len(inside) == 0 or not len(rows):
+            return
+        column = np.searchsorted(self.edges, one.steps[inside], side="right") - 1
+        across = _Fold.of(column, inside, len(one.steps))
+        along = _Fold.of(rows, np.arange(len(rows)), len(one.low))
+        for mine, given, combine in (
+            (self.low, one.low, np.minimum),
+            (self.high, one.high, np.maximum),
+            (self.kinds, one.kinds, np.bitwise_or),
+        ):
+            if given is not None:
+                folded = along.apply(across.apply(given, combine, axis=1), combine, axis=0)
+                kept = along.targets >= 0
+                cells = np.ix_(along.targets[kept], across.targets)
+                mine[cells] = combine(mine[cells], folded[kept])
+
+    def picture(self, names: Sequence[Sequence[str]], last_step: int) -> Heatmap:
+        """The finished picture."""
+        low = np.where(np.isposinf(self.low), MISSING32, self.low)
+        high = np.where(np.isneginf(self.high), MISSING32, self.high)
+        return Heatmap(names, self.edges, last_step, low, high, self.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """Combines places that belong to one target; ``order`` None: they are each one, in order."""
+
+    order: IntArray | None
+    starts: IntArray
+    targets: IntArray
+
+    @staticmethod
+    def of(target: IntArray, places: IntArray, count: int) -> _Fold:
+        order = np.argsort(target, kind="stable")
+        ordered = target[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+        alone = len(starts) == count and bool((order == np.arange(count)).all())
+        return _Fold(None if alone else places[order], starts, ordered[starts])
+
+    def apply(self, values: NDArray[Any], combine: np.ufunc, axis: int) -> NDArray[Any]:
+        if self.order is None:
+            return values
+        taken = values.take(self.order, axis=axis)
+        if len(self.starts) == len(self.order):
+            return taken
+        return np.asarray(combine.reduceat(taken, self.starts, axis=axis))
+
+
+def _steps(span: Span) -> Iterator[IntArray]:
+    """The steps that a writer reported, of each frame and group."""
+    found = [packing.read_steps(packing.read_fields(row.body)) for row in span.frames]
+    for steps in [*found, *(group.step_list() for group in span.groups)]:
+        yield steps[(steps >= span.first) & (steps <= span.last)]
+
+
+def _values(connection: Connection, run_id: uuid.UUID, part: Part, span: Span) -> Iterator[_Values]:
+    for row in span.frames:
+        found = packing.read_block(row.body, "layers", part.metric)
+        if found is not None:
+            yield _raw(row.layers_hash, 0, found[0], found[1].T)
+    for groups in span.runs():
+        known: Mapping[int, Group] = {group.seq: group for group in groups}
+        steps = {seq: group.step_list() for seq, group in known.items()}
+        for seq, tile, body in chunks.bodies(connection, run_id, part, groups):
+            group = known[seq]
+            if group.level:
+                yield _coarse(body, group, part, tile * WIDTH)
+            else:
+                values = tiles.decode(body, part.dtype, group.rows)
+                yield _raw(group.layers_hash, tile * WIDTH, steps[seq], values)
+
+
+def _raw(layers_hash: str, start: int, steps: IntArray, values: Float32Array) -> _Values:
+    finite = np.isfinite(values)
+    if finite.all():
+        return _Values(layers_hash, start, steps, values, values, None)
+    kinds = NAN * (np.isnan(values) & ~is_missing(values)).astype(np.uint8)
+    kinds |= ABOVE * np.isposinf(values).astype(np.uint8)
+    kinds |= BELOW * np.isneginf(values).astype(np.uint8)
+    low = np.where(finite, values, np.float32(np.inf))
+    high = np.where(finite, values, np.float32(-np.inf))
+    return _Values(layers_hash, start, steps, low, high, kinds)
+
+
+def _coarse(body: bytes, group: Group, part: Part, start: int) -> _Values:
+    found = levels.columns(body, group, part)
+    there = found.low_at.T > 0
+    low = np.where(there, found.low.T, np.float32(np.inf))
+    high = np.where(there, found.high.T, np.float32(-np.inf))
+    kinds = NAN * (found.nan_at.T > 0).astype(np.uint8)
+    kinds |= ABOVE * (found.above_at.T > 0).astype(np.uint8)
+    kinds |= BELOW * (found.below_at.T > 0).astype(np.uint8)
+    return _Values(group.layers_hash, start, found.base, low, high, kinds)
+
+
+def _columns(reported: Sequence[IntArray], most: int) -> tuple[IntArray, int]:
+    """Where each column begins, and where the last ends."""
+    steps = np.unique(np.concatenate([np.empty(0, np.int64), *reported]))
+    if not len(steps):
+        return steps, 0
+    first, last = int(steps[0]), int(steps[-1])
+    if len(steps) <= most:
+        return steps, last
+    wide = last - first + 1
+    return first + np.array([wide * i // most for i in range(most)], np.int64), last
+
+
+def _named(
+    table: LayerTable, order: IntArray, row_of: IntArray, rows: int
+) -> Sequence[Sequence[str]]:
+    """The names of the layers in each row."""
+    named: list[list[str]] = [[] for _ in range(rows)]
+    for column in order.tolist():
+        named[row_of[column]].append(table.names[column])
+    return named
