@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from gradwatch_service.store import chunks, layers, levels, packing, tiles
 from gradwatch_service.store.chunks import Group
 from gradwatch_service.store.row_groups import LAYER, Part
 from gradwatch_service.store.spans import Span, Window, spans
-from gradwatch_service.store.tiles import WIDTH
 
 NAN, ABOVE, BELOW = 1, 2, 4
 
@@ -32,7 +32,7 @@ Kinds = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class HeatQuery:
-    """A per-layer statistic over steps ``first`` … ``last``, in at most ``rows`` times ``cols`` cells."""
+    """A per-layer statistic over steps ``first`` … ``last``, in so many cells at most."""
 
     metric: str
     first: int = 0
@@ -60,10 +60,9 @@ class Heatmap:
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """Of one frame or tile, layer by layer: ``low``, ``high`` float32[L, n], ``kinds`` likewise."""
+    """Of some frames or a group, by layer: ``low``, ``high`` float32[L, n], ``kinds`` likewise."""
 
     layers_hash: str
-    start: int
     steps: IntArray
     low: Float32Array
     high: Float32Array
@@ -105,7 +104,7 @@ class _Places:
         """Row of each column, int64[L]."""
         if table_hash == self.current.hash:
             return self.row_of
-        table = layers.find(self.connection, self.run_id, table_hash) or LayerTable()
+        table = layers.read(self.connection, self.run_id, table_hash)
         columns = [self.current.column.get(name, -1) for name in table.names]
         return np.where(np.array(columns) >= 0, self.row_of[columns], -1)
 
@@ -132,8 +131,7 @@ class _Canvas:
     def paint(self, one: _Values, span: Span, rows: IntArray) -> None:
         """Put in what lies within the span, of layers that have a row."""
         inside = np.flatnonzero((one.steps >= span.first) & (one.steps <= span.last))
-        rows = rows[one.start : one.start + len(one.low)]
-        if len(inside) == 0 or not len(rows):
+        if not len(inside):
             return
         column = np.searchsorted(self.edges, one.steps[inside], side="right") - 1
         across = _Fold.of(column, inside, len(one.steps))
@@ -189,43 +187,51 @@ def _steps(span: Span) -> Iterator[IntArray]:
 
 
 def _values(connection: Connection, run_id: uuid.UUID, part: Part, span: Span) -> Iterator[_Values]:
-    for row in span.frames:
-        found = packing.read_block(row.body, "layers", part.metric)
-        if found is not None:
-            yield _raw(row.layers_hash, 0, found[0], found[1].T)
+    for table_hash, alike in groupby(span.frames, key=lambda row: row.layers_hash):
+        found = [packing.read_block(row.body, "layers", part.metric) for row in alike]
+        held = [one for one in found if one is not None]
+        if held:
+            values = np.concatenate([values for _, values in held]).T
+            yield _raw(table_hash, np.concatenate([steps for steps, _ in held]), values)
     for groups in span.runs():
         known: Mapping[int, Group] = {group.seq: group for group in groups}
-        steps = {seq: group.step_list() for seq, group in known.items()}
-        for seq, tile, body in chunks.bodies(connection, run_id, part, groups):
-            group = known[seq]
-            if group.level:
-                yield _coarse(body, group, part, tile * WIDTH)
-            else:
-                values = tiles.decode(body, part.dtype, group.rows)
-                yield _raw(group.layers_hash, tile * WIDTH, steps[seq], values)
+        rows = chunks.bodies(connection, run_id, part, groups)
+        for seq, tiles_of_group in groupby(rows, key=lambda row: row.seq):
+            yield _tiled([row.body for row in tiles_of_group], known[seq], part)
 
 
-def _raw(layers_hash: str, start: int, steps: IntArray, values: Float32Array) -> _Values:
+def _tiled(bodies: Sequence[bytes], group: Group, part: Part) -> _Values:
+    if group.level:
+        return _coarse(bodies, group, part)
+    values = np.concatenate([tiles.decode(body, part.dtype, group.rows) for body in bodies])
+    return _raw(group.layers_hash, group.step_list(), values)
+
+
+def _raw(layers_hash: str, steps: IntArray, values: Float32Array) -> _Values:
     finite = np.isfinite(values)
     if finite.all():
-        return _Values(layers_hash, start, steps, values, values, None)
+        return _Values(layers_hash, steps, values, values, None)
     kinds = NAN * (np.isnan(values) & ~is_missing(values)).astype(np.uint8)
     kinds |= ABOVE * np.isposinf(values).astype(np.uint8)
     kinds |= BELOW * np.isneginf(values).astype(np.uint8)
     low = np.where(finite, values, np.float32(np.inf))
     high = np.where(finite, values, np.float32(-np.inf))
-    return _Values(layers_hash, start, steps, low, high, kinds)
+    return _Values(layers_hash, steps, low, high, kinds)
 
 
-def _coarse(body: bytes, group: Group, part: Part, start: int) -> _Values:
-    found = levels.columns(body, group, part)
-    there = found.low_at.T > 0
-    low = np.where(there, found.low.T, np.float32(np.inf))
-    high = np.where(there, found.high.T, np.float32(-np.inf))
-    kinds = NAN * (found.nan_at.T > 0).astype(np.uint8)
-    kinds |= ABOVE * (found.above_at.T > 0).astype(np.uint8)
-    kinds |= BELOW * (found.below_at.T > 0).astype(np.uint8)
-    return _Values(group.layers_hash, start, found.base, low, high, kinds)
+def _coarse(bodies: Sequence[bytes], group: Group, part: Part) -> _Values:
+    found = [levels.columns(body, group, part) for body in bodies]
+
+    def across(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, name).T for one in found])
+
+    there = across("low_at") > 0
+    low = np.where(there, across("low"), np.float32(np.inf))
+    high = np.where(there, across("high"), np.float32(-np.inf))
+    kinds = NAN * (across("nan_at") > 0).astype(np.uint8)
+    kinds |= ABOVE * (across("above_at") > 0).astype(np.uint8)
+    kinds |= BELOW * (across("below_at") > 0).astype(np.uint8)
+    return _Values(group.layers_hash, group.step_list(), low, high, kinds)
 
 
 def _columns(reported: Sequence[IntArray], most: int) -> tuple[IntArray, int]:

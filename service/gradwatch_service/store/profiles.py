@@ -71,7 +71,7 @@ def depth_at(connection: Connection, run_id: uuid.UUID, step: int) -> DepthAt:
             parts.setdefault(signal, []).insert(0, part)
         if len(steps) == BLOCK:
             break
-    table = layers.find(connection, run_id, table_hash) or LayerTable()
+    table = layers.read(connection, run_id, table_hash)
     rows_of = {name: _fixed(found, len(table)) for name, found in parts.items()}
     return DepthAt(steps, table, Block(table, rows_of).depth_profile if len(steps) else None)
 
