@@ -46,3 +46,9 @@ def bodies(engine: Engine, run_id: uuid.UUID) -> list[int]:
     query = sa.select(tables.frames.c.body).where(tables.frames.c.run_id == run_id)
     with engine.connect() as connection:
         return [len(body) for body in connection.execute(query).scalars()]
+
+
+def groups_of(run_id: uuid.UUID) -> sa.Select[int, int]:
+    """Level and first seq of each group of a run."""
+    groups = tables.row_groups
+    return sa.select(groups.c.level, groups.c.seq).where(groups.c.run_id == run_id)
