@@ -53,14 +53,16 @@ class _Growing:
             return True
         if frame.layers_hash and self.layers_hash not in {"", frame.layers_hash}:
             return False
-        rows, widths = self.rows + len(frame), dict(self.widths)
-        widen(widths, Form.of(frame), frame)
+        rows, widths, form = self.rows + len(frame), self.widths, Form.of(frame)
+        if form not in self.forms:
+            widths = dict(widths)
+            widen(widths, form, frame)
         return rows <= MOST_ROWS and rows * sum(widths.values()) <= MOST_CELLS
 
     def add(self, entry: Logged) -> None:
         """Add a frame."""
         form = Form.of(entry.frame)
-        if form not in self.forms:
+        if form not in self.forms and len(entry.frame):
             self.forms.add(form)
             widen(self.widths, form, entry.frame)
         self.log.append(entry)

@@ -178,7 +178,7 @@ def gather(log: Sequence[Logged]) -> RowGroup:
         for form, alike in groupby(formed, key=lambda pair: pair[0])
     ]
     widths: dict[Part, int] = {}
-    for form, frame in formed:
+    for form, frame in {form: frame for form, frame in formed if len(frame)}.items():
         widen(widths, form, frame)
     return RowGroup(
         Outline(forms, members, widths),

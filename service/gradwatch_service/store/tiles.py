@@ -88,7 +88,8 @@ def unpack(body: bytes, dtype: np.dtype[Any]) -> Values:
 
 
 def _summed(planes: NDArray[np.uint8], dtype: np.dtype[Any]) -> Values:
-    raw = np.ascontiguousarray(planes.transpose(1, 2, 0)).view(_UNSIGNED[dtype.itemsize])[..., 0]
+    columns = np.array(planes.transpose(1, 2, 0), order="C")
+    raw = columns.view(_UNSIGNED[dtype.itemsize])[..., 0]
     one = raw.dtype.type(1)
     sign = raw & one
     np.negative(sign, out=sign)

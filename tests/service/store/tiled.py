@@ -49,6 +49,7 @@ def bodies(engine: Engine, run_id: uuid.UUID) -> list[int]:
 
 
 def groups_of(run_id: uuid.UUID) -> sa.Select[int, int]:
-    """Level and first seq of each group of a run."""
+    """Level and first seq of each group of a run's own reports."""
     groups = tables.row_groups
-    return sa.select(groups.c.level, groups.c.seq).where(groups.c.run_id == run_id)
+    own = groups.c.writer.not_like("service/%")
+    return sa.select(groups.c.level, groups.c.seq).where(groups.c.run_id == run_id, own)
