@@ -9,17 +9,40 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from gradwatch_service.domain import MAX_STEP
-from gradwatch_service.store import chunks, tilings
+from gradwatch_service.store import chunks
 from gradwatch_service.store.buckets import FACTOR
 from gradwatch_service.store.chunks import ALL, Group, Range, Reach
 from gradwatch_service.store.levels import HIGHEST
-from gradwatch_service.store.tables import attempts, frames, writers
+from gradwatch_service.store.tables import attempts, frames, tilings, writers
 from gradwatch_service.store.tilings import Tiling
 
 OWN = "service/"  # how the streams begin that the service writes itself
+
+_writers = (
+    select(
+        writers.c.writer,
+        writers.c.attempt,
+        writers.c.first_step,
+        writers.c.last_step,
+        writers.c.ordinal,
+        *(func.coalesce(tilings.c[name], 0) for name in Tiling.__slots__),
+    )
+    .select_from(
+        writers.outerjoin(
+            tilings,
+            and_(tilings.c.run_id == writers.c.run_id, tilings.c.writer == writers.c.writer),
+        )
+    )
+    .where(writers.c.run_id == bindparam("run"))
+)
+_attempts = (
+    select(attempts.c.number, attempts.c.resume_step)
+    .where(attempts.c.run_id == bindparam("run"))
+    .order_by(attempts.c.number.desc())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +74,15 @@ class Span:
 
 def spans(connection: Connection, run_id: uuid.UUID, window: Window) -> list[Span]:
     """One for each writer, sorted by name, whatever the database's collation."""
-    until = effective_until(connection, run_id)
-    tiled = tilings.of_run(connection, run_id)
-    query = select(
-        writers.c.writer,
-        writers.c.attempt,
-        writers.c.first_step,
-        writers.c.last_step,
-        writers.c.ordinal,
-    ).where(
-        writers.c.run_id == run_id,
-        writers.c.first_step <= window.last,
-        writers.c.last_step >= window.first,
-    )
+    rows = connection.execute(_writers, {"run": run_id}).all()
+    until = _limits(connection, run_id, [(row.attempt, row.first_step) for row in rows])
     found = []
-    for row in connection.execute(query):
-        steps = (window.first, min(window.last, until[row.attempt] - 1))
-        if steps[0] <= steps[1]:
-            tiling = tiled.get(row.writer, tilings.NONE)
-            top = _level(row.ordinal, (row.first_step, row.last_step), steps, window.enough)
-            found.append(_span(connection, run_id, row.writer, tiling, steps, top))
+    for writer, attempt, first_step, last_step, ordinal, *position in rows:
+        steps = (window.first, min(window.last, until[attempt] - 1))
+        if first_step is None or max(first_step, steps[0]) > min(last_step, steps[1]):
+            continue
+        top = _level(ordinal, (first_step, last_step), steps, window.enough)
+        found.append(_span(connection, run_id, writer, Tiling(*position), steps, top))
     return sorted(found, key=lambda span: span.writer)
 
 
@@ -79,21 +91,21 @@ def effective_until(connection: Connection, run_id: uuid.UUID) -> Mapping[int, i
 
     An attempt that did not say where it resumed does so at its first reported step.
     """
-    first_steps = dict(
-        connection.execute(
-            select(writers.c.attempt, func.min(writers.c.first_step))
-            .where(writers.c.run_id == run_id)
-            .group_by(writers.c.attempt)
-        ).all()
-    )
-    rows = connection.execute(
-        select(attempts.c.number, attempts.c.resume_step)
-        .where(attempts.c.run_id == run_id)
-        .order_by(attempts.c.number.desc())
-    ).all()
+    rows = connection.execute(_writers, {"run": run_id})
+    return _limits(connection, run_id, [(row.attempt, row.first_step) for row in rows])
+
+
+def _limits(
+    connection: Connection, run_id: uuid.UUID, begun: Sequence[tuple[int, int | None]]
+) -> Mapping[int, int]:
+    """The same; ``begun``: attempt and first step of each writer."""
+    first_steps: dict[int, int] = {}
+    for attempt, step in begun:
+        if step is not None:
+            first_steps[attempt] = min(step, first_steps.get(attempt, step))
     until: dict[int, int] = {}
     limit = MAX_STEP + 1
-    for number, resume_step in rows:
+    for number, resume_step in connection.execute(_attempts, {"run": run_id}):
         until[number] = limit
         start = resume_step if resume_step is not None else first_steps.get(number)
         limit = min(limit, limit if start is None else start)

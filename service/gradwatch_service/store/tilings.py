@@ -54,12 +54,6 @@ def find(connection: Connection, run_id: uuid.UUID, writer: str) -> Tiling:
     return NONE if row is None else Tiling(*row)
 
 
-def of_run(connection: Connection, run_id: uuid.UUID) -> dict[str, Tiling]:
-    """Writer -> how far it is, of those that have tiles."""
-    query = select(tilings.c.writer, *_COLUMNS).where(tilings.c.run_id == run_id)
-    return {row[0]: Tiling(*row[1:]) for row in connection.execute(query)}
-
-
 def due(connection: Connection, now: dt.datetime, limit: int) -> Sequence[Due]:
     """Writers with 512 folded reports that are in no tile, or with fewer and no more to come."""
     joined = writers.join(runs, runs.c.run_id == writers.c.run_id).outerjoin(
