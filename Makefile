@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-detection bench-repair docs migration clean
+.PHONY: help install torch demo serve test check fix bench bench-storage bench-detection bench-repair docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench-detection: torch ## records real training runs, judges ours and every base
 
 bench-repair: torch ## trains real models with faults, with and without our help; < 20 min
 	$(BIN)/python -m benchmarks.repair
+
+bench-storage: $(READY) ## bytes a float, compaction and reads on both databases
+	$(BIN)/python -m benchmarks.storage
 
 docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
 	$(BIN)/python -m docs.handbook
