@@ -50,7 +50,7 @@ def note_silences(served: Backend) -> None:
 
 
 def compact(served: Backend, most: int = GROUPS_PER_TICK) -> int:
-    """Put folded reports into tiles, the writers with most first; returns how many groups."""
+    """Put folded reports into tiles, a group of each writer in turn; returns how many."""
     done = 0
     while done < most:
         with served.reading() as connection:

@@ -20,8 +20,9 @@ from gradwatch_service.api.queries import OneHeatmap, OneProfile, OneSeries
 from gradwatch_service.api.shapes import SeriesBody
 from gradwatch_service.domain import MAX_STEP, Float32Array
 from gradwatch_service.store import runs
+from gradwatch_service.store.canvas import ABOVE, BELOW, NAN, Heatmap
 from gradwatch_service.store.downsampling import downsample
-from gradwatch_service.store.heatmap import ABOVE, BELOW, NAN, Heatmap, heatmap
+from gradwatch_service.store.heatmap import heatmap
 from gradwatch_service.store.profiles import DepthAt, TimeAt, depth_at, time_at
 from gradwatch_service.store.series import curve
 

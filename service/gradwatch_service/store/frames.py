@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, sel
 
 from gradwatch_service.domain import Frame
 from gradwatch_service.errors import Conflict
-from gradwatch_service.store import chunks, packing, tilings
-from gradwatch_service.store.chunks import Reach
+from gradwatch_service.store import chunks, groups, packing, tilings
+from gradwatch_service.store.groups import Reach
 from gradwatch_service.store.tables import frames
 
 _REPLAY_BATCH = 64
@@ -65,7 +65,7 @@ def frame(connection: Connection, identity: Identity) -> Frame:
     if body:
         return packing.unpack(body)
     run_id, writer, seq = identity
-    (group,) = chunks.groups(connection, run_id, writer, 0, Reach((seq, seq)))
+    (group,) = groups.reaching(connection, run_id, writer, 0, Reach((seq, seq)))
     log = chunks.frames_of(connection, run_id, group)
     return next(found for member, found in log if member.seq == seq)
 
@@ -110,7 +110,7 @@ def _tiled(
     connection: Connection, run_id: uuid.UUID, writer: str, seqs: range
 ) -> Iterator[tuple[int, Frame]]:
     """The folded frames that lie in tiles, with their seqs."""
-    for group in chunks.groups(connection, run_id, writer, 0, Reach((seqs.start, seqs.stop - 1))):
+    for group in groups.reaching(connection, run_id, writer, 0, Reach((seqs.start, seqs.stop - 1))):
         for member, found in chunks.frames_of(connection, run_id, group):
             if member.folded and member.seq in seqs:
                 yield member.seq, found
@@ -134,7 +134,7 @@ def stored_steps(
         if body
         for step in packing.read_steps(packing.read_fields(body)).tolist()
     }
-    for group in chunks.groups(connection, run_id, writer, 0, Reach(steps=(first, last))):
+    for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
         found.update(group.step_list().tolist())
     return frozenset(found)
 

@@ -14,20 +14,16 @@ from sqlalchemy import Connection
 
 from gradwatch_service.domain import (
     MAX_STEP,
-    MISSING32,
     Float32Array,
     IntArray,
     LayerTable,
     is_missing,
 )
 from gradwatch_service.store import chunks, layers, levels, packing, tiles
-from gradwatch_service.store.chunks import Group
+from gradwatch_service.store.canvas import ABOVE, BELOW, NAN, Canvas, Heatmap, Values
+from gradwatch_service.store.groups import Group
 from gradwatch_service.store.row_groups import LAYER, Part
 from gradwatch_service.store.spans import Span, Window, spans
-
-NAN, ABOVE, BELOW = 1, 2, 4
-
-Kinds = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +35,6 @@ class HeatQuery:
     last: int = MAX_STEP
     rows: int = 500
     cols: int = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Heatmap:
-    """R rows in depth order, C columns in step order.
-
-    ``layers``: the names of each row's; ``steps`` int64[C]: where each column begins, ``last_step``
-    where the last ends. ``low``, ``high`` float32[R, C]: the finite extremes, missing where there
-    are none. ``kinds`` uint8[R, C]: 1 for a NaN in the cell, 2 for +Infinity, 4 for -Infinity.
-    """
-
-    layers: Sequence[Sequence[str]]
-    steps: IntArray
-    last_step: int
-    low: Float32Array
-    high: Float32Array
-    kinds: Kinds
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """Of some frames or a group, by layer: ``low``, ``high`` float32[L, n], ``kinds`` likewise."""
-
-    layers_hash: str
-    steps: IntArray
-    low: Float32Array
-    high: Float32Array
-    kinds: Kinds | None
 
 
 def heatmap(connection: Connection, run_id: uuid.UUID, query: HeatQuery) -> Heatmap:
@@ -83,11 +51,11 @@ def heatmap(connection: Connection, run_id: uuid.UUID, query: HeatQuery) -> Heat
     rows = min(query.rows, len(table))
     row_of = np.empty(len(table), np.int64)
     row_of[order] = np.arange(len(table)) * rows // max(len(table), 1)
-    canvas = _Canvas.of(rows, edges)
+    canvas = Canvas.of(rows, edges)
     places = _Places(connection, run_id, table, row_of)
     for span in found:
         for one in _values(connection, run_id, part, span):
-            canvas.paint(one, span, places.of(one.layers_hash))
+            canvas.paint(one, (span.first, span.last), places.of(one.layers_hash))
     return canvas.picture(_named(table, order, row_of, rows), last_step)
 
 
@@ -109,76 +77,6 @@ class _Places:
         return np.where(np.array(columns) >= 0, self.row_of[columns], -1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Canvas:
-    """Cells while values are put into them: extremes ±inf where there is none yet."""
-
-    edges: IntArray
-    low: Float32Array
-    high: Float32Array
-    kinds: Kinds
-
-    @staticmethod
-    def of(rows: int, edges: IntArray) -> _Canvas:
-        shape = (rows, len(edges))
-        return _Canvas(
-            edges,
-            np.full(shape, np.inf, np.float32),
-            np.full(shape, -np.inf, np.float32),
-            np.zeros(shape, np.uint8),
-        )
-
-    def paint(self, one: _Values, span: Span, rows: IntArray) -> None:
-        """Put in what lies within the span, of layers that have a row."""
-        inside = np.flatnonzero((one.steps >= span.first) & (one.steps <= span.last))
-        if not len(inside):
-            return
-        column = np.searchsorted(self.edges, one.steps[inside], side="right") - 1
-        across = _Fold.of(column, inside, len(one.steps))
-        along = _Fold.of(rows, np.arange(len(rows)), len(one.low))
-        for mine, given, combine in (
-            (self.low, one.low, np.minimum),
-            (self.high, one.high, np.maximum),
-            (self.kinds, one.kinds, np.bitwise_or),
-        ):
-            if given is not None:
-                folded = along.apply(across.apply(given, combine, axis=1), combine, axis=0)
-                kept = along.targets >= 0
-                cells = np.ix_(along.targets[kept], across.targets)
-                mine[cells] = combine(mine[cells], folded[kept])
-
-    def picture(self, names: Sequence[Sequence[str]], last_step: int) -> Heatmap:
-        """The finished picture."""
-        low = np.where(np.isposinf(self.low), MISSING32, self.low)
-        high = np.where(np.isneginf(self.high), MISSING32, self.high)
-        return Heatmap(names, self.edges, last_step, low, high, self.kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fold:
-    """Combines places that belong to one target; ``order`` None: they are each one, in order."""
-
-    order: IntArray | None
-    starts: IntArray
-    targets: IntArray
-
-    @staticmethod
-    def of(target: IntArray, places: IntArray, count: int) -> _Fold:
-        order = np.argsort(target, kind="stable")
-        ordered = target[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
-        alone = len(starts) == count and bool((order == np.arange(count)).all())
-        return _Fold(None if alone else places[order], starts, ordered[starts])
-
-    def apply(self, values: NDArray[Any], combine: np.ufunc, axis: int) -> NDArray[Any]:
-        if self.order is None:
-            return values
-        taken = values.take(self.order, axis=axis)
-        if len(self.starts) == len(self.order):
-            return taken
-        return np.asarray(combine.reduceat(taken, self.starts, axis=axis))
-
-
 def _steps(span: Span) -> Iterator[IntArray]:
     """The steps that a writer reported, of each frame and group."""
     found = [packing.read_steps(packing.read_fields(row.body)) for row in span.frames]
@@ -186,7 +84,7 @@ def _steps(span: Span) -> Iterator[IntArray]:
         yield steps[(steps >= span.first) & (steps <= span.last)]
 
 
-def _values(connection: Connection, run_id: uuid.UUID, part: Part, span: Span) -> Iterator[_Values]:
+def _values(connection: Connection, run_id: uuid.UUID, part: Part, span: Span) -> Iterator[Values]:
     for table_hash, alike in groupby(span.frames, key=lambda row: row.layers_hash):
         found = [packing.read_block(row.body, "layers", part.metric) for row in alike]
         held = [one for one in found if one is not None]
@@ -200,26 +98,26 @@ def _values(connection: Connection, run_id: uuid.UUID, part: Part, span: Span) -
             yield _tiled([row.body for row in tiles_of_group], known[seq], part)
 
 
-def _tiled(bodies: Sequence[bytes], group: Group, part: Part) -> _Values:
+def _tiled(bodies: Sequence[bytes], group: Group, part: Part) -> Values:
     if group.level:
         return _coarse(bodies, group, part)
     values = np.concatenate([tiles.decode(body, part.dtype, group.rows) for body in bodies])
     return _raw(group.layers_hash, group.step_list(), values)
 
 
-def _raw(layers_hash: str, steps: IntArray, values: Float32Array) -> _Values:
+def _raw(layers_hash: str, steps: IntArray, values: Float32Array) -> Values:
     finite = np.isfinite(values)
     if finite.all():
-        return _Values(layers_hash, steps, values, values, None)
+        return Values(layers_hash, steps, values, values, None)
     kinds = NAN * (np.isnan(values) & ~is_missing(values)).astype(np.uint8)
     kinds |= ABOVE * np.isposinf(values).astype(np.uint8)
     kinds |= BELOW * np.isneginf(values).astype(np.uint8)
     low = np.where(finite, values, np.float32(np.inf))
     high = np.where(finite, values, np.float32(-np.inf))
-    return _Values(layers_hash, steps, low, high, kinds)
+    return Values(layers_hash, steps, low, high, kinds)
 
 
-def _coarse(bodies: Sequence[bytes], group: Group, part: Part) -> _Values:
+def _coarse(bodies: Sequence[bytes], group: Group, part: Part) -> Values:
     found = [levels.columns(body, group, part) for body in bodies]
 
     def across(name: str) -> NDArray[Any]:
@@ -231,7 +129,7 @@ def _coarse(bodies: Sequence[bytes], group: Group, part: Part) -> _Values:
     kinds = NAN * (across("nan_at") > 0).astype(np.uint8)
     kinds |= ABOVE * (across("above_at") > 0).astype(np.uint8)
     kinds |= BELOW * (across("below_at") > 0).astype(np.uint8)
-    return _Values(group.layers_hash, group.step_list(), low, high, kinds)
+    return Values(group.layers_hash, group.step_list(), low, high, kinds)
 
 
 def _columns(reported: Sequence[IntArray], most: int) -> tuple[IntArray, int]:

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from gradwatch_service.domain import MISSING32, MISSING64, IntArray
 from gradwatch_service.errors import Conflict
-from gradwatch_service.store import chunks, tiles, tilings
+from gradwatch_service.store import chunks, groups, tiles, tilings
 from gradwatch_service.store.buckets import FACTOR, PLANES, Buckets, joined, merged, of_rows
-from gradwatch_service.store.chunks import Group, Written
+from gradwatch_service.store.chunks import Written
+from gradwatch_service.store.groups import Group
 from gradwatch_service.store.row_groups import PROFILE, SCALAR, Outline, Part
 from gradwatch_service.store.tiles import WIDTH, Values
 
@@ -38,7 +39,7 @@ class Raised:
         """
         row = self.written.row
         tilings.hold(connection, self.run_id, str(row["writer"]))
-        if chunks.exists(connection, self.run_id, row):
+        if groups.exists(connection, self.run_id, row):
             raise Conflict("another worker has written this group")
         self.written.insert(connection)
 
@@ -47,16 +48,14 @@ def raised(
     connection: Connection, run_id: uuid.UUID, writer: str, level: int, *, least: int = GROUPS
 ) -> Raised | None:
     """The next group of ``level`` from those below; None while there are fewer than ``least``."""
-    below = [
-        g for g in chunks.groups_after(connection, run_id, writer, level - 1, GROUPS) if g.rows
-    ]
+    below = [g for g in groups.uncovered(connection, run_id, writer, level - 1, GROUPS) if g.rows]
     if not below or len(below) < least:
         return None
     sources = list(takewhile(lambda group: group.layers_hash == below[0].layers_hash, below))
     widths = {
         part: width
         for group in sources
-        for part, width in chunks.outline(connection, run_id, group).widths.items()
+        for part, width in groups.outline(connection, run_id, group).widths.items()
         if part.kind != PROFILE
     }
     steps = np.concatenate([group.step_list() for group in sources])

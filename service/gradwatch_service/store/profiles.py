@@ -14,7 +14,7 @@ from gradwatch_service.detect.block import SIGNALS, Block, DepthProfile
 from gradwatch_service.detect.fixedpoint import ONE_BIT, log2_fixed
 from gradwatch_service.detect.rules.explosion_through_time import backward_slope, time_steps
 from gradwatch_service.domain import MISSING32, Float32Array, FloatArray, IntArray, LayerTable
-from gradwatch_service.store import chunks, layers, packing, tilings
+from gradwatch_service.store import chunks, groups, layers, packing, tilings
 from gradwatch_service.store.row_groups import LAYER, PROFILE, Part
 from gradwatch_service.store.spans import OWN, effective_until
 from gradwatch_service.store.tables import frames, writers
@@ -157,7 +157,7 @@ def _sources(
         if row.body:
             steps = packing.read_steps(packing.read_fields(row.body))
             yield _Source(row.layers_hash, steps, _of_frame(row.body))
-    for group in chunks.newest(connection, run_id, writer, last):
+    for group in groups.newest(connection, run_id, writer, last):
         yield _Source(group.layers_hash, group.step_list(), _of_group(connection, run_id, group))
 
 
@@ -171,7 +171,7 @@ def _of_frame(body: bytes) -> Callable[[Part], Float32Array | None]:
 
 
 def _of_group(
-    connection: Connection, run_id: uuid.UUID, group: chunks.Group
+    connection: Connection, run_id: uuid.UUID, group: groups.Group
 ) -> Callable[[Part], Float32Array | None]:
     def read(part: Part) -> Float32Array | None:
         found = chunks.block(connection, run_id, group, part, 0)

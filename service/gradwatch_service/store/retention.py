@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from gradwatch_service.settings import Retention
-from gradwatch_service.store import chunks, levels, tilings
-from gradwatch_service.store.chunks import Group, Reach
+from gradwatch_service.store import chunks, groups, levels, tilings
+from gradwatch_service.store.groups import Group, Reach
 from gradwatch_service.store.levels import Raised
 from gradwatch_service.store.spans import OWN
 from gradwatch_service.store.tables import row_groups, runs
@@ -87,4 +87,4 @@ def _step(
     coarser = levels.raised(connection, run_id, writer, 1, least=1) if levels_kept else None
     if coarser is not None:
         return coarser
-    return Removal(run_id, chunks.groups(connection, run_id, writer, level, Reach(limit=GROUPS)))
+    return Removal(run_id, groups.reaching(connection, run_id, writer, level, Reach(limit=GROUPS)))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from gradwatch_service.domain import MAX_STEP, FloatArray, IntArray, is_missing
 from gradwatch_service.store import chunks, layers, levels, packing, tiles
-from gradwatch_service.store.chunks import Group
+from gradwatch_service.store.groups import Group
 from gradwatch_service.store.row_groups import LAYER, SCALAR, Part
 from gradwatch_service.store.spans import Span, Window, spans
 from gradwatch_service.store.tiles import WIDTH

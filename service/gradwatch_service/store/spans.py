@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from gradwatch_service.domain import MAX_STEP
-from gradwatch_service.store import chunks
+from gradwatch_service.store import groups
 from gradwatch_service.store.buckets import FACTOR
-from gradwatch_service.store.chunks import ALL, Group, Range, Reach
+from gradwatch_service.store.groups import ALL, Group, Range, Reach
 from gradwatch_service.store.levels import HIGHEST
 from gradwatch_service.store.tables import attempts, frames, tilings, writers
 from gradwatch_service.store.tilings import Tiling
@@ -122,12 +122,12 @@ def _span(
 ) -> Span:
     """Frames first: one put into tiles meanwhile is then found twice, not never."""
     loose = _loose(connection, run_id, writer, tiling, steps)
-    groups = _covering(connection, run_id, writer, steps, top)
+    held = _covering(connection, run_id, writer, steps, top)
     if tiling.kept_seq:
-        groups = _filled(connection, run_id, groups, writer, steps, (0, tiling.kept_seq - 1))
-    late = [group for group in groups if group.level == 0 and group.seq >= tiling.next_seq]
+        held = _filled(connection, run_id, held, writer, steps, (0, tiling.kept_seq - 1))
+    late = [group for group in held if group.level == 0 and group.seq >= tiling.next_seq]
     kept = [row for row in loose if not any(g.seq <= row.seq <= g.seq_last for g in late)]
-    return Span(writer, *steps, groups, kept)
+    return Span(writer, *steps, held, kept)
 
 
 def _loose(
@@ -172,7 +172,7 @@ def _covering(
         found = [
             group
             for hole in holes
-            for group in chunks.groups(connection, run_id, writer, level, Reach(hole, steps))
+            for group in groups.reaching(connection, run_id, writer, level, Reach(hole, steps))
         ]
         chosen += [group for group in found if level == 0 or _is_within(group, steps)]
         holes = _holes(chosen)
@@ -190,7 +190,7 @@ def _filled(
     """With coarser groups where nothing finer is kept."""
     filled = list(chosen)
     for level in range(1, HIGHEST + 1):
-        for group in chunks.groups(connection, run_id, writer, level, Reach(seqs, steps)):
+        for group in groups.reaching(connection, run_id, writer, level, Reach(seqs, steps)):
             if not any(one.seq <= group.seq_last and one.seq_last >= group.seq for one in filled):
                 filled.append(group)
     return filled

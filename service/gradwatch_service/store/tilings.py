@@ -55,7 +55,10 @@ def find(connection: Connection, run_id: uuid.UUID, writer: str) -> Tiling:
 
 
 def due(connection: Connection, now: dt.datetime, limit: int) -> Sequence[Due]:
-    """Writers with 512 folded reports that are in no tile, or with fewer and no more to come."""
+    """Writers with 512 folded reports that are in no tile, or with fewer and no more to come.
+
+    In any order: workers side by side shall not all begin with the same one.
+    """
     joined = writers.join(runs, runs.c.run_id == writers.c.run_id).outerjoin(
         tilings,
         and_(tilings.c.run_id == writers.c.run_id, tilings.c.writer == writers.c.writer),
@@ -76,7 +79,7 @@ def due(connection: Connection, now: dt.datetime, limit: int) -> Sequence[Due]:
         )
         .select_from(joined)
         .where(or_(loose >= ROWS, and_(loose > 0, ended)))
-        .order_by(loose.desc())
+        .order_by(func.random())
         .limit(limit)
     )
     found = []

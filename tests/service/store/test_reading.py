@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from gradwatch_service.domain import MISSING32, Float32Array, Frame, Layer, LayerTable, is_missing
 from gradwatch_service.store.buckets import FACTOR
-from gradwatch_service.store.heatmap import ABOVE, BELOW, NAN, Heatmap, HeatQuery, heatmap
+from gradwatch_service.store.canvas import ABOVE, BELOW, NAN, Heatmap
+from gradwatch_service.store.heatmap import HeatQuery, heatmap
 from gradwatch_service.store.levels import GROUPS
 from gradwatch_service.store.series import Curve, SeriesQuery, curve
 from gradwatch_service.worker import compact
