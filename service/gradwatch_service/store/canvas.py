@@ -67,11 +67,12 @@ class Canvas:
     def paint(self, one: Values, steps: tuple[int, int], rows: IntArray) -> None:
         """Put in what lies within the steps, of layers that have a row."""
         inside = np.flatnonzero((one.steps >= steps[0]) & (one.steps <= steps[1]))
-        if not len(inside):
+        placed = np.flatnonzero(rows >= 0)
+        if not (len(inside) and len(placed)):
             return
         column = np.searchsorted(self.edges, one.steps[inside], side="right") - 1
         across = _Fold.of(column, inside, len(one.steps))
-        along = _Fold.of(rows, np.arange(len(rows)), len(one.low))
+        along = _Fold.of(rows[placed], placed, len(one.low))
         for mine, given, combine in (
             (self.low, one.low, np.minimum),
             (self.high, one.high, np.maximum),
@@ -79,9 +80,12 @@ class Canvas:
         ):
             if given is not None:
                 folded = along.apply(across.apply(given, combine, axis=1), combine, axis=0)
-                kept = along.targets >= 0
-                cells = np.ix_(along.targets[kept], across.targets)
-                mine[cells] = combine(mine[cells], folded[kept])
+                part = mine[along.span(), across.span()]
+                if part.shape == folded.shape:  # no gaps, hence no copies
+                    combine(part, folded, out=part)
+                    continue
+                cells = np.ix_(along.within(), across.within())
+                part[cells] = combine(part[cells], folded)
 
     def picture(self, names: Sequence[Sequence[str]], last_step: int) -> Heatmap:
         """The finished picture."""
@@ -113,3 +117,11 @@ class _Fold:
         if len(self.starts) == len(self.order):
             return taken
         return np.asarray(combine.reduceat(taken, self.starts, axis=axis))
+
+    def span(self) -> slice:
+        """From the first target to the last."""
+        return slice(int(self.targets[0]), int(self.targets[-1]) + 1)
+
+    def within(self) -> IntArray:
+        """The targets, counted from the first."""
+        return np.asarray(self.targets - self.targets[0])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event, exc
 
@@ -26,6 +27,14 @@ _POSTGRES_OPTIONS = (
 )
 
 
+class BinaryCursor(psycopg.Cursor[Any]):
+    """Fetches values as bytes: as text, a body would come in hexadecimal digits."""
+
+    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = psycopg.pq.Format.BINARY
+
+
 def make_engine(url: str) -> Engine:
     """Make the engine of a ``sqlite:///file`` or ``postgresql+psycopg://…`` address.
 
@@ -40,7 +49,11 @@ def make_engine(url: str) -> Engine:
             parsed,
             pool_pre_ping=True,
             pool_timeout=5,
-            connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
+            connect_args={
+                "connect_timeout": 5,
+                "options": _POSTGRES_OPTIONS,
+                "cursor_factory": BinaryCursor,
+            },
         )
     raise ValueError(
         f"{parsed.drivername}: use sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"

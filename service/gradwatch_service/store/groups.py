@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, select
 
 from gradwatch_service.domain import MAX_STEP, IntArray
 from gradwatch_service.store import tiles
@@ -41,6 +41,20 @@ _LISTED = (
     row_groups.c.received_at,
     row_groups.c.steps,
 )
+_reaching = (
+    select(*_LISTED)
+    .where(
+        row_groups.c.run_id == bindparam("run"),
+        row_groups.c.writer == bindparam("stream"),
+        row_groups.c.level == bindparam("at"),
+        row_groups.c.seq_last >= bindparam("first"),
+        row_groups.c.seq <= bindparam("last"),
+    )
+    .order_by(row_groups.c.seq)
+)
+_reaching_steps = _reaching.where(
+    row_groups.c.step_max >= bindparam("low"), row_groups.c.step_min <= bindparam("high")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +82,14 @@ def reaching(
     connection: Connection, run_id: uuid.UUID, writer: str, level: int, reach: Reach
 ) -> list[Group]:
     """The groups of a level that reach into a range, in order."""
-    query = _groups(run_id, writer, level).where(
-        row_groups.c.seq_last >= reach.seqs[0], row_groups.c.seq <= reach.seqs[1]
-    )
-    if reach.steps is not None:
-        low, high = reach.steps
-        query = query.where(row_groups.c.step_max >= low, row_groups.c.step_min <= high)
-    rows = connection.execute(query.order_by(row_groups.c.seq).limit(reach.limit))
-    return [_group(row) for row in rows]
+    (first, last), steps, limit = reach
+    query = _reaching if steps is None else _reaching_steps
+    if limit is not None:
+        query = query.limit(limit)
+    values = {"run": run_id, "stream": writer, "at": level, "first": first, "last": last}
+    if steps is not None:
+        values |= {"low": steps[0], "high": steps[1]}
+    return [_group(row) for row in connection.execute(query, values)]
 
 
 def uncovered(
@@ -141,7 +155,7 @@ def _groups(run_id: uuid.UUID, writer: str, level: int) -> Select[Any]:
     )
 
 
-def _group(row: Row[Any]) -> Group:
+def _group(row: Row[Any, *tuple[Any, ...]]) -> Group:
     return Group(**row._asdict())
 
 

@@ -43,6 +43,20 @@ _attempts = (
     .where(attempts.c.run_id == bindparam("run"))
     .order_by(attempts.c.number.desc())
 )
+_overlapping = (
+    select(frames.c.seq, frames.c.layers_hash, frames.c.body)
+    .where(
+        frames.c.run_id == bindparam("run"),
+        frames.c.writer == bindparam("stream"),
+        frames.c.step_max >= bindparam("low"),
+        frames.c.step_min <= bindparam("high"),
+    )
+    .order_by(frames.c.seq)
+)
+_behind = _overlapping.where(frames.c.seq >= bindparam("next"))
+_behind_or_late = _overlapping.where(
+    or_(frames.c.seq >= bindparam("next"), frames.c.ordinal.is_(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +148,10 @@ def _loose(
     connection: Connection, run_id: uuid.UUID, writer: str, tiling: Tiling, steps: Range
 ) -> list[Row[int, str, bytes]]:
     """Frames in no tile: those behind, and where some were missing, those that came too late."""
-    behind = frames.c.seq >= tiling.next_seq
-    if tiling.gaps:
-        behind = or_(behind, and_(frames.c.seq < tiling.next_seq, frames.c.ordinal.is_(None)))
-    query = (
-        select(frames.c.seq, frames.c.layers_hash, frames.c.body)
-        .where(
-            frames.c.run_id == run_id,
-            frames.c.writer == writer,
-            frames.c.step_max >= steps[0],
-            frames.c.step_min <= steps[1],
-            behind,
-        )
-        .order_by(frames.c.seq)
-    )
-    return [row for row in connection.execute(query) if row.body]
+    values = {"run": run_id, "stream": writer, "next": tiling.next_seq}
+    values |= {"low": steps[0], "high": steps[1]}
+    query = _behind_or_late if tiling.gaps else _behind
+    return [row for row in connection.execute(query, values) if row.body]
 
 
 def _level(reports: int, known: Range, wanted: Range, enough: int | None) -> int:
