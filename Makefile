@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-detection bench-repair bench-load docs migration clean
+.PHONY: help install torch demo serve test check fix bench bench-load bench-storage bench-detection bench-repair docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -51,6 +51,9 @@ bench-repair: torch ## trains real models with faults, with and without our help
 
 bench-load: $(READY) ## writing, reading and growth on SQLite and PostgreSQL, beside installed peers
 	$(BIN)/python -m benchmarks.load
+
+bench-storage: $(READY) ## bytes a float, compaction and reads on both databases
+	$(BIN)/python -m benchmarks.storage
 
 docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
 	$(BIN)/python -m docs.handbook

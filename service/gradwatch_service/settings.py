@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
+
+
+class Retention(BaseModel):
+    """For how many days after a run's last sign of life its reports are kept; none: for ever."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    raw_days: int | None = Field(default=None, ge=1)
+    downsampled_days: int | None = Field(default=None, ge=1)
 
 
 class Settings(BaseSettings):
@@ -47,6 +56,23 @@ class Settings(BaseSettings):
     )
     body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
+
+    retention_raw_days: int | None = Field(
+        default=None, ge=1, description="days that reports are kept as they came, of a silent run"
+    )
+    retention_downsampled_days: int | None = Field(
+        default=None, ge=1, description="days that its series are kept at all, down-sampled"
+    )
+    retention_projects: dict[str, Retention] = Field(
+        default={}, description="projects with days of their own, as JSON"
+    )
+
+    @property
+    def retention(self) -> Retention:
+        """What holds for projects without days of their own."""
+        return Retention(
+            raw_days=self.retention_raw_days, downsampled_days=self.retention_downsampled_days
+        )
 
     @property
     def is_loopback(self) -> bool:

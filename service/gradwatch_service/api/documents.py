@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, frames, shapes
+from gradwatch_service.api import bodies, curve_shapes, frames, shapes
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -27,6 +27,8 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[shapes.Advice],
     shapes.ReceiptBody,
     shapes.SeriesBody,
+    curve_shapes.HeatmapBody,
+    curve_shapes.ProfileBody,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,

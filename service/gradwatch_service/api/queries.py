@@ -14,11 +14,13 @@ from gradwatch_service.api.bodies import Name
 from gradwatch_service.domain import MAX_STEP, AlertState, Health, Severity
 from gradwatch_service.store.alerts import AlertFilters
 from gradwatch_service.store.codec import Page
+from gradwatch_service.store.heatmap import HeatQuery
 from gradwatch_service.store.runs import Filters, RunState
 from gradwatch_service.store.series import SeriesQuery
 
 MAX_LIMIT = 500
 MAX_POINTS = 10_000
+MAX_CELLS = 1_000
 
 
 class _Parameters(BaseModel):
@@ -73,12 +75,36 @@ class SeriesParameters(_Parameters):
     @property
     def query(self) -> SeriesQuery:
         """The same as the store knows it."""
-        return SeriesQuery(self.metric, self.layer, self.first, self.last)
+        return SeriesQuery(self.metric, self.layer, self.first, self.last, self.points)
+
+
+class HeatmapParameters(_Parameters):
+    """Which statistic to read over layers and steps, and in how many cells."""
+
+    metric: Name
+    first: Annotated[int, Field(alias="from", ge=0, le=MAX_STEP)] = 0
+    last: Annotated[int, Field(alias="to", ge=0, le=MAX_STEP)] = MAX_STEP
+    rows: Annotated[int, Field(ge=1, le=MAX_CELLS)] = 500
+    cols: Annotated[int, Field(ge=1, le=MAX_CELLS)] = 500
+
+    @property
+    def query(self) -> HeatQuery:
+        """The same as the store knows it."""
+        return HeatQuery(self.metric, self.first, self.last, self.rows, self.cols)
+
+
+class ProfileParameters(_Parameters):
+    """Along what to read the signal, and when; the newest step if it is not said."""
+
+    axis: Literal["depth", "time"] = "depth"
+    step: Annotated[int | None, Field(ge=0, le=MAX_STEP)] = None
 
 
 RunList = Annotated[RunParameters, Query()]
 AlertList = Annotated[AlertParameters, Query()]
 OneSeries = Annotated[SeriesParameters, Query()]
+OneHeatmap = Annotated[HeatmapParameters, Query()]
+OneProfile = Annotated[ProfileParameters, Query()]
 
 
 def page(found: Page) -> Response:

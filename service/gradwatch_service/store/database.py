@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy import Connection, Engine, event, exc
+from typing_extensions import override
 
 from gradwatch_service.errors import Unavailable
 
@@ -34,6 +38,25 @@ _POSTGRES_OPTIONS = (
 )
 
 
+class BinaryCursor(psycopg.Cursor[Any]):
+    """Fetches values as bytes: as text, a body would come in hexadecimal digits."""
+
+    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = psycopg.pq.Format.BINARY
+
+
+class Int2VectorLoader(Loader):
+    """The columns of an index, as SQLAlchemy's reflection reads them: numbers in text."""
+
+    format = psycopg.pq.Format.BINARY
+
+    @override
+    def load(self, data: Buffer) -> str:
+        """A header of 20 bytes, then for each number its size in 4 bytes, and 2 bytes."""
+        return " ".join(str(number) for _, number in struct.iter_unpack("!ih", bytes(data)[20:]))
+
+
 def make_engine(url: str) -> Engine:
     """Make the engine of a ``sqlite:///file`` or ``postgresql+psycopg://…`` address.
 
@@ -48,11 +71,22 @@ def make_engine(url: str) -> Engine:
             parsed,
             pool_pre_ping=True,
             pool_timeout=5,
-            connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
+            connect_args={
+                "connect_timeout": 5,
+                "options": _POSTGRES_OPTIONS,
+                "cursor_factory": BinaryCursor,
+                "context": _adapters(),
+            },
         )
     raise ValueError(
         f"{parsed.drivername}: use sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
     )
+
+
+def _adapters() -> psycopg.adapt.AdaptersMap:
+    known = psycopg.adapt.AdaptersMap(psycopg.adapters)
+    known.register_loader("int2vector", Int2VectorLoader)
+    return known
 
 
 def for_writing(engine: Engine) -> Engine:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, select, update
 
 from gradwatch_service.domain import Frame
-from gradwatch_service.store import packing
+from gradwatch_service.errors import Conflict
+from gradwatch_service.store import chunks, groups, packing, tilings
+from gradwatch_service.store.groups import Group, Reach
 from gradwatch_service.store.tables import frames
 
 _REPLAY_BATCH = 64
@@ -59,7 +62,12 @@ def digest(connection: Connection, identity: Identity) -> bytes | None:
 def frame(connection: Connection, identity: Identity) -> Frame:
     """One stored frame."""
     body: bytes = connection.execute(select(frames.c.body).where(*_is(identity))).scalar_one()
-    return packing.unpack(body)
+    if body:
+        return packing.unpack(body)
+    run_id, writer, seq = identity
+    (group,) = groups.reaching(connection, run_id, writer, 0, Reach((seq, seq)))
+    log = chunks.frames_of(connection, run_id, group)
+    return next(found for member, found in log if member.seq == seq)
 
 
 def waiting(
@@ -83,42 +91,87 @@ class Logged(NamedTuple):
 
 
 def folded(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Logged]:
-    """Those of a writer's frames that have their place in the fold, in its order."""
-    first_seq = seqs.start
-    while True:
-        query = (
-            select(frames.c.seq, frames.c.ordinal, frames.c.body)
-            .where(
-                frames.c.run_id == run_id,
-                frames.c.writer == writer,
-                frames.c.seq >= first_seq,
-                frames.c.seq < seqs.stop,
-                frames.c.ordinal.is_not(None),
-            )
-            .order_by(frames.c.seq)
-            .limit(_REPLAY_BATCH)
+    """Those of a writer's frames that have their place in the fold, in its order.
+
+    First those in tiles, then those that still have a body.
+
+    Raises:
+        Conflict: they are no longer kept.
+    """
+    if seqs.start < tilings.find(connection, run_id, writer).kept_seq:
+        raise Conflict(
+            "the earlier reports of this writer are no longer kept: open a new launch to go on",
+            code="no-longer-kept",
         )
-        rows = connection.execute(query).all()
-        for row in rows:
+    first = seqs.start
+    while first < seqs.stop:
+        for logged in _tiled(connection, run_id, writer, range(first, seqs.stop)):
+            yield logged
+            first = logged.seq + 1
+        rows = connection.execute(_log(run_id, writer, range(first, seqs.stop))).all()
+        for row in takewhile(lambda row: row.body, rows):  # empty: put into tiles since we looked
             yield Logged(row.seq, row.ordinal, packing.unpack(row.body))
-        if len(rows) < _REPLAY_BATCH:
+            first = row.seq + 1
+        if len(rows) < _REPLAY_BATCH and all(row.body for row in rows):
             return
-        first_seq = rows[-1].seq + 1
+
+
+def _tiled(connection: Connection, run_id: uuid.UUID, writer: str, seqs: range) -> Iterator[Logged]:
+    """The folded frames that lie in tiles."""
+    for group in groups.reaching(connection, run_id, writer, 0, Reach((seqs.start, seqs.stop - 1))):
+        places = _places(connection, run_id, writer, group)
+        for member, found in chunks.frames_of(connection, run_id, group):
+            if member.folded and member.seq in seqs:
+                yield Logged(member.seq, places[member.seq], found)
+
+
+def _places(connection: Connection, run_id: uuid.UUID, writer: str, group: Group) -> dict[int, int]:
+    """Where the frames of a group have their place in the fold, by seq."""
+    query = select(frames.c.seq, frames.c.ordinal).where(
+        frames.c.run_id == run_id,
+        frames.c.writer == writer,
+        frames.c.seq.between(group.seq, group.seq_last),
+        frames.c.ordinal.is_not(None),
+    )
+    return {row.seq: row.ordinal for row in connection.execute(query)}
 
 
 def stored_steps(
     connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
 ) -> frozenset[int]:
-    """The steps of all frames of a writer that reach into ``first`` … ``last``."""
+    """The steps of all frames of a writer that reach into ``first`` … ``last``, and maybe more."""
     query = select(frames.c.body).where(
         frames.c.run_id == run_id,
         frames.c.writer == writer,
+        frames.c.seq >= tilings.find(connection, run_id, writer).next_seq,
         frames.c.step_max >= first,
         frames.c.step_min <= last,
     )
     bodies = connection.execute(query).scalars()
-    return frozenset(
-        step for body in bodies for step in packing.read_steps(packing.read_fields(body)).tolist()
+    found = {
+        step
+        for body in bodies
+        if body
+        for step in packing.read_steps(packing.read_fields(body)).tolist()
+    }
+    for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
+        found.update(group.step_list().tolist())
+    return frozenset(found)
+
+
+def _log(run_id: uuid.UUID, writer: str, seqs: range) -> Select[tuple[int, int, bytes]]:
+    """The next folded frames, as they lie in the log."""
+    return (
+        select(frames.c.seq, frames.c.ordinal, frames.c.body)
+        .where(
+            frames.c.run_id == run_id,
+            frames.c.writer == writer,
+            frames.c.seq >= seqs.start,
+            frames.c.seq < seqs.stop,
+            frames.c.ordinal.is_not(None),
+        )
+        .order_by(frames.c.seq)
+        .limit(_REPLAY_BATCH)
     )
 
 

@@ -12,6 +12,10 @@ from gradwatch_service.domain import JsonValue, Layer, LayerTable
 from gradwatch_service.store.tables import layer_tables, runs
 from gradwatch_service.store.upsert import upsert
 
+# Tables that were read lately, of whatever run: a hash names its content.
+_recent: dict[str, LayerTable] = {}
+_MOST_RECENT = 64
+
 
 def register(connection: Connection, run_id: uuid.UUID, table: LayerTable) -> None:
     """Add a table to a run, if it is new, and make it the run's current one."""
@@ -42,16 +46,30 @@ def find(connection: Connection, run_id: uuid.UUID, table_hash: str) -> LayerTab
 
 def all_tables(connection: Connection, run_id: uuid.UUID) -> dict[str, LayerTable]:
     """Hash -> table, all the run knows."""
-    query = select(layer_tables.c.hash, layer_tables.c.layers).where(
-        layer_tables.c.run_id == run_id
-    )
-    return {row.hash: _table(row.layers) for row in connection.execute(query)}
+    return {key: read(connection, run_id, key) for key in hashes(connection, run_id)}
+
+
+def read(connection: Connection, run_id: uuid.UUID, table_hash: str) -> LayerTable:
+    """The same as ``find``, of a table that the run is known to have, and without reading twice."""
+    table = _recent.get(table_hash)
+    if table is None:
+        table = find(connection, run_id, table_hash) or LayerTable()
+        if len(_recent) >= _MOST_RECENT:
+            _recent.clear()
+        _recent[table_hash] = table
+    return table
+
+
+def hashes(connection: Connection, run_id: uuid.UUID) -> tuple[str, ...]:
+    """Of all tables the run knows."""
+    query = select(layer_tables.c.hash).where(layer_tables.c.run_id == run_id)
+    return tuple(connection.execute(query).scalars())
 
 
 def current(connection: Connection, run_id: uuid.UUID) -> LayerTable:
     """The table the run registered or extended last; empty if there is none."""
     newest = connection.execute(select(runs.c.layers_hash).where(runs.c.run_id == run_id)).scalar()
-    return find(connection, run_id, newest or "") or LayerTable()
+    return read(connection, run_id, newest or "")
 
 
 def _table(rows: JsonValue) -> LayerTable:

@@ -125,6 +125,18 @@ def read_series(body: bytes, metric: str, column: int | None) -> tuple[IntArray,
     return steps, block[:, column].astype(np.float64)
 
 
+def read_block(body: bytes, part: str, name: str) -> tuple[IntArray, Float32Array] | None:
+    """One of the ``layers`` or ``profiles`` of a stored frame, float32[n, W], with its steps."""
+    fields = read_fields(body)
+    group = cast(Fields, fields.get(part, {}))
+    if name not in group:
+        return None
+    steps = read_steps(fields)
+    if not len(steps):
+        return None
+    return steps, np.frombuffer(cast(bytes, group[name]), _VALUE).reshape(len(steps), -1)
+
+
 def _raw(values: NDArray[Any], dtype: np.dtype[Any]) -> bytes:
     return np.ascontiguousarray(values, dtype).tobytes()
 

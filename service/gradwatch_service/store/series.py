@@ -1,27 +1,53 @@
-"""One series of a run, read from the log of frames: effective points of all writers."""
+"""One series of a run: effective points of all writers, from tiles and from the log's live tail."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection
 
 from gradwatch_service.domain import MAX_STEP, FloatArray, IntArray, is_missing
-from gradwatch_service.store import layers, packing
-from gradwatch_service.store.tables import attempts, frames, writers
+from gradwatch_service.store import chunks, layers, levels, packing, tiles
+from gradwatch_service.store.groups import Group
+from gradwatch_service.store.row_groups import LAYER, SCALAR, Part
+from gradwatch_service.store.spans import Span, Window, spans
+from gradwatch_service.store.tiles import WIDTH
+
+# Steps, values, and how many were measured.
+Piece: TypeAlias = tuple[IntArray, FloatArray, int]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesQuery:
-    """A scalar (``layer`` None) or one layer's statistic, over steps ``first`` … ``last``."""
+    """A scalar (``layer`` None) or one layer's statistic, over steps ``first`` … ``last``.
+
+    ``points``: about so many will do, as long as no extreme is lost; None: all are wanted.
+    """
 
     metric: str
     layer: str | None = None
     first: int = 0
     last: int = MAX_STEP
+    points: int | None = None
+
+    @property
+    def part(self) -> Part:
+        """What is to be read of a row group."""
+        return Part(SCALAR if self.layer is None else LAYER, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Steps and values, in step order; ``total``: how many values were measured."""
+
+    steps: IntArray
+    values: FloatArray
+    total: int
 
 
 def series(
@@ -31,83 +57,83 @@ def series(
 
     Points a later attempt has gone over again are left out, and so is what was not measured.
     """
-    steps, values = _read(connection, run_id, query)
-    order = np.argsort(steps, kind="stable")
-    return steps[order], values[order]
+    found = curve(connection, run_id, query)
+    return found.steps, found.values
 
 
-def effective_until(connection: Connection, run_id: uuid.UUID) -> Mapping[int, int]:
-    """Attempt -> the first step that a later attempt goes over again.
-
-    An attempt that did not say where it resumed does so at its first reported step.
-    """
-    first_steps = dict(
-        connection.execute(
-            select(writers.c.attempt, func.min(writers.c.first_step))
-            .where(writers.c.run_id == run_id)
-            .group_by(writers.c.attempt)
-        ).all()
-    )
-    rows = connection.execute(
-        select(attempts.c.number, attempts.c.resume_step)
-        .where(attempts.c.run_id == run_id)
-        .order_by(attempts.c.number.desc())
-    ).all()
-    until: dict[int, int] = {}
-    limit = MAX_STEP + 1
-    for number, resume_step in rows:
-        until[number] = limit
-        start = resume_step if resume_step is not None else first_steps.get(number)
-        limit = min(limit, limit if start is None else start)
-    return until
-
-
-def _read(
-    connection: Connection, run_id: uuid.UUID, query: SeriesQuery
-) -> tuple[IntArray, FloatArray]:
-    until = effective_until(connection, run_id)
+def curve(connection: Connection, run_id: uuid.UUID, query: SeriesQuery) -> Curve:
+    """The same, from coarser levels where these hold points enough."""
+    enough = None if query.points is None else max(query.points // 2, 1)
     columns = _columns(connection, run_id, query.layer)
-    found = [
-        (row.writer, row.seq, *_points(row.body, query, columns[row.layers_hash], limit))
-        for row in connection.execute(_overlapping(run_id, query, list(columns)))
-        if (limit := min(until[row.attempt], query.last + 1))
+    pieces = [
+        piece
+        for span in spans(connection, run_id, Window(query.first, query.last, enough))
+        for piece in _pieces(connection, run_id, query.part, span, columns)
     ]
-    found.sort(key=lambda part: part[:2])  # by code points, whatever the database's collation
-    empty = (np.empty(0, np.int64), np.empty(0, np.float64))
-    return (
-        np.concatenate([empty[0], *(part[2] for part in found)]),
-        np.concatenate([empty[1], *(part[3] for part in found)]),
-    )
+    steps = np.concatenate([np.empty(0, np.int64), *(piece[0] for piece in pieces)])
+    values = np.concatenate([np.empty(0, np.float64), *(piece[1] for piece in pieces)])
+    order = np.argsort(steps, kind="stable")
+    return Curve(steps[order], values[order], sum(piece[2] for piece in pieces))
 
 
-def _columns(
-    connection: Connection, run_id: uuid.UUID, layer: str | None
-) -> Mapping[str, int | None]:
-    """Hash of each layer table that matters -> the layer's column in it; None for a scalar."""
-    tables = layers.all_tables(connection, run_id)
-    if layer is None:
-        return dict.fromkeys(("", *tables))
-    return {key: table.column[layer] for key, table in tables.items() if layer in table.column}
-
-
-def _overlapping(
-    run_id: uuid.UUID, query: SeriesQuery, hashes: list[str]
-) -> Select[tuple[str, int, int, str, bytes]]:
-    return (
-        select(frames.c.writer, frames.c.seq, frames.c.attempt, frames.c.layers_hash, frames.c.body)
-        .where(
-            frames.c.run_id == run_id,
-            frames.c.step_max >= query.first,
-            frames.c.step_min <= query.last,
-            frames.c.layers_hash.in_(hashes),
+def _pieces(
+    connection: Connection, run_id: uuid.UUID, part: Part, span: Span, columns: Mapping[str, int]
+) -> Iterator[Piece]:
+    """The points of one writer, in the order of the log."""
+    found = [
+        (
+            row.seq,
+            packing.read_series(row.body, part.metric, _place(part, columns[row.layers_hash])),
         )
-        .execution_options(yield_per=64)
-    )
+        for row in span.frames
+        if row.layers_hash in columns
+    ]
+    pieces = [(seq, _cut(steps, values, span)) for seq, (steps, values) in found]
+    for alike in span.runs():
+        pieces += _tiled(connection, run_id, part, alike, span, columns)
+    pieces.sort(key=lambda one: one[0])
+    yield from (piece for _, piece in pieces)
 
 
-def _points(
-    body: bytes, query: SeriesQuery, column: int | None, limit: int
-) -> tuple[IntArray, FloatArray]:
-    steps, values = packing.read_series(body, query.metric, column)
-    keep = (steps >= query.first) & (steps < limit) & ~is_missing(values)
-    return steps[keep], values[keep]
+def _tiled(
+    connection: Connection,
+    run_id: uuid.UUID,
+    part: Part,
+    groups: Sequence[Group],
+    span: Span,
+    columns: Mapping[str, int],
+) -> Iterator[tuple[int, Piece]]:
+    """The points of groups of one level, by their seqs."""
+    held = [group for group in groups if group.layers_hash in columns]
+    for column, alike in groupby(held, key=lambda group: columns[group.layers_hash]):
+        known = {group.seq: group for group in alike}
+        tile, at = divmod(column, WIDTH)
+        for row in chunks.bodies(connection, run_id, part, list(known.values()), tile):
+            yield row.seq, _read(row.body, known[row.seq], part, at, span)
+
+
+def _read(body: bytes, group: Group, part: Part, at: int, span: Span) -> Piece:
+    if not group.level:
+        (values,) = tiles.decode_columns(body, part.dtype, group.rows, [at])
+        return _cut(group.step_list(), values.astype(np.float64), span)
+    buckets = levels.column(body, group, part, at)
+    steps, values = buckets.points()
+    kept, shown, _ = _cut(steps, values.astype(np.float64), span)
+    return kept, shown, int(buckets.measured.sum())
+
+
+def _cut(steps: IntArray, values: FloatArray, span: Span) -> Piece:
+    keep = (steps >= span.first) & (steps <= span.last) & ~is_missing(values)
+    return steps[keep], values[keep], int(keep.sum())
+
+
+def _place(part: Part, column: int) -> int | None:
+    return None if part.kind == SCALAR else column
+
+
+def _columns(connection: Connection, run_id: uuid.UUID, layer: str | None) -> Mapping[str, int]:
+    """Hash of each layer table that matters -> the layer's column in it; 0 for a scalar."""
+    if layer is None:
+        return dict.fromkeys(("", *layers.hashes(connection, run_id)), 0)
+    tables = layers.all_tables(connection, run_id)
+    return {key: table.column[layer] for key, table in tables.items() if layer in table.column}

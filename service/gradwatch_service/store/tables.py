@@ -113,6 +113,7 @@ writers = Table(
 
 # The log that is the truth. ``ordinal`` is the position of the frame's first report in the fold:
 # NULL while the frame waits behind a gap, and for good if it came too late or judging it failed.
+# ``body`` is empty once the frame lies in tiles (``row_groups``, ``chunks``).
 frames = Table(
     "frames",
     metadata,
@@ -127,6 +128,56 @@ frames = Table(
     Column("reports", Integer, nullable=False),
     Column("ordinal", BigInteger),
     Column("received_at", UtcDateTime, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# How far a writer's frames lie in tiles: all below ``next_seq``, the first ``ordinal`` reports;
+# ``gaps``: how many seqs below were not there; ``kept_seq``: those below are no longer kept as they
+# came. Above ``row_groups`` and ``chunks``, since who deletes a run goes in this order.
+tilings = Table(
+    "tilings",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("gaps", BigInteger, nullable=False),
+    Column("kept_seq", BigInteger, nullable=False),
+)
+
+# Rows that lie in tiles: of level 0 reports as they came, above buckets of rows of the level below.
+# ``steps``: packed, the first of each bucket; ``outline``: ``store.row_groups.Outline``.
+row_groups = Table(
+    "row_groups",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq_last", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("layers_hash", String(64), nullable=False),
+    Column("step_min", BigInteger),
+    Column("step_max", BigInteger),
+    Column("rows", Integer, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("steps", LargeBinary, nullable=False),
+    Column("time", LargeBinary, nullable=False),
+    Column("outline", LargeBinary, nullable=False),
+)
+
+# The tiles themselves: ``kind`` 0 scalar, 1 per-layer statistic, 2 profile; ``tile`` counts 32
+# columns each. All of one series lies side by side.
+chunks = Table(
+    "chunks",
+    metadata,
+    _run_id(),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("metric", Text, primary_key=True),
+    Column("tile", Integer, primary_key=True, autoincrement=False),
+    Column("writer", Text, primary_key=True),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
 )
 

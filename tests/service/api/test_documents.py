@@ -11,6 +11,8 @@ ROUTES = {
     "/api/v1/runs/{run_id}/events": "post",
     "/api/v1/runs/{run_id}/finish": "post",
     "/api/v1/runs/{run_id}/guard": "get",
+    "/api/v1/runs/{run_id}/heatmap": "get",
+    "/api/v1/runs/{run_id}/profile": "get",
     "/api/v1/runs/{run_id}/series": "get",
     "/api/v1/runs/{run_id}/steps": "post",
     "/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": "put",

@@ -16,8 +16,8 @@ from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.store import runs, tables
 from gradwatch_service.store.database import make_engine
-from gradwatch_service.store.series import effective_until
 from gradwatch_service.store.silence import Silence, silences
+from gradwatch_service.store.spans import effective_until
 from tests.databases import POSTGRES
 from tests.service.ingest.rig import (
     NOW,

@@ -32,7 +32,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
-        assert versions.all() == ["0003_unjudged"]
+        assert versions.all() == ["0004_tiles"]
 
 
 def test_a_database_of_the_first_version_is_upgraded_with_its_runs(
@@ -95,7 +95,8 @@ def test_postgresql_does_not_compress_frames(engine: Engine) -> None:
 def test_migration_files_are_named_by_date_and_subject() -> None:
     names = sorted(path.name for path in (migrations_folder() / "versions").glob("*.py"))
     assert names == [
-        "2026-11-23-silence.py", "2026-11-23-spine.py", "2026-11-27-unjudged.py",
+        "2026-11-23-silence.py", "2026-11-23-spine.py",
+        "2026-11-27-tiles.py", "2026-11-27-unjudged.py",
     ]  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from gradwatch_service.store.launches import RunRequest, create_or_resume_run, f
 from gradwatch_service.store.runs import Filters
 from gradwatch_service.store.tables import metadata
 from gradwatch_service.store.tables import runs as table
+from gradwatch_service.worker import compact
 from tests.service.ingest.rig import answer, events_push, serving, steps_push
+from tests.service.store.tiled import backend, finish
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(hours=1)
@@ -171,6 +173,8 @@ def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
         for run_id in (gone, kept):
             answer(writer, steps_push(run_id, [0, 1], key="k", a=float("nan")))
             answer(writer, events_push(run_id, {"kind": "note"}))
+            finish(writer, run_id)
+        compact(backend(engine, writer))
         writer.run(lambda connection: runs.delete_run(connection, gone)).result(60)
     with engine.connect() as connection:
         for name, one in metadata.tables.items():
