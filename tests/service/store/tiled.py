@@ -12,17 +12,20 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import tables
+from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.runs import finish_run
 from gradwatch_service.worker import compact
 from tests.service.ingest.rig import NOW, serving
 
 
 def backend(engine: Engine, writer: Writer, now: dt.datetime = NOW, **settings: object) -> Backend:
-    return Backend(engine, writer, Settings.model_validate(settings), lambda: now)
+    ballast = Ballast(engine, 0)
+    return Backend(engine, writer, Settings.model_validate(settings), lambda: now, ballast)
 
 
 def finish(writer: Writer, run_id: uuid.UUID) -> None:
-    """End a run, so that its last reports are put into tiles, too."""
+    """End a run, so that its last reports are judged and put into tiles, too."""
+    writer.judge(run_id).result(60)
     command = lambda connection: finish_run(connection, run_id, "finished", None, NOW)  # noqa: E731
     writer.run(command).result(60)
 
