@@ -27,7 +27,7 @@ _SCALE_FLOOR = bits(0.04)
 _FIRST_LIMIT, _SECOND_LIMIT = 8.0, 6.0
 _FIRST_UNTIL, _SECOND_UNTIL = 96, 160
 _TAIL_FACTOR = 2.8
-_SLACK_BITS, _LARGEST_BITS = 0.01, 127.99
+_SLACK_BITS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Baseline:
     def bound(self, far: FloatArray) -> Float32Array:
         """Numbers below it are less than ``far`` units over the median: float32[C].
 
-        A little low, never too high, and within what a float32 can be.
+        A little low, never too high; endless where no float32 is that large.
         """
-        exponent = (self.median + far) / ONE_BIT - _SLACK_BITS
-        return np.exp2(np.minimum(exponent, _LARGEST_BITS)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return np.exp2((self.median + far) / ONE_BIT - _SLACK_BITS).astype(np.float32)
 
     def absorb(self, rows: Fixed) -> Baseline:
         """Take a closed block, int32[k, C], EMPTY where there is no value.

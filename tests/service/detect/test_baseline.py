@@ -136,10 +136,9 @@ def test_the_median_of_an_even_number_is_the_upper_one_and_of_none_is_none() -> 
 
 @pytest.mark.parametrize("scales", [0.0, 6.0, np.inf])
 def test_no_number_below_the_bound_is_that_far_over_the_median(scales: float) -> None:
-    base, _ = feed(np.concatenate([values_of(5, 64, 50), values_of(5, 64, 50) + 120 * ONE_BIT]))
+    base, _ = feed(np.concatenate([values_of(5, 64, 50), values_of(5, 64, 50) + 100 * ONE_BIT]))
     bound = base.bound(np.maximum(scales * base.unit, bits(1.0)))
     below = np.nextafter(bound, np.float32(0.0))
     rise = log2_fixed(below) - base.median
-    assert np.isfinite(bound).all()
     assert not ((rise >= bits(1.0)) & (rise / base.unit >= scales)).any()
     assert scales > 0 or (rise >= bits(0.9)).all()  # and it is not far too low
