@@ -157,7 +157,7 @@ def _next_log(connection: Connection, due: Due) -> tuple[list[Logged], dt.dateti
                 growing.add(one)
         passed = []
         growing.add(entry)
-        expected += len(entry.frame)
+        expected = row.ordinal + len(entry.frame)
         newest = max(newest or row.received_at, row.received_at)
         if growing.rows >= ROWS:
             return growing.log, newest
@@ -166,7 +166,7 @@ def _next_log(connection: Connection, due: Due) -> tuple[list[Logged], dt.dateti
 
 def _is_next(place: int | None, reports: int, expected: int, judged: int) -> bool:
     """Whether a frame is the next in the fold, and judged; or has no place there."""
-    return place is None or (place == expected and place + reports <= judged)
+    return place is None or expected <= place <= judged - reports
 
 
 def _scan(

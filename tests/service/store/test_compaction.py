@@ -78,7 +78,8 @@ def push_motley(engine: Engine, run_id: uuid.UUID, sizes: list[int]) -> list[byt
 
 def replayed(engine: Engine, run_id: uuid.UUID, seqs: range, writer: str = "w0") -> list[bytes]:
     with engine.connect() as connection:
-        return [packing.pack(frame) for frame in frames.folded(connection, run_id, writer, seqs)]
+        log = frames.folded(connection, run_id, writer, seqs)
+        return [packing.pack(logged.frame) for logged in log]
 
 
 def test_what_is_read_back_from_tiles_is_what_was_sent_to_the_bit(
@@ -239,7 +240,8 @@ def test_a_frame_that_could_not_be_judged_keeps_its_place(
     sent = push_motley(engine, run_id, [300, 300])
     with engine.begin() as connection:  # as if the second of three had failed
         place = tables.frames.c.seq == 1
-        connection.execute(sa.update(tables.frames).where(place).values(seq=2))
+        connection.execute(sa.update(tables.frames).where(place).values(seq=2, ordinal=305))
+        connection.execute(sa.update(tables.writers).values(ordinal=605, reports=605))
         late = dict(connection.execute(sa.select(tables.frames)).mappings().all()[0])
         late |= {"seq": 1, "ordinal": None, "body": packing.pack(motley(900, 5, 3))}
         connection.execute(sa.insert(tables.frames).values(late))
