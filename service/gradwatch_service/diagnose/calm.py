@@ -66,20 +66,21 @@ class Calm:
         )
 
     def _layers(self, layers: Mapping[str, Float32Array]) -> bool:
-        grad, update, weight = (
-            layers.get(name) for name in ("grad_norm", "update_norm", "weight_norm")
-        )
-        if grad is not None and (grad > self.layers).any():
+        none = np.zeros((1, 1), np.float32)
+        if (layers.get("grad_norm", none) > self.layers).any():
+            return False
+        if (layers.get(LOGIT, none) >= LOGITS).any() or self._moves_far(layers):
             return False
         if any(layers[name].any() for name in COUNTS if name in layers):
             return False
-        if LOGIT in layers and (layers[LOGIT] >= LOGITS).any():
-            return False
-        if update is not None and weight is not None:
-            reach = HUGE * np.maximum(weight, self.ratio)
-            if (update > reach).any():
-                return False
         return all(map(_is_finite, layers.values()))
+
+    def _moves_far(self, layers: Mapping[str, Float32Array]) -> bool:
+        """Whether a typical layer is updated by a fifth of its weights."""
+        update, weight = layers.get("update_norm"), layers.get("weight_norm")
+        if update is None or weight is None:
+            return False
+        return bool((update > HUGE * np.maximum(weight, self.ratio)).any())
 
 
 def calm(state: WriterState) -> Calm | None:

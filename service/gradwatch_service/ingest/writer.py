@@ -122,21 +122,21 @@ class Writer:
         return nothing
 
     def _serve(self) -> None:
-        first: Job | None
-        while True:
-            try:
-                first = self._queue.get(timeout=QUIET_SECONDS if self._unjudged else None)
-            except queue.Empty:
-                self._judge_some()
-                continue
-            if first is None:
-                break
+        while (first := self._next()) is not None:
             jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
             if jobs:
                 jobs.sort(key=Job.is_push)  # commands first, the rest as it came
                 self._settle(jobs)
         while self._unjudged:
             self._judge_some()
+
+    def _next(self) -> Job | None:
+        """The next job; meanwhile what waits is judged. None: there will be no more."""
+        while self._unjudged:
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=QUIET_SECONDS)
+            self._judge_some()
+        return self._queue.get()
 
     def _judge_some(self) -> None:
         """Judge what waits in the runs that have waited longest; whatever comes of it."""

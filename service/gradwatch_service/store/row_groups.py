@@ -162,17 +162,6 @@ def gather(log: Sequence[Logged]) -> RowGroup:
     """The group of these frames, whose layers have all one table."""
     formed = [(Form.of(entry.frame), entry.frame) for entry in log]
     forms = tuple(dict.fromkeys(form for form, _ in formed))
-    place = {form: index for index, form in enumerate(forms)}
-    members = tuple(
-        Member(
-            entry.seq,
-            len(entry.frame),
-            entry.ordinal is not None,
-            place[form],
-            entry.frame.events,
-        )
-        for entry, (form, _) in zip(log, formed, strict=True)
-    )
     stretches = [
         (form, [frame for _, frame in alike if len(frame)])
         for form, alike in groupby(formed, key=lambda pair: pair[0])
@@ -181,10 +170,24 @@ def gather(log: Sequence[Logged]) -> RowGroup:
     for form, frame in {form: frame for form, frame in formed if len(frame)}.items():
         widen(widths, form, frame)
     return RowGroup(
-        Outline(forms, members, widths),
+        Outline(forms, _members(log, forms), widths),
         np.concatenate([frame.steps for _, frame in formed]),
         np.concatenate([frame.time for _, frame in formed]),
         {part: _block(stretches, part, width) for part, width in widths.items()},
+    )
+
+
+def _members(log: Sequence[Logged], forms: tuple[Form, ...]) -> tuple[Member, ...]:
+    place = {form: index for index, form in enumerate(forms)}
+    return tuple(
+        Member(
+            seq=entry.seq,
+            reports=len(entry.frame),
+            folded=entry.ordinal is not None,
+            form=place[Form.of(entry.frame)],
+            events=entry.frame.events,
+        )
+        for entry in log
     )
 
 
