@@ -21,6 +21,7 @@ ROUNDS = times(2, 10)
 DISK_MIB = 48
 SPARE_BYTES = 1 << 20  # what a filler leaves
 STEPS_PER_FRAME = 100
+POINTS_MAX = 10_000  # of an answer
 SCALARS = 100
 FRAMES_OF_A_RUN = 100
 
@@ -83,10 +84,15 @@ class Job:
         return None
 
     def check_all_is_there(self) -> None:
-        asked = {"metric": "loss", "points": 10_000}
-        found = self.http.get(f"/runs/{self.run}/series", params=asked).json()
-        assert found["steps"] == list(range(self.acknowledged * STEPS_PER_FRAME))
-        assert found["values"] == [1.0 / (1.0 + step) for step in found["steps"]]
+        steps, values = [], []
+        for first in range(0, self.acknowledged * STEPS_PER_FRAME, POINTS_MAX):
+            window = {"from": first, "to": first + POINTS_MAX - 1, "points": POINTS_MAX}
+            asked = {"metric": "loss", **window}
+            found = self.http.get(f"/runs/{self.run}/series", params=asked).json()
+            steps += found["steps"]
+            values += found["values"]
+        assert steps == list(range(self.acknowledged * STEPS_PER_FRAME))
+        assert values == [1.0 / (1.0 + step) for step in steps]
         assert self.http.get(f"/runs/{self.run}").json()["degraded"] is None
 
 
