@@ -153,7 +153,6 @@ def test_a_run_can_be_deleted_from_a_full_disk_and_its_room_is_used_again(
         jobs.append(new_job(http))
     check_refusal(refusal)
     assert http.delete(f"/runs/{jobs.pop(0).run}").status_code == 204
-    assert not (disk / "gradwatch.db-ballast").exists()
     assert jobs[-1].push_until_refused(FRAMES_OF_A_RUN // 2) is None
     for job in jobs:
         job.check_all_is_there()
