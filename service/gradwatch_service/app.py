@@ -22,7 +22,8 @@ from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate
-from gradwatch_service.worker import judge_forsaken, run_worker, tick
+from gradwatch_service.store.writers import runs_unjudged
+from gradwatch_service.worker import run_worker, tick
 
 DESCRIPTION = (
     "Watches training: sees exploding gradients early, says where and why, and what to do."
@@ -72,12 +73,12 @@ def backend(settings: Settings) -> Iterator[Backend]:
     migrate(engine)
     ballast = Ballast(engine, settings.ballast_bytes)
     ballast.restore()
-    writer = Writer(engine, clock=utc_now)
+    with engine.connect() as connection:
+        left = runs_unjudged(connection, utc_now())
+    writer = Writer(engine, clock=utc_now, left=left)
     writer.start()
     try:
-        served = Backend(engine, writer, settings, utc_now, ballast)
-        judge_forsaken(served, utc_now())
-        yield served
+        yield Backend(engine, writer, settings, utc_now, ballast)
     finally:
         writer.stop()
         engine.dispose()

@@ -105,7 +105,7 @@ class Group:
             duplicates=0,
             position=stream.position,
             is_new=True,
-            causes=frozenset(causes),
+            causes=stream.tell(causes),
         )
 
     def observe(self, run: RunDraft, seconds: float, patience: float) -> set[str]:

@@ -18,4 +18,5 @@ def place_judgement(group: Group, wanted: Judgement) -> None:
     stored = writers.unjudged(group.sources.connection, run.run_id)
     placed = [writer for run_id, writer in group.streams if run_id == run.run_id]
     for writer in sorted({*stored, *placed}):
-        group.judge(run, group.stream(run, writer, table))
+        stream = group.stream(run, writer, table)
+        stream.news |= group.judge(run, stream)

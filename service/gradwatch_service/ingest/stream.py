@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from gradwatch_service.detect.baseline import BLOCK
@@ -39,7 +39,7 @@ class Stream:
     table the fold began with, ``layers`` is the newest it has met. ``newest`` is the seq and
     digest of the frame stored last. ``reports``: those that have their place in the fold; the first
     ``judged`` of them are judged, the others ``unjudged``. ``calm``: what reports may wait;
-    ``guard``: that of the state.
+    ``guard``: that of the state; ``news``: causes that changed without a push to say it to.
     """
 
     writer: str
@@ -58,6 +58,7 @@ class Stream:
     judged: int = 0
     unjudged: tuple[Unjudged, ...] = ()
     calm: Calm | None = None
+    news: frozenset[str] = frozenset()
     guard: Guard = field(default_factory=Guard)
 
     @property
@@ -75,6 +76,11 @@ class Stream:
         """Give a frame its place in the fold, behind all others."""
         self.unjudged = (*self.unjudged, Unjudged(seq, self.reports, frame))
         self.reports += len(frame)
+
+    def tell(self, causes: Collection[str]) -> frozenset[str]:
+        """What a push is to be told: the causes it changed, and what has changed since the last."""
+        told, self.news = self.news.union(causes), frozenset()
+        return told
 
     def move_to(self, state: WriterState) -> None:
         """Take over the state after some more reports were judged."""

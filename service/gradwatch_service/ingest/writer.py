@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Writer:
 
     On SQLite there is one per database, on PostgreSQL any number. Acknowledged means committed.
     Errors are ``ServiceError`` on the future; ``Unavailable`` when the database or the queue
-    cannot take it now.
+    cannot take it now. ``left``: runs of which an earlier process left reports to be judged.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Writer:
         clock: Clock = utc_now,
         limits: Limits = DEFAULT_LIMITS,
         fold: Fold = REAL_FOLD,
+        left: Iterable[uuid.UUID] = (),
     ) -> None:
         self._engine = for_writing(engine)
         self._clock = clock
@@ -81,7 +82,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
         self._closing = threading.Lock()
         self._closed = False
-        self._unjudged: dict[uuid.UUID, None] = {}  # runs, in the order in which they began to wait
+        self._unjudged = dict.fromkeys(left)  # runs, in the order in which they began to wait
 
     def start(self) -> None:
         """Start the thread."""
@@ -185,9 +186,11 @@ class Writer:
                         return answers
         raise _busy("others keep writing to the same run; send the same again", code=CONTENDED)
 
-    def _note_unjudged(self, group: Group) -> None:
-        for run_id in {run_id for run_id, _ in group.touched}:
-            self._unjudged.pop(run_id, None)
+    def _note_unjudged(self, pushes: Sequence[Push], group: Group) -> None:
+        """A run leaves only when all its streams were looked at: one push touches but one."""
+        for push in pushes:
+            if isinstance(push, Judgement):
+                self._unjudged.pop(push.run_id, None)
         for (run_id, _), stream in group.streams.items():
             if stream.unjudged:
                 self._unjudged[run_id] = None
@@ -205,7 +208,7 @@ class Writer:
                 return None
             connection.commit()
         group.install(self._memory)
-        self._note_unjudged(group)
+        self._note_unjudged(pushes, group)
         return done + [_answer(group, outcome) for outcome in placed]
 
 

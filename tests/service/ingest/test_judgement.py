@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.fold import Outcome, WriterState
-from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.domain import Facts, Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
@@ -22,6 +22,7 @@ from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import FramePush, Judgement
 from gradwatch_service.ingest.settlement import settle
 from gradwatch_service.ingest.sources import Memory, Sources
+from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.store import tables
 from gradwatch_service.store.database import for_writing
 from tests.service.ingest.rig import (
@@ -29,6 +30,7 @@ from tests.service.ingest.rig import (
     NOW,
     answer,
     create_run,
+    events_push,
     frame_push,
     rows,
     serving,
@@ -68,6 +70,7 @@ class Process:
             place_judgement(group, wanted)
             assert settle(group)
             connection.commit()
+        group.install(self._memory)
 
 
 def pushes(run_id: uuid.UUID, whole: Frame = WHOLE, writer: str = "w0") -> list[FramePush]:
@@ -177,6 +180,51 @@ def test_who_asks_gets_all_judged(engine: Engine) -> None:
         writer.judge(run_id).result(DEADLINE)
         assert judged(engine, run_id) == [(REPORTS, REPORTS)]
         writer.judge(uuid.uuid4()).result(DEADLINE)  # nothing waits: nothing to do
+
+
+def test_a_push_to_another_stream_does_not_make_what_waits_forgotten(engine: Engine) -> None:
+    run_id, process = new_run(engine), Process(engine)
+    for push in pushes(run_id)[:70]:
+        process.push(push)
+    writer = Writer(engine, clock=lambda: NOW, left=[run_id])
+    note = writer.submit(events_push(run_id, {"kind": "note", "step": 1}))
+    writer.start()
+    note.result(DEADLINE)
+    writer.judge(run_id).result(DEADLINE)
+    assert judged(engine, run_id)[-1] == (70, 70)
+    writer.stop()
+
+
+def test_what_an_earlier_process_left_is_judged_without_a_push(engine: Engine) -> None:
+    run_id, process = new_run(engine), Process(engine)
+    for push in pushes(run_id)[:70]:
+        process.push(push)
+    with serving(engine, left=[run_id]) as writer:
+        writer.judge(run_id).result(DEADLINE)
+        assert judged(engine, run_id) == [(70, 70)]
+
+
+def test_the_next_push_is_told_what_was_found_in_between(engine: Engine) -> None:
+    run_id, process = new_run(engine), Process(engine, Fold(update=_finding))
+    every = pushes(run_id)
+    for push in every[:101]:
+        (placed,) = process.push(push)
+        assert not placed.causes
+    process.judge(run_id)
+    (placed,) = process.push(every[101])
+    assert placed.causes == {"learning-rate-too-high"}
+    (placed,) = process.push(every[102])
+    assert not placed.causes
+
+
+def _finding(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[WriterState, Outcome]:
+    """An alert in report 100, as a rule that looks at trends would raise it."""
+    state, outcome = fold.update(state, frame, layers)
+    if 100 not in _steps(frame):
+        return state, outcome
+    _, found = fold.update(fold.init(MLP, Facts()), spiked(138), MLP)
+    part = next(part for part in found.parts if part.cause == "learning-rate-too-high")
+    return state, Outcome((part,))
 
 
 def test_reports_of_several_ranks_do_not_wait(engine: Engine) -> None:
