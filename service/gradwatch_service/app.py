@@ -17,6 +17,7 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.clock import utc_now
+from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
@@ -75,7 +76,7 @@ def backend(settings: Settings) -> Iterator[Backend]:
     ballast.restore()
     with engine.connect() as connection:
         left = runs_unjudged(connection, utc_now())
-    writer = Writer(engine, clock=utc_now, left=left)
+    writer = Writer(engine, clock=utc_now, judge=ProcessJudge(), left=left)
     writer.start()
     try:
         yield Backend(engine, writer, settings, utc_now, ballast)

@@ -26,6 +26,9 @@ from gradwatch_service.diagnose.survey import initial_gains, survey
 from gradwatch_service.diagnose.troubles import noted
 from gradwatch_service.domain import AlertEvent, AlertPart, Facts, Frame, Guard, LayerTable
 
+# What a state takes in memory, its rings full: measured, and held to by a test.
+BYTES_A_WRITER, BYTES_A_LAYER = 60_000, 1_150
+
 
 @dataclass(frozen=True, slots=True)
 class WriterState:
@@ -42,6 +45,11 @@ class WriterState:
     def ordinal(self) -> int:
         """How many reports were folded."""
         return self.detector.substrate.ordinal
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return BYTES_A_WRITER + BYTES_A_LAYER * len(self.detector.substrate.layers)
 
     @property
     def guard(self) -> Guard:

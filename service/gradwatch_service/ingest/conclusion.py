@@ -6,13 +6,12 @@ import logging
 from dataclasses import replace
 
 from gradwatch_service.ingest.fold import Fold
+from gradwatch_service.ingest.judge import Failure
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.store.alerts import Incident, Kept
 from gradwatch_service.store.heads import Head
-
-_LONGEST_ERROR = 500
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
         parts = run.parts_of(cause)
         alert = outcome_of(fold.join, run.run_id, parts)
         if isinstance(alert, Exception):
-            degrade(run, alert)
+            degrade(run, Failure.of(alert))
             continue
         opened_at = alerts[cause].opened_at if cause in alerts else ledger.now
         project, writers = run.view.head.project, tuple(sorted(parts))
@@ -36,12 +35,11 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
     return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks)
 
 
-def degrade(run: RunDraft, error: Exception) -> None:
+def degrade(run: RunDraft, failure: Failure) -> None:
     """Note, once, how judgement failed on this run; its data is stored all the same."""
-    text = ascii(error)[:_LONGEST_ERROR]
-    if text not in {run.view.head.degraded, run.degraded}:
-        log.error("judgement failed on run %s", run.run_id, exc_info=error)
-        run.degraded = text
+    if failure.text not in {run.view.head.degraded, run.degraded}:
+        log.error("judgement failed on run %s\n%s", run.run_id, failure.trace)
+        run.degraded = failure.text
 
 
 def verdict_row(before: RunView, after: RunView) -> dict[str, object]:

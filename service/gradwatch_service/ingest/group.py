@@ -1,4 +1,4 @@
-"""One transaction's worth of pushes: each placed in its stream and folded.
+"""One transaction's worth of pushes: each placed in its stream, then what is urgent is judged.
 
 Nothing here outlives the transaction: what is to be remembered is installed after the commit.
 """
@@ -10,16 +10,15 @@ import uuid
 from collections.abc import Collection
 from itertools import chain
 
-from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.domain import LayerTable
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest import own
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.conclusion import degrade
+from gradwatch_service.ingest.judge import Judged
 from gradwatch_service.ingest.ledger import Ledger
-from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Arrival, Placed
 from gradwatch_service.ingest.pushes import Push
-from gradwatch_service.ingest.replay import chunks, join
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.silence import NO_SILENCE, observation, stalled
 from gradwatch_service.ingest.sources import Memory, Sources, StreamKey
@@ -38,6 +37,8 @@ class Group:
         self.ledger = Ledger(now)
         self.streams: dict[StreamKey, Stream] = {}
         self.touched: set[StreamKey] = set()
+        self.urgent: dict[StreamKey, None] = {}
+        self.told: dict[StreamKey, frozenset[str]] = {}
         self.views = sources.views({push.run_id for push in pushes}) if pushes else {}
         self.drafts = {run_id: RunDraft(view) for run_id, view in self.views.items()}
         self.comparisons: dict[uuid.UUID, Comparison] = {}
@@ -63,6 +64,12 @@ class Group:
         if key not in self.streams:
             self.streams[key] = self.sources.stream(run.view.head, writer, table)
         return self.streams[key]
+
+    def remembered(self, run: RunDraft, writer: str) -> Stream | None:
+        """The draft of a stream, if it need not be read first."""
+        if (run.run_id, writer) not in self.sources.memory.streams:
+            return None
+        return self.stream(run, writer, LayerTable())
 
     def digest(self, run: RunDraft, stream: Stream, seq: int) -> bytes | None:
         """The digest under which a frame is stored, be it in this group; None if it is new."""
@@ -91,13 +98,13 @@ class Group:
     def accept(
         self, run: RunDraft, stream: Stream, arrival: Arrival, *, may_wait: bool = False
     ) -> Placed:
-        """Store a new frame of the job, and judge what is due; calm reports ``may_wait``."""
-        if stalled(run) is not None:
-            run.common |= self.observe(run, *NO_SILENCE)
+        """Store a new frame of the job; only calm reports ``may_wait`` to be judged."""
+        if stalled(run) is not None or run.silence is not None:
+            self.observe(run, *NO_SILENCE)
         run.hear_of(stream, arrival.frame)
         # Ranks are compared as their reports come.
-        may_wait = may_wait and not run.has_ranks
-        causes = self._append(run, stream, arrival, may_wait=may_wait)
+        self._append(run, stream, arrival, may_wait=may_wait and not run.has_ranks)
+        self.told[run.run_id, stream.writer] = frozenset()
         return Placed(
             run=run,
             stream=stream,
@@ -105,43 +112,84 @@ class Group:
             duplicates=0,
             position=stream.position,
             is_new=True,
-            causes=stream.tell(causes),
         )
 
-    def observe(self, run: RunDraft, seconds: float, patience: float) -> set[str]:
-        """Note for how long a run has been silent; returns the causes that changed."""
-        stream = self.stream(run, own.name(own.SILENCE, run.view.head.attempt), LayerTable())
-        seq, now = stream.position.next_seq, self.ledger.now
-        return self._append(run, stream, observation(run, seq, now, seconds, patience))
+    def silence(self, run: RunDraft) -> Stream:
+        """The stream of what was seen of a run's silence."""
+        return self.stream(run, own.name(own.SILENCE, run.view.head.attempt), LayerTable())
+
+    def observe(self, run: RunDraft, seconds: float, patience: float) -> None:
+        """Note for how long a run has been silent; that it no longer is needs saying but once."""
+        stream = self.silence(run)
+        if not (run.pushes and stream.unjudged):
+            seq, now = stream.position.next_seq, self.ledger.now
+            self._append(run, stream, observation(run, seq, now, seconds, patience))
+
+    def judge(self) -> None:
+        """Have judged all that waits in the urgent streams; the pushes are told what changed."""
+        work = [(key, self.streams[key]) for key in self.urgent]
+        work = [(key, stream) for key, stream in work if stream.unjudged]
+        if work:
+            counts = [stream.reports - stream.judged for _, stream in work]
+            tasks = [stream.task(count) for (_, stream), count in zip(work, counts, strict=True)]
+            found = self.sources.judge.submit(tasks).result()
+            for (key, stream), count, judged in zip(work, counts, found, strict=True):
+                self.apply(self.drafts[key[0]], stream, count, judged)
+        for key in self.told:
+            self.told[key] = self.streams[key].tell()
+
+    def apply(self, run: RunDraft, stream: Stream, reports: int, judged: Judged) -> None:
+        """Take over how the next so many reports of a stream were judged."""
+        self.touched.add((run.run_id, stream.writer))
+        for place, one in enumerate(stream.take(reports, judged)):
+            failure = judged.failures.get(place)
+            if failure is not None:
+                degrade(run, failure)
+                self._leave_out(run, stream, one)
+        for event in judged.events:
+            self.ledger.add_transition(run.run_id, stream.writer, stream.transitions, event)
+            stream.transitions += 1
+        for part in judged.parts:
+            run.change(stream.writer, Contribution(stream.attempt, part), self.ledger)
+        stream.news |= {part.cause for part in judged.parts}
+        if stream.writer == own.name(own.SILENCE, stream.attempt):  # nobody pushes there
+            run.common |= stream.tell()
+        if judged.packed is not None:
+            self.ledger.checkpoints.append(stream.checkpoint(run.run_id, judged.packed))
+
+    def told_to(self, placed: Placed) -> frozenset[str]:
+        """The causes that a push is told of."""
+        key = (placed.run.run_id, placed.stream.writer)
+        return self.told.get(key, frozenset()) if placed.is_new else frozenset()
 
     def positions(self, run_id: uuid.UUID) -> dict[str, int]:
         """How far those streams of a run are stored that this group touches: below this seq."""
         writers = (writer for touched, writer in self.touched if touched == run_id)
         return {writer: self.streams[run_id, writer].position.next_seq for writer in writers}
 
-    def install(self, memory: Memory) -> None:
-        """Remember what has been committed."""
+    def install(self, memory: Memory) -> list[tuple[StreamKey, Stream]]:
+        """Remember what has been committed; returns the streams forgotten for it."""
         for run_id, view in self.views.items():
             memory.views.put(run_id, view)
-        for key, stream in self.streams.items():
-            if stream.version:
-                memory.streams.put(key, stream)
         for run_id, comparison in self.comparisons.items():
             memory.comparisons.put(run_id, comparison)
+        known = [(key, stream) for key, stream in self.streams.items() if stream.version]
+        forgotten = [memory.streams.put(key, stream, stream.weight) for key, stream in known]
+        return list(chain.from_iterable(forgotten))
 
-    def judge(self, run: RunDraft, stream: Stream) -> set[str]:
-        """Judge all that waits in a stream; returns the causes whose parts changed."""
-        if stream.unjudged:
-            self.touched.add((run.run_id, stream.writer))
-        return self._judge(run, stream, stream.reports - stream.judged)
+    def _leave_out(self, run: RunDraft, stream: Stream, one: Unjudged) -> None:
+        """A frame on which judging failed stays stored, but has no place in the fold."""
+        if one.is_whole:
+            self.ledger.place(Identity(run.run_id, stream.writer, one.seq), None)
+            run.folded = [x for x in run.folded if x[1] is not one.frame]
 
     def _append(
         self, run: RunDraft, stream: Stream, arrival: Arrival, *, may_wait: bool = False
-    ) -> set[str]:
+    ) -> None:
         self._store(run, stream, arrival)
         stream.position, ready = stream.position.arrive(arrival.seq)
-        taken = [self._take(run, stream, seq, may_wait=may_wait) for seq in ready]
-        return set(chain.from_iterable(taken))
+        for seq in ready:
+            self._take(run, stream, seq, may_wait=may_wait)
 
     def _store(self, run: RunDraft, stream: Stream, arrival: Arrival) -> None:
         frame, identity = arrival.frame, Identity(run.run_id, stream.writer, arrival.seq)
@@ -166,8 +214,8 @@ class Group:
             self.ledger.events.append(row)
         stream.newest = (arrival.seq, arrival.digest)
 
-    def _take(self, run: RunDraft, stream: Stream, seq: int, *, may_wait: bool) -> set[str]:
-        """Give a frame its place in the fold; judge it now, or once its block of 16 is full."""
+    def _take(self, run: RunDraft, stream: Stream, seq: int, *, may_wait: bool) -> None:
+        """Give a frame its place in the fold."""
         identity = Identity(run.run_id, stream.writer, seq)
         arrival = self._arrivals.get(identity)
         if arrival is not None:
@@ -175,47 +223,8 @@ class Group:
         else:
             frame = frames.frame(self.sources.connection, identity)
             layers = self.sources.table(run.view.head, frame.layers_hash)
-        waits = may_wait and stream.may_wait(frame)
-        causes = set() if waits else self.judge(run, stream)
-        if frame.layers_hash:
-            stream.layers = layers
+        if not (may_wait and stream.may_wait(frame)):
+            self.urgent[run.run_id, stream.writer] = None
         self.ledger.place(identity, stream.reports)
         run.folded.append((stream.writer, frame))
-        stream.append(seq, frame)
-        due = stream.due if waits else stream.reports - stream.judged
-        return causes | self._judge(run, stream, due)
-
-    def _judge(self, run: RunDraft, stream: Stream, reports: int) -> set[str]:
-        """Judge the next so many reports; returns the causes whose parts changed."""
-        parts = list(stream.take(reports))
-        causes: set[str] = set()
-        for chunk in chunks([frame for _, frame in parts]):
-            causes |= self._fold(run, stream, parts[: len(chunk)])
-            parts = parts[len(chunk) :]
-        return causes
-
-    def _fold(self, run: RunDraft, stream: Stream, parts: list[tuple[Unjudged, Frame]]) -> set[str]:
-        frame = join([part for _, part in parts])
-        folded = outcome_of(self.sources.fold.update, stream.state, frame, stream.layers)
-        if isinstance(folded, Exception):
-            if len(parts) == 1:
-                return self._leave_out(run, stream, *parts[0], folded)
-            return set(chain.from_iterable(self._fold(run, stream, [part]) for part in parts))
-        state, outcome = folded
-        stream.move_to(state)
-        for event in outcome.events:
-            self.ledger.add_transition(run.run_id, stream.writer, stream.transitions, event)
-            stream.transitions += 1
-        for part in outcome.parts:
-            run.change(stream.writer, Contribution(stream.attempt, part), self.ledger)
-        return {part.cause for part in outcome.parts}
-
-    def _leave_out(
-        self, run: RunDraft, stream: Stream, left: Unjudged, part: Frame, error: Exception
-    ) -> set[str]:
-        """Judging a frame failed: it stays stored, but has no place in the fold."""
-        degrade(run, error)
-        if len(part) == len(left.frame):
-            self.ledger.place(Identity(run.run_id, stream.writer, left.seq), None)
-            run.folded = [one for one in run.folded if one[1] is not left.frame]
-        return set()
+        stream.append(seq, frame, layers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gradwatch_service.ingest.pushes import FramePush, Push
+from gradwatch_service.ingest.pushes import FramePush, Push, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,11 @@ class Job:
     work: Push | Callable[[Connection], Any]
     future: Future[Any]
 
-    def is_push(self) -> bool:
-        """Whether it is a push; otherwise it is a command."""
-        return not callable(self.work)
+    def rank(self) -> int:
+        """Commands come first, then what the judge has found, then pushes."""
+        if isinstance(self.work, Verdict):
+            return 1
+        return 0 if callable(self.work) else 2
 
     @property
     def bytes(self) -> int:

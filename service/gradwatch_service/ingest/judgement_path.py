@@ -18,5 +18,5 @@ def place_judgement(group: Group, wanted: Judgement) -> None:
     stored = writers.unjudged(group.sources.connection, run.run_id)
     placed = [writer for run_id, writer in group.streams if run_id == run.run_id]
     for writer in sorted({*stored, *placed}):
-        stream = group.stream(run, writer, table)
-        stream.news |= group.judge(run, stream)
+        group.stream(run, writer, table)
+        group.urgent[run.run_id, writer] = None

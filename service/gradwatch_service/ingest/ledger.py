@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from gradwatch_service.domain import AlertEvent, LayerTable, alert_id
-from gradwatch_service.store import alerts, events, frames, idempotency, layers, parts
+from gradwatch_service.store import (
+    alerts,
+    detector_states,
+    events,
+    frames,
+    idempotency,
+    layers,
+    parts,
+)
 from gradwatch_service.store.alerts import Incident
+from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.frames import Identity
 from gradwatch_service.store.parts import Contribution, Share
 
@@ -35,6 +44,7 @@ class Ledger:
     events: list[Row] = field(default_factory=list)
     keys: dict[tuple[uuid.UUID, str], bytes] = field(default_factory=dict)
     tables: list[tuple[uuid.UUID, LayerTable]] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
 
     def place(self, identity: Identity, ordinal: int | None) -> None:
         """Note where a frame stands in the fold, be it new or stored earlier; None: nowhere."""
@@ -73,3 +83,4 @@ class Ledger:
         alerts.add_transitions(connection, self.transitions)
         events.append(connection, self.events)
         idempotency.add(connection, self.keys, self.now)
+        detector_states.save(connection, self.checkpoints)

@@ -26,10 +26,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """``position`` is where the stream stood right after the push, ``causes`` what it changed.
-
-    ``is_new``: it was stored now.
-    """
+    """``position``: where the stream stood right after the push; ``is_new``: it was stored now."""
 
     run: RunDraft
     stream: Stream
@@ -37,11 +34,10 @@ class Placed:
     duplicates: int
     position: Position
     is_new: bool = False
-    causes: frozenset[str] = frozenset()
     rejections: tuple[Mapping[str, JsonValue], ...] = field(default=())
 
-    def receipt(self, view: RunView, now: dt.datetime) -> Receipt:
-        """The answer, with the alerts and the guard as the group leaves them."""
+    def receipt(self, view: RunView, causes: frozenset[str], now: dt.datetime) -> Receipt:
+        """The answer, with the alerts of these causes and the guard as the group leaves them."""
         return Receipt(
             status="stored" if self.is_new else "duplicate",
             accepted=self.accepted,
@@ -52,7 +48,7 @@ class Placed:
             server_time=now,
             alerts=tuple(
                 view.alerts[cause].body
-                for cause in sorted(self.causes | self.run.common | self.run.view.outdated)
+                for cause in sorted(causes | self.run.common | self.run.view.outdated)
                 if cause in view.alerts
             ),
             advice=view.advice,

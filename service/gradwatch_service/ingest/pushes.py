@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gradwatch_service.domain import Frame, Guard, Health, JsonValue
+from gradwatch_service.ingest.judge import Birth, Judged, State
 from gradwatch_service.store.silence import Silence
 
 
@@ -51,7 +52,18 @@ class Judgement:
     run_id: uuid.UUID
 
 
-Push: TypeAlias = FramePush | StepsPush | Silence | Judgement
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge found in the next so many ``reports`` of a stream, after state ``base``."""
+
+    run_id: uuid.UUID
+    writer: str
+    base: State | Birth
+    reports: int
+    judged: Judged
+
+
+Push: TypeAlias = FramePush | StepsPush | Silence | Judgement | Verdict
 
 
 @dataclass(frozen=True, slots=True)

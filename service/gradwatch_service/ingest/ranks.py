@@ -16,6 +16,7 @@ from gradwatch_service.domain import AlertEvent, Frame
 from gradwatch_service.ingest import own
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.conclusion import degrade
+from gradwatch_service.ingest.judge import Failure
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.replay import joined
@@ -46,7 +47,7 @@ def compare(
         ranks = _told(ranks, run)
     judged = outcome_of(sources.fold.compare, ranks)
     if isinstance(judged, Exception):
-        degrade(run, judged)
+        degrade(run, Failure.of(judged))
         judged = ranks.skipped()
     _note(run, ledger, judged, told)
     return replace(known, pushes=pushes, seqs={**seqs, **moved}, ranks=judged)

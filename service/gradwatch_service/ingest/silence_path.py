@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gradwatch_service.detect.rules.stale_run import StaleRun
-from gradwatch_service.domain import LayerTable, Severity
-from gradwatch_service.ingest import own
+from gradwatch_service.domain import Severity
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.run_view import RunDraft
@@ -19,19 +18,13 @@ def place_silence(group: Group, silence: Silence) -> Placed:
         NotFound: there is no such run.
     """
     run = group.run(silence.run_id)
-    causes: set[str] = set()
-    if _is_news(run, silence):
+    is_news = _is_news(run, silence)
+    stream = group.silence(run)
+    if is_news:
         run.silence = silence if silence.seconds else None
-        causes = group.observe(run, silence.seconds, silence.patience)
-    stream = group.stream(run, own.name(own.SILENCE, run.view.head.attempt), LayerTable())
+        group.observe(run, silence.seconds, silence.patience)
     return Placed(
-        run,
-        stream,
-        accepted=len(causes),
-        duplicates=0,
-        position=stream.position,
-        is_new=bool(causes),
-        causes=frozenset(causes),
+        run, stream, accepted=int(is_news), duplicates=0, position=stream.position, is_new=is_news
     )
 
 
@@ -39,7 +32,9 @@ def _is_news(run: RunDraft, silence: Silence) -> bool:
     head, known = run.view.head, stalled(run)
     if not silence.seconds:
         return known is not None
-    if run.pushes or (head.pushes, head.last_seen_at) != (silence.pushes, silence.since):
+    if run.pushes or run.silence is not None:
+        return False
+    if (head.pushes, head.last_seen_at) != (silence.pushes, silence.since):
         return False
     if known is None:
         return head.state == "running"

@@ -8,36 +8,56 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, starmap
+from itertools import chain
+from typing import cast
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, RowMapping
 
-from gradwatch_service.domain import Facts, Frame, LayerTable
+from gradwatch_service.domain import Facts, LayerTable
 from gradwatch_service.errors import UnknownLayers
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.fold import Fold
+from gradwatch_service.ingest.judge import Birth, Judge, Judged, Part, Task, UnfitError
 from gradwatch_service.ingest.lru import Lru
-from gradwatch_service.ingest.outcomes import outcome_of
-from gradwatch_service.ingest.replay import joined
 from gradwatch_service.ingest.run_view import RunView
 from gradwatch_service.ingest.sequence import Position
 from gradwatch_service.ingest.stream import Stream, Unjudged
-from gradwatch_service.store import alerts, frames, heads, launches, layers, parts, writers
+from gradwatch_service.store import (
+    alerts,
+    detector_states,
+    frames,
+    heads,
+    launches,
+    layers,
+    parts,
+    writers,
+)
+from gradwatch_service.store.frames import Logged
 from gradwatch_service.store.heads import Head
 
 StreamKey = tuple[uuid.UUID, str]
+
+MOST_RUNS = 16_384
+MOST_LAYERS = 500_000
+REPORTS_AT_ONCE = 512
 
 
 class Memory:
     """What the writer's thread remembers between groups: only what has been committed."""
 
-    def __init__(self, capacity: int) -> None:
-        self.views: Lru[uuid.UUID, RunView] = Lru(capacity)
-        self.streams: Lru[StreamKey, Stream] = Lru(capacity)
-        self.tables: Lru[tuple[uuid.UUID, dt.datetime, str], LayerTable] = Lru(capacity)
-        self.comparisons: Lru[uuid.UUID, Comparison] = Lru(capacity)
+    def __init__(self, stream_bytes: int) -> None:
+        self.views: Lru[uuid.UUID, RunView] = Lru(MOST_RUNS)
+        self.streams: Lru[StreamKey, Stream] = Lru(stream_bytes)
+        self.tables: Lru[tuple[uuid.UUID, dt.datetime, str], LayerTable] = Lru(MOST_LAYERS)
+        self.comparisons: Lru[uuid.UUID, Comparison] = Lru(MOST_RUNS)
+        self._shared: WeakValueDictionary[str, LayerTable] = WeakValueDictionary()
+
+    def share(self, table: LayerTable) -> LayerTable:
+        """The one object that stands for all equal tables."""
+        return self._shared.setdefault(table.hash, table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,7 @@ class Sources:
     connection: Connection
     memory: Memory
     fold: Fold
+    judge: Judge
     verify: bool = False
 
     def views(self, run_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, RunView]:
@@ -69,7 +90,8 @@ class Sources:
             table = layers.find(self.connection, head.run_id, table_hash)
             if table is None:
                 raise UnknownLayers("send the layers with POST /runs, then this frame again")
-            self.memory.tables.put(key, table)
+            table = self.memory.share(table)
+            self.memory.tables.put(key, table, len(table))
         return table
 
     def stream(self, head: Head, writer: str, table: LayerTable) -> Stream:
@@ -82,8 +104,8 @@ class Sources:
         row = writers.find(self.connection, head.run_id, writer)
         if row is None:
             return self._begun(head, writer, head.attempt, table)
-        first = self.table(head, row["layers_hash"])
-        return self._replayed(head, self._begun(head, writer, row["attempt"], first), row)
+        begun = self._begun(head, writer, row["attempt"], self.table(head, row["layers_hash"]))
+        return self._replayed(head, self._restored(head, begun, row["ordinal"]), row)
 
     def facts(self, head: Head, attempt: int) -> Facts:
         """What an attempt of the run was launched with."""
@@ -115,7 +137,7 @@ class Sources:
             attempt=attempt,
             first_hash=table.hash if len(table) else "",
             layers=table,
-            state=self.fold.init(table, self.facts(head, attempt)),
+            state=Birth(table, self.facts(head, attempt)),
         )
 
     def _caught_up(self, head: Head, stream: Stream) -> Stream:
@@ -124,21 +146,28 @@ class Sources:
             return stream
         return self._replayed(head, stream, row)
 
+    def _restored(self, head: Head, begun: Stream, judged: int) -> Stream:
+        """The stream at its checkpoint; where it begins if there is none that can be used."""
+        row = detector_states.find(self.connection, head.run_id, begun.writer) if judged else None
+        if row is None or row.ordinal > judged:
+            return begun
+        birth = replace(cast(Birth, begun.state), checkpoint=row.body)
+        try:
+            (found,) = self.judge.submit([Task(birth, ())]).result()
+        except UnfitError:
+            return begun
+        stream = replace(begun, position=Position(row.seq), judged=row.ordinal, saved=row.ordinal)
+        stream.move_to(found)
+        return stream
+
     def _replayed(self, head: Head, stream: Stream, row: RowMapping) -> Stream:
         """The stream with all judged that the row says is judged, the rest waiting."""
         missed = range(stream.position.next_seq, row["next_seq"])
         log = frames.folded(self.connection, head.run_id, stream.writer, missed)
-        known, stream.unjudged = stream.unjudged, ()
-        stream.judged = stream.reports = row["ordinal"]
-        waiting = chain(known, starmap(Unjudged, log))
-        parts = _until(row["ordinal"], waiting, stream)
-        for frame in joined(parts):
-            if frame.layers_hash:
-                stream.layers = self.table(head, frame.layers_hash)
-            folded = outcome_of(self.fold.update, stream.state, frame, stream.layers)
-            if not isinstance(folded, Exception):
-                stream.state = folded[0]
-        stream.move_to(stream.state)
+        waiting = chain(stream.unjudged, self._unjudged(head, stream.layers, log))
+        judged, stream.judged, stream.reports = stream.judged, row["ordinal"], row["ordinal"]
+        stream.unjudged, stream.bytes_waiting = (), 0
+        self._judge(stream, _between(judged, row["ordinal"], waiting, stream))
         beyond = frames.waiting(self.connection, head.run_id, stream.writer, row["next_seq"])
         stream.position = Position(row["next_seq"], beyond, row["lost"])
         stream.version = row["version"]
@@ -147,13 +176,42 @@ class Sources:
         stream.newest = (-1, b"")
         return stream
 
+    def _unjudged(
+        self, head: Head, layers: LayerTable, log: Iterable[Logged]
+    ) -> Iterator[Unjudged]:
+        for seq, place, frame in log:
+            layers = self.table(head, frame.layers_hash) if frame.layers_hash else layers
+            yield Unjudged(seq, place, frame, layers)
 
-def _until(judged: int, log: Iterable[Unjudged], stream: Stream) -> Iterator[Frame]:
-    """The frames up to this place in the fold; what follows waits in the stream."""
+    def _judge(self, stream: Stream, log: Iterable[Unjudged]) -> None:
+        """Fold what was judged before, some reports at a time; nothing new can come of it."""
+        parts: list[Part] = []
+        reports = 0
+        for one in log:
+            stream.layers = one.layers
+            parts.append((one.frame, one.layers))
+            reports += len(one.frame)
+            if reports >= REPORTS_AT_ONCE:
+                stream.move_to(self._folded(stream, parts))
+                parts, reports = [], 0
+        if parts:
+            stream.move_to(self._folded(stream, parts))
+
+    def _folded(self, stream: Stream, parts: Sequence[Part]) -> Judged:
+        (found,) = self.judge.submit([Task(stream.state, parts)]).result()
+        return found
+
+
+def _between(
+    first: int, judged: int, log: Iterable[Unjudged], stream: Stream
+) -> Iterator[Unjudged]:
+    """What lies from this place in the fold to that; what follows waits in the stream."""
     for one in log:
-        within = judged - one.place
-        frame, rest = one.cut(within) if within > 0 or not len(one.frame) else (None, one)
-        if frame is not None:
-            yield frame
+        rest: Unjudged | None = one
+        if one.place < first:
+            _, rest = one.cut(first - one.place)
+        if rest is not None and (rest.place < judged or not len(rest.frame)):
+            part, rest = rest.cut(judged - rest.place)
+            yield part
         if rest is not None:
-            stream.append(one.seq, rest.frame)
+            stream.append(rest.seq, rest.frame, rest.layers)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from gradwatch_service.detect.baseline import BLOCK
-from gradwatch_service.diagnose.calm import Calm, calm
-from gradwatch_service.diagnose.fold import WriterState
+from gradwatch_service.diagnose.calm import Calm
 from gradwatch_service.domain import Frame, Guard, LayerTable
+from gradwatch_service.ingest.judge import Birth, Judged, State, Task
 from gradwatch_service.ingest.sequence import START, Position
+from gradwatch_service.store.detector_states import Checkpoint
+
+# So much may wait in a stream, in reports and in bytes; then who pushes waits for the judge.
+MOST_WAITING, MOST_BYTES_WAITING = 256, 8 * 2**20
+# What a stream takes in memory beside its state.
+BYTES_A_STREAM = 1_000
+# A checkpoint is taken after so many reports: no more are judged again after a restart.
+REPORTS_A_CHECKPOINT = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +29,23 @@ class Unjudged:
     seq: int
     place: int
     frame: Frame
+    layers: LayerTable
+    is_whole: bool = True
 
-    def cut(self, reports: int) -> tuple[Frame, Unjudged | None]:
+    def cut(self, reports: int) -> tuple[Unjudged, Unjudged | None]:
         """The first reports of it, and the rest."""
         if reports >= len(self.frame):
-            return self.frame, None
-        rest = self.frame.rows(reports, len(self.frame))
-        return self.frame.rows(0, reports), Unjudged(self.seq, self.place + reports, rest)
+            return self, None
+        first, rest = self.frame.rows(0, reports), self.frame.rows(reports, len(self.frame))
+        return (
+            replace(self, frame=first, is_whole=False),
+            replace(self, place=self.place + reports, frame=rest, is_whole=False),
+        )
+
+    @property
+    def bytes(self) -> int:
+        """The size of its values."""
+        return sum(values.nbytes for values in self.frame.layers.values())
 
 
 @dataclass(slots=True)
@@ -39,7 +57,9 @@ class Stream:
     table the fold began with, ``layers`` is the newest it has met. ``newest`` is the seq and
     digest of the frame stored last. ``reports``: those that have their place in the fold; the first
     ``judged`` of them are judged, the others ``unjudged``. ``calm``: what reports may wait;
-    ``guard``: that of the state; ``news``: causes that changed without a push to say it to.
+    ``guard``: that of the state, which has taken ``ordinal`` reports and about ``state_bytes``;
+    ``news``: causes that changed and no push was told of; ``saved``: how far the newest checkpoint
+    is.
     """
 
     writer: str
@@ -47,7 +67,7 @@ class Stream:
     attempt: int
     first_hash: str
     layers: LayerTable
-    state: WriterState
+    state: State | Birth
     version: int = 0
     position: Position = START
     transitions: int = 0
@@ -60,41 +80,59 @@ class Stream:
     calm: Calm | None = None
     news: frozenset[str] = frozenset()
     guard: Guard = field(default_factory=Guard)
+    ordinal: int = 0
+    state_bytes: int = 0
+    bytes_waiting: int = 0
+    saved: int = 0
 
     @property
     def due(self) -> int:
         """How many of the unjudged reports fill blocks of 16."""
-        ordinal = self.state.ordinal
-        after = ordinal + self.reports - self.judged
-        return max(after // BLOCK * BLOCK - ordinal, 0)
+        after = self.ordinal + self.reports - self.judged
+        return max(after // BLOCK * BLOCK - self.ordinal, 0)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes, the judge's included."""
+        return BYTES_A_STREAM + self.state_bytes + self.bytes_waiting
 
     def may_wait(self, frame: Frame) -> bool:
         """Whether the reports of a frame that comes next need not be judged at once."""
+        if self.reports - self.judged >= MOST_WAITING or self.bytes_waiting >= MOST_BYTES_WAITING:
+            return False
         return self.calm is not None and self.calm.holds(frame)
 
-    def append(self, seq: int, frame: Frame) -> None:
+    def append(self, seq: int, frame: Frame, layers: LayerTable) -> None:
         """Give a frame its place in the fold, behind all others."""
-        self.unjudged = (*self.unjudged, Unjudged(seq, self.reports, frame))
+        if frame.layers_hash:
+            self.layers = layers
+        last = Unjudged(seq, self.reports, frame, self.layers)
+        self.unjudged = (*self.unjudged, last)
         self.reports += len(frame)
+        self.bytes_waiting += last.bytes
 
-    def tell(self, causes: Collection[str]) -> frozenset[str]:
-        """What a push is to be told: the causes it changed, and what has changed since the last."""
-        told, self.news = self.news.union(causes), frozenset()
+    def task(self, reports: int) -> Task:
+        """Judge so many more, and the frames of none among and right after them."""
+        parts = [(one.frame, one.layers) for one in _split(self.unjudged, reports)[0]]
+        return Task(self.state, parts, self.judged + reports >= self.saved + REPORTS_A_CHECKPOINT)
+
+    def take(self, reports: int, judged: Judged) -> tuple[Unjudged, ...]:
+        """Count what such a task held as judged, with this result; returns it."""
+        taken, self.unjudged = _split(self.unjudged, reports)
+        self.bytes_waiting -= sum(one.bytes for one in taken)
+        self.judged += reports
+        self.move_to(judged)
+        return taken
+
+    def tell(self) -> frozenset[str]:
+        """What pushes are to be told: the causes that have changed since the last."""
+        told, self.news = self.news, frozenset()
         return told
 
-    def move_to(self, state: WriterState) -> None:
+    def move_to(self, judged: Judged) -> None:
         """Take over the state after some more reports were judged."""
-        self.state, self.guard, self.calm = state, state.guard, calm(state)
-
-    def take(self, reports: int) -> Iterator[tuple[Unjudged, Frame]]:
-        """Count so many more reports, and frames of none, as judged: each frame, what of it."""
-        while self.unjudged and (reports or not len(self.unjudged[0].frame)):
-            first, *others = self.unjudged
-            frame, rest = first.cut(reports)
-            self.unjudged = (rest, *others) if rest else tuple(others)
-            self.judged += len(frame)
-            reports -= len(frame)
-            yield first, frame
+        self.state, self.ordinal = judged.state, judged.ordinal
+        self.guard, self.calm, self.state_bytes = judged.guard, judged.calm, judged.size
 
     def note_steps(self, frame: Frame) -> None:
         """Widen the range of steps by a stored frame's."""
@@ -124,6 +162,12 @@ class Stream:
             **self._moving(),
         }
 
+    def checkpoint(self, run_id: uuid.UUID, packed: bytes) -> Checkpoint:
+        """The state it has reached, to be stored."""
+        self.saved = self.judged
+        seq = self.unjudged[0].seq if self.unjudged else self.position.next_seq
+        return Checkpoint(run_id, self.writer, self.judged, seq, packed)
+
     def _moving(self) -> dict[str, object]:
         return {
             "next_seq": self.position.next_seq,
@@ -135,3 +179,19 @@ class Stream:
             "last_step": self.last_step,
             "guard": self.guard.as_json(),
         }
+
+
+def _split(
+    waiting: Sequence[Unjudged], reports: int
+) -> tuple[tuple[Unjudged, ...], tuple[Unjudged, ...]]:
+    """The first so many reports, with the frames of none among and right after them; the rest."""
+    taken: list[Unjudged] = []
+    for place, one in enumerate(waiting):
+        if not reports and len(one.frame):
+            return tuple(taken), tuple(waiting[place:])
+        part, rest = one.cut(reports)
+        taken.append(part)
+        reports -= len(part.frame)
+        if rest is not None:
+            return tuple(taken), (rest, *waiting[place + 1 :])
+    return tuple(taken), ()

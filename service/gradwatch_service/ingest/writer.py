@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,18 +18,28 @@ from sqlalchemy.exc import IntegrityError
 
 from gradwatch_service.clock import Clock, utc_now
 from gradwatch_service.errors import ServiceError, Unavailable
+from gradwatch_service.ingest.docket import Docket
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
+from gradwatch_service.ingest.judge import Judge, OwnJudge
 from gradwatch_service.ingest.judgement_path import place_judgement
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Placed
-from gradwatch_service.ingest.pushes import FramePush, Judgement, Push, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import (
+    FramePush,
+    Judgement,
+    Push,
+    Receipt,
+    StepsPush,
+    Verdict,
+)
 from gradwatch_service.ingest.settlement import settle
 from gradwatch_service.ingest.silence_path import place_silence
 from gradwatch_service.ingest.sources import Memory, Sources
 from gradwatch_service.ingest.steps_path import place_steps
+from gradwatch_service.ingest.verdict_path import place_verdict
 from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
 from gradwatch_service.store.silence import Silence
 
@@ -41,6 +52,8 @@ QUIET_SECONDS = 0.005
 JUDGED_AT_ONCE = 16
 CONTENDED = "contended"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -49,7 +62,7 @@ class Limits:
     jobs_in_group: int = 256
     bytes_in_group: int = 32 * 2**20
     jobs_in_queue: int = 4_096
-    streams_in_memory: int = 512
+    stream_bytes_in_memory: int = 256 * 2**20
 
 
 DEFAULT_LIMITS = Limits()
@@ -61,7 +74,8 @@ class Writer:
 
     On SQLite there is one per database, on PostgreSQL any number. Acknowledged means committed.
     Errors are ``ServiceError`` on the future; ``Unavailable`` when the database or the queue
-    cannot take it now. ``left``: runs of which an earlier process left reports to be judged.
+    cannot take it now. ``judge``: who judges, by default this thread; the writer closes it.
+    ``left``: runs of which an earlier process left reports to be judged.
     """
 
     def __init__(
@@ -71,14 +85,17 @@ class Writer:
         clock: Clock = utc_now,
         limits: Limits = DEFAULT_LIMITS,
         fold: Fold = REAL_FOLD,
+        judge: Judge | None = None,
         left: Iterable[uuid.UUID] = (),
     ) -> None:
         self._engine = for_writing(engine)
         self._clock = clock
         self._limits = limits
         self._fold = fold
-        self._memory = Memory(limits.streams_in_memory)
+        self._judge = judge or OwnJudge(fold)
+        self._memory = Memory(limits.stream_bytes_in_memory)
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._docket = Docket(self._judge, self._memory, self._take_back)
         self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
         self._closing = threading.Lock()
         self._closed = False
@@ -125,19 +142,28 @@ class Writer:
     def _serve(self) -> None:
         while (first := self._next()) is not None:
             jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
+            for job in jobs:
+                if isinstance(job.work, Verdict):
+                    self._docket.returned(job.work)
             if jobs:
-                jobs.sort(key=Job.is_push)  # commands first, the rest as it came
+                jobs.sort(key=Job.rank)
                 self._settle(jobs)
+            self._docket.hand_out()
         while self._unjudged:
             self._judge_some()
+        self._judge.close()
 
     def _next(self) -> Job | None:
         """The next job; meanwhile what waits is judged. None: there will be no more."""
-        while self._unjudged:
+        while self._unjudged and not self._docket.under_way:
             with suppress(queue.Empty):
                 return self._queue.get(timeout=QUIET_SECONDS)
             self._judge_some()
         return self._queue.get()
+
+    def _take_back(self, work: Verdict | Callable[[Connection], None]) -> None:
+        """Queue what came of judging; called by whatever thread."""
+        self._queue.put(Job(work, Future()))
 
     def _judge_some(self) -> None:
         """Judge what waits in the runs that have waited longest; whatever comes of it."""
@@ -180,14 +206,21 @@ class Writer:
     def _commit(self, jobs: list[Job]) -> list[object]:
         with unavailable_when_down():
             for attempt in range(TRIES):
-                with suppress(IntegrityError):  # another process inserted the same first
+                try:
                     answers = self._transaction(jobs, verify=attempt > 0)
-                    if answers is not None:
-                        return answers
+                except IntegrityError:  # another process inserted the same first
+                    continue
+                except BrokenExecutor:
+                    log.exception("the judge was lost; another begins")
+                    self._docket.renew()
+                    continue
+                if answers is not None:
+                    return answers
         raise _busy("others keep writing to the same run; send the same again", code=CONTENDED)
 
     def _note_unjudged(self, pushes: Sequence[Push], group: Group) -> None:
         """A run leaves only when all its streams were looked at: one push touches but one."""
+        self._docket.note(group.streams.items())
         for push in pushes:
             if isinstance(push, Judgement):
                 self._unjudged.pop(push.run_id, None)
@@ -201,13 +234,14 @@ class Writer:
         pushes = [job.work for job in jobs if not callable(job.work)]
         with self._engine.connect() as connection:
             done = [_command(connection, job.work) for job in jobs if callable(job.work)]
-            sources = Sources(connection, self._memory, self._fold, verify)
+            sources = Sources(connection, self._memory, self._fold, self._judge, verify)
             group = Group(sources, pushes, now)
             placed = [_place(group, push) for push in pushes]
+            group.judge()
             if not settle(group):
                 return None
             connection.commit()
-        group.install(self._memory)
+        self._docket.keep(group.install(self._memory))
         self._note_unjudged(pushes, group)
         return done + [_answer(group, outcome) for outcome in placed]
 
@@ -223,15 +257,17 @@ def _place(group: Group, push: Push) -> Placed | ServiceError | None:
                 return place_silence(group, push)
             case Judgement():
                 place_judgement(group, push)
-                return None
+            case Verdict():
+                place_verdict(group, push)
     except ServiceError as error:
         return error
+    return None
 
 
 def _answer(group: Group, outcome: Placed | ServiceError | None) -> object:
     if outcome is None or isinstance(outcome, ServiceError):
         return outcome
-    return outcome.receipt(group.view(outcome.run), group.ledger.now)
+    return outcome.receipt(group.view(outcome.run), group.told_to(outcome), group.ledger.now)
 
 
 def _command(connection: Connection, command: Callable[[Connection], object]) -> object:

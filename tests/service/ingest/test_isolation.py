@@ -236,7 +236,7 @@ def test_work_given_up_before_its_turn_is_not_done(engine: Engine) -> None:
 @pytest.mark.parametrize("streams", [1, 2])
 def test_streams_that_do_not_fit_in_memory_are_replayed(engine: Engine, streams: int) -> None:
     run_id = create_run(engine)
-    with serving(engine, limits=Limits(streams_in_memory=streams)) as writer:
+    with serving(engine, limits=Limits(stream_bytes_in_memory=streams * 65_000)) as writer:
         for seq in range(4):
             for name in ("a", "b", "c"):
                 push = frame_push(run_id, seq, make_frame([2 * seq, 2 * seq + 1], loss=1.0), name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,14 +15,16 @@ from sqlalchemy import Engine
 from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.fold import Outcome, WriterState
 from gradwatch_service.domain import Facts, Frame, LayerTable
+from gradwatch_service.ingest.docket import Docket
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
+from gradwatch_service.ingest.judge import OwnJudge
 from gradwatch_service.ingest.judgement_path import place_judgement
-from gradwatch_service.ingest.placed import Placed
-from gradwatch_service.ingest.pushes import FramePush, Judgement
+from gradwatch_service.ingest.pushes import FramePush, Judgement, Push, Verdict
 from gradwatch_service.ingest.settlement import settle
 from gradwatch_service.ingest.sources import Memory, Sources
+from gradwatch_service.ingest.verdict_path import place_verdict
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.store import tables
 from gradwatch_service.store.database import for_writing
@@ -47,27 +50,46 @@ class Process:
     """A process that stores pushes, and never finds the time to judge what may wait."""
 
     def __init__(self, engine: Engine, fold_: Fold | None = None) -> None:
-        self._engine, self._memory = for_writing(engine), Memory(8)
+        self._engine, self._memory = for_writing(engine), Memory(2**20)
         self._fold = fold_ or Fold()
+        self._judge = OwnJudge(self._fold)
+        self.verdicts: list[Verdict] = []
+        self._docket = Docket(self._judge, self._memory, self._take_back)
 
-    def push(self, *pushes: FramePush, verify: bool = False) -> list[Placed]:
-        """One transaction; in a second try what is remembered is looked up."""
-        with self._engine.connect() as connection:
-            sources = Sources(connection, self._memory, self._fold, verify)
-            group = Group(sources, pushes, NOW)
+    def push(self, *pushes: FramePush, late: bool = False) -> list[frozenset[str]]:
+        """The causes each is told of; what the judge finds in full blocks is taken over, or late."""
+        with self._group(*pushes) as group:
             placed = [place_frame(group, push) for push in pushes]
-            if settle(group):
-                connection.commit()
-                group.install(self._memory)
-                return placed
-        return self.push(*pushes, verify=True)
+        self._docket.note(group.streams.items())
+        self._docket.hand_out()
+        while self.verdicts and not late:
+            self.take_over(self.verdicts.pop())
+        return [group.told_to(one) for one in placed]
+
+    def take_over(self, verdict: Verdict) -> None:
+        """What the judge has found."""
+        self._docket.returned(verdict)
+        with self._group(verdict) as group:
+            place_verdict(group, verdict)
 
     def judge(self, run_id: uuid.UUID) -> None:
         """Judge all that waits."""
         wanted = Judgement(run_id)
-        with self._engine.connect() as connection:
-            group = Group(Sources(connection, self._memory, self._fold), [wanted], NOW)
+        with self._group(wanted) as group:
             place_judgement(group, wanted)
+
+    def _take_back(self, work: object) -> None:
+        assert isinstance(work, Verdict)
+        self.verdicts.append(work)
+
+    @contextmanager
+    def _group(self, *pushes: Push) -> Iterator[Group]:
+        """One transaction. What another process did meanwhile is looked up first."""
+        with self._engine.connect() as connection:
+            sources = Sources(connection, self._memory, self._fold, self._judge, verify=True)
+            group = Group(sources, pushes, NOW)
+            yield group
+            group.judge()
             assert settle(group)
             connection.commit()
         group.install(self._memory)
@@ -132,8 +154,8 @@ def test_a_report_that_is_not_as_usual_has_all_judged_at_once(engine: Engine) ->
     for push in every[:138]:
         process.push(push)
     assert judged(engine, run_id) == [(128, 138)]
-    (placed,) = process.push(every[138])
-    assert placed.causes
+    (told_of,) = process.push(every[138])
+    assert told_of
     assert judged(engine, run_id) == [(139, 139)]
 
 
@@ -208,13 +230,10 @@ def test_the_next_push_is_told_what_was_found_in_between(engine: Engine) -> None
     run_id, process = new_run(engine), Process(engine, Fold(update=_finding))
     every = pushes(run_id)
     for push in every[:101]:
-        (placed,) = process.push(push)
-        assert not placed.causes
+        assert process.push(push) == [frozenset()]
     process.judge(run_id)
-    (placed,) = process.push(every[101])
-    assert placed.causes == {"learning-rate-too-high"}
-    (placed,) = process.push(every[102])
-    assert not placed.causes
+    assert process.push(every[101]) == [{"learning-rate-too-high"}]
+    assert process.push(every[102]) == [frozenset()]
 
 
 def _finding(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[WriterState, Outcome]:

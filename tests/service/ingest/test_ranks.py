@@ -255,7 +255,7 @@ def test_ranks_that_report_to_different_processes_are_compared_all_the_same(
 def test_few_streams_in_memory_are_enough(engine: Engine) -> None:
     plain, run_id = create_run(engine), create_run(engine)
     ingest(engine, in_turn(pushes(plain, {})), 1, 1)
-    with serving(engine, limits=Limits(streams_in_memory=1)) as writer:
+    with serving(engine, limits=Limits(stream_bytes_in_memory=1)) as writer:
         for push in in_turn(pushes(run_id, {name: [30, 60, 90] for name in NAMES})):
             answer(writer, push)
     assert anonymous(engine, run_id) == anonymous(engine, plain)
