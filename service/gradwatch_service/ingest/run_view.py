@@ -123,15 +123,12 @@ class RunDraft:
 
     def push_row(self, now: dt.datetime) -> dict[str, object]:
         """What ``store.heads.note_pushes`` writes."""
-        head = self.view.head
-        pause = now - head.last_seen_at if head.pushes else dt.timedelta()
         return {
             "run": self.run_id,
             "count": self.pushes,
             "step": self.last_step,
             "now": now,
-            "pause": max(pause // dt.timedelta(milliseconds=1), 0),
-            "seen": head.version,
+            "seen": self.view.head.version,
         }
 
     def contributions(self) -> Contributions:

@@ -13,6 +13,7 @@ from gradwatch_service.domain import Frame, Guard, LayerTable
 from gradwatch_service.ingest.judge import Birth, Judged, State, Task
 from gradwatch_service.ingest.sequence import START, Position
 from gradwatch_service.store.detector_states import Checkpoint
+from gradwatch_service.store.writers import guard_text
 
 # So much may wait in a stream, in reports and in bytes; then who pushes waits for the judge.
 MOST_WAITING, MOST_BYTES_WAITING = 256, 8 * 2**20
@@ -150,6 +151,7 @@ class Stream:
             "layers_hash": self.first_hash,
             "version": 1,
             **self._moving(),
+            "guard": self.guard.as_json(),
         }
 
     def next_row(self, run_id: uuid.UUID) -> dict[str, object]:
@@ -160,6 +162,7 @@ class Stream:
             "seen": self.version,
             "version": self.version + 1,
             **self._moving(),
+            "guard": guard_text(self.guard),
         }
 
     def checkpoint(self, run_id: uuid.UUID, packed: bytes) -> Checkpoint:
@@ -177,7 +180,6 @@ class Stream:
             "transitions": self.transitions,
             "first_step": self.first_step,
             "last_step": self.last_step,
-            "guard": self.guard.as_json(),
         }
 
 

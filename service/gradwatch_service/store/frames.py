@@ -13,11 +13,12 @@ from gradwatch_service.domain import Frame
 from gradwatch_service.errors import Conflict
 from gradwatch_service.store import chunks, groups, packing, tilings
 from gradwatch_service.store.groups import Group, Reach
+from gradwatch_service.store.prepared import Prepared
 from gradwatch_service.store.tables import frames
 
 _REPLAY_BATCH = 64
 
-_insert = insert(frames)
+_insert = Prepared(insert(frames), frames.columns.keys())
 _set_ordinal = (
     update(frames)
     .where(
@@ -40,7 +41,7 @@ class Identity(NamedTuple):
 def append(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
     """Insert frames, all of a group at once."""
     if rows:
-        connection.execute(_insert, rows)
+        _insert.execute(connection, rows)
 
 
 def set_ordinals(connection: Connection, ordinals: Mapping[Identity, int | None]) -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Connection, bindparam, select, update
 
+from gradwatch_service.store.prepared import Prepared
 from gradwatch_service.store.runs import ALIVE
 from gradwatch_service.store.silence import Silence
 from gradwatch_service.store.tables import runs
+from gradwatch_service.store.types import UtcDateTime, milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ _COLUMNS = (
 )
 _heads = select(*_COLUMNS).where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _step = bindparam("step", type_=BigInteger)
-_pause = bindparam("pause", type_=BigInteger)
-_note_pushes = (
+_now = bindparam("now", type_=UtcDateTime)
+_pause = milliseconds(runs.c.last_seen_at, _now)
+_note_pushes = Prepared(
     update(runs)
     .where(runs.c.run_id == bindparam("run"), runs.c.version == bindparam("seen"))
     .values(
@@ -61,9 +64,10 @@ _note_pushes = (
         last_step=sa.case(
             (sa.func.coalesce(runs.c.last_step, -1) < _step, _step), else_=runs.c.last_step
         ),
-        last_seen_at=bindparam("now"),
+        last_seen_at=_now,
         longest_pause_ms=sa.case(
-            (runs.c.longest_pause_ms < _pause, _pause), else_=runs.c.longest_pause_ms
+            (sa.and_(runs.c.pushes > 0, runs.c.longest_pause_ms < _pause), _pause),
+            else_=runs.c.longest_pause_ms,
         ),
         state=ALIVE,
     )
@@ -99,13 +103,13 @@ def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.U
 
 
 def note_pushes(connection: Connection, rows: Sequence[Mapping[str, object]]) -> bool:
-    """Count pushes: ``run``, ``count``, ``step`` (-1 for none), ``now``, ``pause``, ``seen``.
+    """Count pushes: ``run``, ``count``, ``step`` (-1 for none), ``now``, ``seen``.
 
     False if a run is gone, or has changed since it was at version ``seen``.
     """
     if not rows:
         return True
-    return connection.execute(_note_pushes, rows).rowcount == len(rows)
+    return _note_pushes.execute(connection, rows).rowcount == len(rows)
 
 
 def note_silences(connection: Connection, silences: Sequence[Silence]) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
 
@@ -54,3 +58,25 @@ class JsonText(TypeDecorator[JsonValue]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> JsonValue:
         """Decode."""
         return None if value is None else codec.decode(value)
+
+
+class milliseconds(FunctionElement[int]):  # noqa: N801 - reads like the functions of a database
+    """How many whole milliseconds lie between two times."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+    def __init__(self, earlier: ColumnElement[Any], later: ColumnElement[Any]) -> None:
+        super().__init__(earlier, later)
+
+
+@compiles(milliseconds, "sqlite")
+def _in_sqlite(element: milliseconds, compiler: SQLCompiler, **options: Any) -> str:
+    earlier, later = (compiler.process(one, **options) for one in element.clauses)
+    return f"CAST(round((julianday({later}) - julianday({earlier})) * 86400000) AS INTEGER)"
+
+
+@compiles(milliseconds, "postgresql")
+def _in_postgresql(element: milliseconds, compiler: SQLCompiler, **options: Any) -> str:
+    earlier, later = (compiler.process(one, **options) for one in element.clauses)
+    return f"CAST(EXTRACT(EPOCH FROM ({later} - {earlier})) * 1000 AS BIGINT)"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, Text, bindparam, insert, select, update
 
 from gradwatch_service.domain import Guard
+from gradwatch_service.store import codec
+from gradwatch_service.store.prepared import Prepared
 from gradwatch_service.store.tables import runs, writers
 
 _insert = insert(writers)
-_advance = (
+_advance = Prepared(
     update(writers)
     .where(
         writers.c.run_id == bindparam("run"),
@@ -32,9 +35,9 @@ _advance = (
                 "transitions",
                 "first_step",
                 "last_step",
-                "guard",
             )
         }
+        | {"guard": bindparam("guard", type_=Text)}
     )
 )
 
@@ -55,7 +58,7 @@ def advance(connection: Connection, rows: Sequence[Mapping[str, object]]) -> boo
     """Move writers on, each from the version its row names as ``seen``; False if one had moved."""
     if not rows:
         return True
-    return connection.execute(_advance, rows).rowcount == len(rows)
+    return _advance.execute(connection, rows).rowcount == len(rows)
 
 
 def ranks(
@@ -99,6 +102,12 @@ def runs_unjudged(connection: Connection, since: dt.datetime) -> list[uuid.UUID]
         .where(writers.c.ordinal < writers.c.reports, runs.c.last_seen_at < since)
     )
     return list(connection.execute(query).scalars())
+
+
+@lru_cache(maxsize=4_096)
+def guard_text(guard: Guard) -> str:
+    """A guard as ``advance`` takes it: most are the same as before."""
+    return codec.encode(guard.as_json())
 
 
 def guard(connection: Connection, run_id: uuid.UUID) -> Guard:
