@@ -181,6 +181,18 @@ chunks = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# What the fold knew after the first ``ordinal`` reports of a writer (``store.checkpoint``); the
+# next one lies in frame ``seq`` or after it. It may be older than ``writers.ordinal``, or missing.
+detector_states = Table(
+    "detector_states",
+    metadata,
+    _run_id(),
+    Column("writer", Text, primary_key=True),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
