@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.load.streams import Stream
-from benchmarks.load.wire import Meter, drive
+from benchmarks.load.wire import Meter, Span, drive
 
 MIB = 2**20
 
@@ -20,7 +20,7 @@ MIB = 2**20
 class Measured:
     """What came of a load: rates, latencies in seconds, what the server spent.
 
-    ``acknowledged``: requests acknowledged by each stream in all, warm-up included.
+    ``acknowledged``: requests acknowledged by each stream in all, start and warm-up included.
     """
 
     seconds: float
@@ -64,13 +64,12 @@ def measure(
     port: int,
     pids: Sequence[int],
     streams: Callable[[], Sequence[Stream]],
-    seconds: float,
-    warmup: float,
+    span: Span,
 ) -> Measured:
     """Send the streams for this long; ``streams`` is called in the sending process."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, _leave_interrupts) as pool:
-        return pool.submit(_measure, port, pids, streams, seconds, warmup).result()
+        return pool.submit(_measure, port, pids, streams, span).result()
 
 
 def _leave_interrupts() -> None:
@@ -81,11 +80,10 @@ def _measure(
     port: int,
     pids: Sequence[int],
     streams: Callable[[], Sequence[Stream]],
-    seconds: float,
-    warmup: float,
+    span: Span,
 ) -> Measured:
     made = streams()
-    return _summary(drive(port, made, seconds, warmup, pids), [one.sent for one in made])
+    return _summary(drive(port, made, span, pids), [one.sent for one in made])
 
 
 def _summary(meter: Meter, acknowledged: Sequence[int]) -> Measured:

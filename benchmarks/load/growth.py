@@ -11,6 +11,7 @@ from benchmarks.load.databases import DATABASES
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service, serving
 from benchmarks.load.streams import Frames, FrameStream, Turns
+from benchmarks.load.wire import Span
 from benchmarks.load.writing import register
 
 RUNS = (10, 100, 1_000, 10_000)
@@ -113,7 +114,7 @@ def send(
 ) -> Measured:
     """Send each run's reports up to so many steps, at most for so long."""
     streams = partial(turns, shape, runs, steps, batch)
-    return measure(service.port, service.pids, streams, seconds, 0.0)
+    return measure(service.port, service.pids, streams, Span(seconds))
 
 
 def turns(shape: Shape, runs: Sequence[Reached], steps: int, batch: int) -> list[Turns]:

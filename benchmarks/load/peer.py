@@ -17,6 +17,7 @@ from benchmarks.load.driver import measure
 from benchmarks.load.formats import Format, format_streams
 from benchmarks.load.reading import W3, ReadRow, ask, questions_of
 from benchmarks.load.table import Row
+from benchmarks.load.wire import Span
 from benchmarks.load.writing import LONGEST_SECONDS, Workload, on_disk
 
 
@@ -56,7 +57,8 @@ def rows(peer: Peer, workload: Workload, seconds: float, warmup: float) -> Itera
         with tempfile.TemporaryDirectory(prefix="gradwatch-peer-") as folder:
             with peer.running(Path(folder)) as server:
                 streams = partial(format_streams, form, workload)
-                found = measure(server.port, (server.pid,), streams, seconds, warmup)
+                span = Span(seconds, warmup, workload.start)
+                found = measure(server.port, (server.pid,), streams, span)
             yield Row(workload.name, f"{peer.name} {form.name}", found, size)
 
 
@@ -65,7 +67,7 @@ def read_rows(peer: Peer) -> Iterator[ReadRow]:
     with tempfile.TemporaryDirectory(prefix="gradwatch-peer-") as folder:
         with peer.running(Path(folder)) as server:
             streams = partial(format_streams, peer.formats(W3)[0], W3)
-            measure(server.port, (server.pid,), streams, LONGEST_SECONDS, 0.0)
+            measure(server.port, (server.pid,), streams, Span(LONGEST_SECONDS))
         with peer.running(Path(folder)) as server:  # what was written is visible for certain
             for one in questions_of(peer.queries):
                 yield ask(peer.name, server.port, (server.pid,), one)
@@ -80,5 +82,5 @@ def bytes_a_float(peer: Peer, workload: Workload) -> float:
         empty = folder_bytes(folder)
         with peer.running(folder) as server:
             streams = partial(format_streams, peer.formats(workload)[0], workload)
-            found = measure(server.port, (server.pid,), streams, LONGEST_SECONDS, 0.0)
+            found = measure(server.port, (server.pid,), streams, Span(LONGEST_SECONDS))
         return (folder_bytes(folder) - empty) / (sum(found.acknowledged) * workload.floats)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PARENT, _USER, _SYSTEM, _RESIDENT = 1, 11, 12, 21  # fields of ``stat`` after the name
+_PARENT, _TIMES, _RESIDENT = 1, slice(11, 15), 21  # fields of ``stat`` after the name
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Usage:
 
 
 def usage(pids: Sequence[int]) -> Usage:
-    """What these processes and all their living descendants have used."""
+    """What these processes and all their descendants have used, those included that have ended."""
     found = [_fields(pid) for pid in _with_descendants(pids)]
     return Usage(
-        sum(int(one[_USER]) + int(one[_SYSTEM]) for one in found if one) / _TICKS,
+        sum(int(ticks) for one in found for ticks in one[_TIMES]) / _TICKS,
         sum(int(one[_RESIDENT]) for one in found if one) * _PAGE,
     )
 

@@ -17,6 +17,7 @@ from benchmarks.load.driver import measure
 from benchmarks.load.processes import usage
 from benchmarks.load.service import HOST, serving
 from benchmarks.load.table import OURS
+from benchmarks.load.wire import Span
 from benchmarks.load.writing import LONGEST_SECONDS, Workload, frame_streams, register
 
 STEPS, NEWEST, LAYERS = 10_000, 500, 300
@@ -61,7 +62,7 @@ def our_rows(database: str, settle: float) -> Iterator[ReadRow]:
     with DATABASES[database]() as fresh, serving(fresh) as service:
         run = register(service, LAYERS, 1)[0]
         streams = partial(frame_streams, W3, [run])
-        measure(service.port, service.pids, streams, LONGEST_SECONDS, 0.0)
+        measure(service.port, service.pids, streams, Span(LONGEST_SECONDS))
         time.sleep(settle)
         for one in _questions(run):
             yield ask(f"{OURS} {database}", service.port, service.pids, one)

@@ -19,6 +19,7 @@ from benchmarks.load.streams import Stream
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
 PATIENCE_SECONDS = 30.0
+START_SECONDS = 120.0
 TOO_MANY = 429
 
 
@@ -42,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._answer = b""
         self._sent = 0.0
+        self.begun = asyncio.get_running_loop().create_future()
         self.closed = asyncio.get_running_loop().create_future()
 
     def itself(self) -> Connection:
@@ -61,6 +63,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed.done():
             self.closed.set_result(exc)
+        self._note_begin()
 
     def _send(self) -> None:
         parts = None if self._clock.stopped else self._stream.parts()
@@ -77,6 +80,8 @@ class Connection(asyncio.Protocol):
         if status < 300:
             meter.floats += self._stream.floats
             self._stream.acknowledged()
+            if self._stream.sent == self._clock.start:
+                self._note_begin()
         elif not meter.refusal:
             meter.refusal = self._answer.decode(errors="replace")
         self._answer = b""
@@ -84,6 +89,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._send()
+
+    def _note_begin(self) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)
 
 
 def is_final(status: int) -> bool:
@@ -102,32 +111,43 @@ def complete(answer: bytes) -> int:
 
 @dataclass
 class Clock:
-    """Says when to stop, and which meter counts now."""
+    """Says when to stop, which meter counts now, and when a connection has begun."""
 
     meter: Meter = field(default_factory=Meter)
     stopped: bool = False
+    start: int = 0
 
 
-def drive(
-    port: int, streams: Sequence[Stream], seconds: float, warmup: float, pids: Sequence[int]
-) -> Meter:
-    """Send for this long, one connection a stream; what comes in the warm-up does not count."""
-    return uvloop.run(_drive(port, streams, seconds, warmup, pids))
+@dataclass(frozen=True)
+class Span:
+    """Measure for so many ``seconds``, after as many of ``warmup``.
+
+    That begins when ``start`` requests of every stream are acknowledged, or after 120 s.
+    """
+
+    seconds: float
+    warmup: float = 0.0
+    start: int = 0
 
 
-async def _drive(
-    port: int, streams: Sequence[Stream], seconds: float, warmup: float, pids: Sequence[int]
-) -> Meter:
-    clock, loop = Clock(), asyncio.get_running_loop()
+def drive(port: int, streams: Sequence[Stream], span: Span, pids: Sequence[int]) -> Meter:
+    """Send for this long, one connection a stream; what comes before does not count."""
+    return uvloop.run(_drive(port, streams, span, pids))
+
+
+async def _drive(port: int, streams: Sequence[Stream], span: Span, pids: Sequence[int]) -> Meter:
+    clock, loop = Clock(start=span.start), asyncio.get_running_loop()
     begun, before = time.perf_counter(), usage(pids)
     connections = [Connection(stream, clock) for stream in streams]
     for one in connections:
         await loop.create_connection(one.itself, "127.0.0.1", port)
     closed = asyncio.gather(*(connection.closed for connection in connections))
-    if warmup:
-        await _ended(closed, warmup)
+    if span.start:
+        await _done(asyncio.gather(*(one.begun for one in connections)), START_SECONDS)
+    if span.start or span.warmup:
+        await _done(closed, span.warmup)
         clock.meter, begun, before = Meter(), time.perf_counter(), usage(pids)
-    await _ended(closed, seconds)
+    await _done(closed, span.seconds)
     meter = clock.meter
     meter.seconds, meter.spent = time.perf_counter() - begun, usage(pids) - before
     clock.meter, clock.stopped = Meter(), True
@@ -135,5 +155,5 @@ async def _drive(
     return meter
 
 
-async def _ended(closed: asyncio.Future[list[object]], seconds: float) -> None:
-    await asyncio.wait([closed], timeout=seconds)
+async def _done(what: asyncio.Future[list[object]], most_seconds: float) -> None:
+    await asyncio.wait([what], timeout=most_seconds)

@@ -14,6 +14,7 @@ from benchmarks.load.courses import W1_STATS, W2_STATS, Course, Shape, course, l
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service
 from benchmarks.load.streams import Frames, FrameStream, Posts
+from benchmarks.load.wire import Span
 
 SENDERS = 8
 JSON = "Content-Type: application/json\r\nContent-Encoding: zstd\r\n"
@@ -24,8 +25,9 @@ class Workload:
     """So many runs of one shape, one connection each, ``batch`` steps a request.
 
     ``steps`` limits how far each run gets; runs share ``courses`` different courses. Bodies in a
-    peer's format are prepared for so many ``sections`` of a course, then repeated. Of a workload
-    that ``fills_disk``, bytes on disk are measured too.
+    peer's format are prepared for so many ``sections`` of a course, then repeated. Nothing counts
+    before ``start`` requests of each run are acknowledged: a run's first reports are judged one by
+    one. Of a workload that ``fills_disk``, bytes on disk are measured too.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Workload:
     steps: int
     courses: int = 4
     sections: int = 16
+    start: int = 0
     fills_disk: bool = False
 
     @property
@@ -43,24 +46,26 @@ class Workload:
         return self.batch * self.shape.values
 
 
-W1 = Workload("W1", Shape(300, W1_STATS), batch=10, runs=4, steps=1_000_000, fills_disk=True)
-W2 = Workload("W2", Shape(20, W2_STATS), batch=1, runs=200, steps=100_000)
+W1 = Workload(
+    "W1", Shape(300, W1_STATS), batch=10, runs=4, steps=1_000_000, start=10, fills_disk=True
+)
+W2 = Workload("W2", Shape(20, W2_STATS), batch=1, runs=200, steps=100_000, start=80)
 WRITING = {"w1": W1, "w2": W2}
 LONGEST_SECONDS = 120.0
 
 
 def write(service: Service, workload: Workload, seconds: float, warmup: float) -> Measured:
-    """Register the runs, then send for this long."""
+    """Register the runs, send until all have started, then for this long."""
     runs = register(service, workload.shape.layers, workload.runs)
     streams = partial(frame_streams, workload, runs)
-    return measure(service.port, service.pids, streams, seconds, warmup)
+    return measure(service.port, service.pids, streams, Span(seconds, warmup, workload.start))
 
 
 def register(service: Service, layers: int, count: int) -> list[str]:
     """New runs with their layer tables, as a client registers them."""
     runs = [str(uuid.uuid4()) for _ in range(count)]
     streams = partial(_registrations, layers, runs)
-    found = measure(service.port, service.pids, streams, LONGEST_SECONDS, 0.0)
+    found = measure(service.port, service.pids, streams, Span(LONGEST_SECONDS))
     if sum(found.acknowledged) < count:
         raise SystemExit(f"runs were not registered: {found.statuses} {found.refusal}")
     return runs
@@ -98,4 +103,4 @@ def course_of(workload: Workload, place: int) -> Course:
 def on_disk(workload: Workload) -> Workload:
     """A workload whose runs report one cycle, so that no value is there twice."""
     sections = workload.shape.cycle // workload.batch
-    return replace(workload, steps=workload.shape.cycle, sections=sections)
+    return replace(workload, steps=workload.shape.cycle, sections=sections, start=0)

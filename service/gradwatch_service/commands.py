@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import multiprocessing
+import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
+from gradwatch_service import app
 from gradwatch_service.app import backend, create_app
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
@@ -31,6 +37,7 @@ DONE, FAILED, REFUSED = 0, 1, 2
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 65
 GRACE_SECONDS = 10
+HUNG_SECONDS = 30  # also what importing may take
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -39,9 +46,19 @@ def serve(argv: Sequence[str]) -> int:
     parser = _parser("serve", "Run the service: API, detection and the embedded worker.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default 8321)")
+    parser.add_argument("--workers", type=int, help="server processes, on PostgreSQL (default 1)")
     settings = _settings(parser, argv)
     if not settings.may_listen:
-        return _refuse(settings)
+        return _refuse(
+            f"to listen on {settings.host}: everybody who reaches this machine "
+            "could read and write without a key.\nListen on 127.0.0.1, or set "
+            "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
+        )
+    if settings.workers > 1 and not settings.may_share:
+        return _refuse(
+            f"to run {settings.workers} workers on SQLite: one process writes there.\n"
+            "Use PostgreSQL (--database-url postgresql+psycopg://…), or one worker."
+        )
     try:
         listener = _listen(settings)
     except OSError as error:
@@ -50,7 +67,8 @@ def serve(argv: Sequence[str]) -> int:
         if not _is_migrated(settings):
             return FAILED
         _announce(settings, listener)
-        return _run(settings, listener)
+        run = _run if settings.workers == 1 else _supervise
+        return run(settings, listener)
 
 
 def worker(argv: Sequence[str]) -> int:
@@ -110,12 +128,8 @@ def _settings(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Settings:
     return Settings(**{name: value for name, value in flags.items() if value is not None})
 
 
-def _refuse(settings: Settings) -> int:
-    _fail(
-        f"refusing to listen on {settings.host}: everybody who reaches this machine "
-        "could read and write without a key.\nListen on 127.0.0.1, or set "
-        "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
-    )
+def _refuse(what: str) -> int:
+    _fail(f"refusing {what}")
     return REFUSED
 
 
@@ -149,20 +163,55 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:
-    config = uvicorn.Config(
-        create_app(settings),
+    server = uvicorn.Server(_config(partial(create_app, settings), settings))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again at its end
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return DONE if server.started else FAILED
+
+
+def _supervise(settings: Settings, listener: socket.socket) -> int:
+    """Servers in processes of their own, replaced when they die; the periodic work is done here."""
+    of_server = settings.model_copy(update={"embedded_worker": False})
+    supervisor = Multiprocess(_config(partial(_app_of_server, of_server), settings), [listener])
+    with ExitStack() as stack:
+        if settings.embedded_worker:
+            stack.enter_context(app.worker(stack.enter_context(backend(settings))))
+        supervisor.run()
+    codes = [process.exitcode for process in supervisor.processes]
+    return FAILED if STARTUP_FAILURE in codes else DONE
+
+
+def _app_of_server(settings: Settings) -> FastAPI:
+    """What one of several servers runs, in its own process."""
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    if not _is_migrated(settings):  # the database may be away: with this code we are started again
+        sys.exit(FAILED)
+    return create_app(settings)
+
+
+def _end_with_parent() -> None:
+    """Nobody else would stop this process if the supervisor was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _config(make: Callable[[], FastAPI], settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        make,
+        factory=True,
+        workers=settings.workers,
         access_log=False,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
         ws="none",
     )
-    server = uvicorn.Server(config)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again at its end
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    return DONE if server.started else FAILED
 
 
 def _database(settings: Settings) -> str:

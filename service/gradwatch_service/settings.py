@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8321, ge=0, le=65535, description="port to listen on, 0 picks a free one"
     )
+    workers: int = Field(
+        default=1, ge=1, description="server processes on that port; more than one need PostgreSQL"
+    )
     allow_unauthenticated: bool = Field(
         default=False, description="listen beyond loopback although nobody has to show a key"
     )
@@ -73,6 +76,11 @@ class Settings(BaseSettings):
         return Retention(
             raw_days=self.retention_raw_days, downsampled_days=self.retention_downsampled_days
         )
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the database takes what more than one process writes."""
+        return not self.database_url.startswith("sqlite")
 
     @property
     def is_loopback(self) -> bool:

@@ -11,12 +11,13 @@ from benchmarks.load import writing
 from benchmarks.load.databases import Database
 from benchmarks.load.driver import Measured, measure
 from benchmarks.load.service import Service
+from benchmarks.load.wire import Span
 from benchmarks.load.writing import W1, W2, Workload, frame_streams
 
 from tests.servers import Server
 
-W1_SHORT = replace(W1, steps=200)
-W2_SHORT = replace(W2, runs=20, steps=30)
+W1_SHORT = replace(W1, steps=200, start=0)
+W2_SHORT = replace(W2, runs=20, steps=30, start=0)
 
 
 @pytest.fixture(name="service")
@@ -50,8 +51,23 @@ def test_a_refusal_is_counted_and_ends_the_stream(service: Service) -> None:
     assert "no run" in found.refusal
 
 
-def refused(service: Service) -> Measured:
-    return measure(service.port, (os.getpid(),), streams_of_nobody, seconds=0.3, warmup=0.0)
+def test_a_stream_that_has_ended_holds_up_no_start(service: Service) -> None:
+    found = refused(service, start=9)
+
+    assert (found.requests, found.acknowledged) == (0, [0])
+
+
+def test_what_comes_before_every_run_has_started_does_not_count(service: Service) -> None:
+    workload = replace(W2_SHORT, steps=1_000, start=25)
+
+    found = writing.write(service, workload, seconds=0.5, warmup=0.0)
+
+    assert min(found.acknowledged) >= workload.start
+    assert 0 < found.requests <= sum(found.acknowledged) - workload.runs * workload.start
+
+
+def refused(service: Service, start: int = 0) -> Measured:
+    return measure(service.port, (os.getpid(),), streams_of_nobody, Span(0.3, start=start))
 
 
 def streams_of_nobody() -> list[writing.FrameStream]:

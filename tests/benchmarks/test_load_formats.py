@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -17,6 +19,8 @@ from benchmarks.load.protobuf import varint
 from benchmarks.load.streams import Turns
 from benchmarks.load.wire import complete
 from benchmarks.load.writing import W2, Workload, course_of
+
+from tests.servers import poll
 
 SMALL = replace(W2, shape=Shape(2, W2_STATS, cycle=8), batch=2, steps=8, sections=2)
 TIMES = [b"1700000000000", b"1700000000250", b"1700000000500", b"1700000000750"]
@@ -97,6 +101,34 @@ def test_the_processor_time_of_a_process_is_read() -> None:
     spent = usage([os.getpid()]) - before
     assert spent.cpu_seconds >= 0.08
     assert spent.resident_bytes > 2**20
+
+
+CHILD = """
+import sys, time
+held = bytes([1]) * (64 * 2**20)
+while time.process_time() < 0.3:
+    pass
+print("done", flush=True)
+sys.stdin.readline()
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]]); input()"
+
+
+def test_what_children_use_counts_also_after_their_end() -> None:
+    command = [sys.executable, "-c", PARENT, CHILD]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"done\n"
+        with_child = usage([parent.pid])
+        assert with_child.cpu_seconds >= 0.29
+        assert with_child.resident_bytes > 64 * 2**20
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        poll(lambda: usage([parent.pid]).resident_bytes < 64 * 2**20, "the child ended")
+        poll(lambda: usage([parent.pid]).cpu_seconds >= with_child.cpu_seconds, "its time counts")
+        parent.kill()
 
 
 def test_peers_are_found_by_their_files() -> None:

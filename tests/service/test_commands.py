@@ -16,6 +16,21 @@ def test_serving_beyond_loopback_without_keys_is_refused(capsys: pytest.CaptureF
     assert "GRADWATCH_ALLOW_UNAUTHENTICATED=true" in told
 
 
+@pytest.mark.parametrize(("flags", "count"), [(["--workers", "2"], 2), ([], 3)])
+def test_several_workers_on_sqlite_are_refused(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    count: int,
+):
+    monkeypatch.setenv("GRADWATCH_WORKERS", "3")
+    url = ["--database-url", "sqlite:///unused.db"]
+    assert commands.serve([*flags, *url, "--port", "0"]) == commands.REFUSED
+    told = capsys.readouterr().err
+    assert f"refusing to run {count} workers on SQLite" in told
+    assert "PostgreSQL" in told
+
+
 def test_a_busy_port_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -27,7 +27,8 @@ class NotStartedError(Exception):
 def serving(database_url: str) -> Iterator[str]:
     """The address of a service that works on this database, for as long as the block lasts."""
     port = _free_port()
-    flags = ["--host", HOST, "--port", str(port), "--database-url", database_url]
+    flags = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    flags += ["--database-url", database_url]
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(flags,), name="gradwatch-serve", daemon=True
     )

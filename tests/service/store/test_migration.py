@@ -32,7 +32,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
-        assert versions.all() == ["0004_tiles"]
+        assert versions.all() == ["0005_checkpoints"]
 
 
 def test_a_database_of_the_first_version_is_upgraded_with_its_runs(
@@ -82,21 +82,22 @@ def test_the_schema_needs_no_sequence_and_no_trigger(engine: Engine) -> None:
         assert connection.execute(sa.text(counts)).scalar() == 0
 
 
+@pytest.mark.parametrize("table", ["frames", "chunks", "detector_states"])
 @pytest.mark.parametrize("backend", [POSTGRES])
-def test_postgresql_does_not_compress_frames(engine: Engine) -> None:
+def test_postgresql_does_not_compress_bodies(engine: Engine, table: str) -> None:
     query = (
         "SELECT attstorage FROM pg_attribute "
-        "WHERE attrelid = 'frames'::regclass AND attname = 'body'"
+        "WHERE attrelid = CAST(:name AS regclass) AND attname = 'body'"
     )
     with engine.connect() as connection:
-        assert connection.execute(sa.text(query)).scalar() == "e"
+        assert connection.execute(sa.text(query), {"name": table}).scalar() == "e"
 
 
 def test_migration_files_are_named_by_date_and_subject() -> None:
     names = sorted(path.name for path in (migrations_folder() / "versions").glob("*.py"))
     assert names == [
         "2026-11-23-silence.py", "2026-11-23-spine.py",
-        "2026-11-27-tiles.py", "2026-11-27-unjudged.py",
+        "2026-11-27-checkpoints.py", "2026-11-27-tiles.py", "2026-11-27-unjudged.py",
     ]  # fmt: skip
 
 

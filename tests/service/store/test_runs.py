@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine
 
 from gradwatch_service.domain import Layer, LayerTable
 from gradwatch_service.errors import Conflict, Invalid, NotFound
-from gradwatch_service.store import layers, runs
+from gradwatch_service.store import detector_states, layers, runs
 from gradwatch_service.store.database import for_writing
+from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run, facts_of
 from gradwatch_service.store.runs import Filters
 from gradwatch_service.store.tables import metadata
@@ -169,6 +170,8 @@ def test_what_is_not_there_is_not_found(connection: Connection) -> None:
 def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
     with for_writing(engine).begin() as connection:
         gone, kept = (uuid.UUID(create(connection)["id"]) for _ in range(2))
+        states = [Checkpoint(run_id, "w", 0, 0, b"") for run_id in (gone, kept)]
+        detector_states.save(connection, states)
     with serving(engine) as writer:
         for run_id in (gone, kept):
             answer(writer, steps_push(run_id, [0, 1], key="k", a=float("nan")))

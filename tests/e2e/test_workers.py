@@ -1,0 +1,123 @@
+"""``gradwatch serve --workers 2``: one port, two processes, either of which may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.tables import tilings
+from tests.databases import POSTGRES
+from tests.reliability.counts import times
+from tests.reliability.pushers import check_stored, progress, pushing
+from tests.servers import Server, poll
+
+pytestmark = pytest.mark.parametrize("backend", [POSTGRES])
+
+WORKERS = 2
+KILLS = times(4, 20)
+ACKS_BETWEEN = times(6, 20)
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+    environment = {"GRADWATCH_WORKERS": str(WORKERS), "GRADWATCH_WORKER_TICK_SECONDS": "0.2"}
+    running = Server(database_url, tmp_path / "server.log", environment=environment).start()
+    poll(lambda: len(workers_of(running)) == WORKERS, "all workers are there")
+    yield running
+    running.kill()
+
+
+def workers_of(server: Server) -> list[int]:
+    """Its processes that serve, the oldest first."""
+    assert server.process is not None
+    pid = server.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in command_of(int(child))]
+
+
+def command_of(pid: int) -> bytes:
+    path = Path(f"/proc/{pid}/cmdline")
+    return path.read_bytes() if path.exists() else b""
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_either_may_be_killed_and_nothing_is_lost_or_doubled(server: Server, http: httpx.Client):
+    run = http.post("/runs", json={"project": "workers"}).json()["id"]
+    with pushing([server.api] * 3, run) as pushers:
+        for _ in range(KILLS):
+            poll(progress(pushers, ACKS_BETWEEN), "every client is acknowledged enough")
+            victim, other = workers_of(server)
+            os.kill(victim, signal.SIGKILL)
+            poll(
+                lambda gone=victim, left=other: (
+                    len(now := workers_of(server)) == WORKERS and left in now and gone not in now
+                ),
+                "another takes its place",
+            )
+        poll(progress(pushers, ACKS_BETWEEN), "every client goes on")
+    check_stored(http, run, pushers)
+
+
+def test_all_of_them_serve(server: Server):
+    """Connections go to whoever is free: while one is stopped, the other answers them all."""
+    for pid in workers_of(server):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            poll(lambda: is_ready(server), "the other one answers")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/readyz", timeout=1, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_they_are_announced_once_and_stop_together(server: Server):
+    pids = workers_of(server)
+    said = server.log.read_text()
+    assert said.startswith(f"Gradwatch on {server.url}, data in postgresql+psycopg://")
+    assert said.count("\n") == 1
+    assert server.stop() == 0
+    assert server.log.read_text() == said
+    assert [command_of(pid) for pid in pids] == [b"", b""]
+    assert not listens(server.port)
+
+
+def test_without_their_supervisor_they_end_and_it_can_be_started_again(
+    server: Server, http: httpx.Client
+):
+    run = http.post("/runs", json={"project": "workers"}).json()["id"]
+    pids = workers_of(server)
+    server.kill()
+    poll(lambda: not any(map(command_of, pids)), "the workers end by themselves")
+    server.start()
+    assert http.get(f"/runs/{run}").status_code == 200
+
+
+def test_the_periodic_work_is_done(server: Server, http: httpx.Client):
+    run = http.post("/runs", json={"project": "workers"}).json()["id"]
+    steps = [{"step": step, "loss": 1.0} for step in range(600)]
+    assert http.post(f"/runs/{run}/steps", json={"steps": steps}).status_code == 201
+    engine = make_engine(server.database_url)
+
+    def is_compacted() -> bool:
+        with engine.connect() as connection:
+            return bool(connection.execute(sa.select(sa.func.count(tilings.c.run_id))).scalar())
+
+    poll(is_compacted, "its reports lie in tiles")
+    engine.dispose()
