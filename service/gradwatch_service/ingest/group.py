@@ -18,7 +18,7 @@ from gradwatch_service.ingest.conclusion import degrade
 from gradwatch_service.ingest.judge import Judged
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.placed import Arrival, Placed
-from gradwatch_service.ingest.pushes import Push
+from gradwatch_service.ingest.pushes import FramePush, Push, Verdict
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.silence import NO_SILENCE, observation, stalled
 from gradwatch_service.ingest.sources import Memory, Sources, StreamKey
@@ -39,7 +39,7 @@ class Group:
         self.touched: set[StreamKey] = set()
         self.urgent: dict[StreamKey, None] = {}
         self.told: dict[StreamKey, frozenset[str]] = {}
-        self.views = sources.views({push.run_id for push in pushes}) if pushes else {}
+        self.views, self.trusted = _views(sources, pushes)
         self.drafts = {run_id: RunDraft(view) for run_id, view in self.views.items()}
         self.comparisons: dict[uuid.UUID, Comparison] = {}
         self._arrivals: dict[Identity, Arrival] = {}
@@ -157,6 +157,12 @@ class Group:
         if judged.packed is not None:
             self.ledger.checkpoints.append(stream.checkpoint(run.run_id, judged.packed))
 
+    def is_sure(self, push: Push, outcome: Placed | Exception | None) -> bool:
+        """Whether an answer can be given; only what is written is compared with what is stored."""
+        if push.run_id not in self.trusted or outcome is None:
+            return True
+        return isinstance(outcome, Placed) and outcome.is_new
+
     def told_to(self, placed: Placed) -> frozenset[str]:
         """The causes that a push is told of."""
         key = (placed.run.run_id, placed.stream.writer)
@@ -228,3 +234,15 @@ class Group:
         self.ledger.place(identity, stream.reports)
         run.folded.append((stream.writer, frame))
         stream.append(seq, frame, layers)
+
+
+def _views(
+    sources: Sources, pushes: Collection[Push]
+) -> tuple[dict[uuid.UUID, RunView], frozenset[uuid.UUID]]:
+    """Views of the runs, and of which what memory says is trusted: they get nothing but frames."""
+    if not pushes:
+        return {}, frozenset()
+    runs = {push.run_id for push in pushes}
+    others = {push.run_id for push in pushes if not isinstance(push, FramePush | Verdict)}
+    trusted = frozenset() if sources.verify else frozenset(runs - others)
+    return sources.views(runs, trusted), trusted

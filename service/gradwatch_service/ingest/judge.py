@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from gradwatch_service.diagnose.calm import Calm, calm
@@ -19,7 +21,37 @@ from gradwatch_service.store import checkpoint
 _LONGEST_ERROR = 500
 
 State: TypeAlias = object  # only the judge that made it can look into it
-Part: TypeAlias = tuple[Frame, LayerTable]
+
+
+class Part(NamedTuple):
+    """Frames of one form, joined; how many reports each of them had."""
+
+    frame: Frame
+    layers: LayerTable
+    lengths: tuple[int, ...]
+
+    @staticmethod
+    def joined(log: Iterable[tuple[Frame, LayerTable]]) -> list[Part]:
+        """The same reports in as few parts as possible."""
+        tables: list[LayerTable] = []
+        frames: list[Frame] = []
+        for frame, layers in log:
+            frames.append(frame)
+            tables.append(layers)
+        parts: list[Part] = []
+        done = 0
+        for chunk in chunks(frames):
+            parts.append(Part(join(chunk), tables[done], tuple(map(len, chunk))))
+            done += len(chunk)
+        return parts
+
+    def frames(self) -> list[Part]:
+        """The frames apart again."""
+        ends = accumulate(self.lengths)
+        return [
+            Part(self.frame.rows(end - length, end), self.layers, (length,))
+            for end, length in zip(ends, self.lengths, strict=True)
+        ]
 
 
 class UnfitError(Exception):
@@ -37,7 +69,7 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Frames to be folded into a state, in order; ``pack``: a checkpoint is wanted after them."""
+    """Reports to be folded into a state, in order; ``pack``: a checkpoint is wanted after them."""
 
     base: State | Birth
     parts: Sequence[Part]
@@ -61,7 +93,7 @@ class Judged:
     """The state after a task and what is to be known of it, and what the task changed.
 
     ``ordinal``: how many reports it has taken; ``size``: about how many bytes it holds;
-    ``failures``: those of the frames, by their place in the task, that judging failed on.
+    ``failures``: those of the frames, by their place in the task, on which judging failed.
     """
 
     state: State
@@ -134,26 +166,22 @@ def born(fold: Fold, birth: Birth) -> WriterState:
 
 
 def judge(fold: Fold, state: WriterState, parts: Sequence[Part], *, pack: bool) -> Judged:
-    """Fold frames into a state; those on which that fails are left out."""
+    """Fold parts into a state; frames on which that fails are left out."""
     changed: dict[str, AlertPart] = {}
     events: list[AlertEvent] = []
     failures: dict[int, Failure] = {}
-    done = 0
-    for chunk in chunks(frame for frame, _ in parts):
-        attempts = [range(done, done + len(chunk))]
-        done += len(chunk)
-        while attempts:
-            places = attempts.pop()
-            frame = join([parts[place][0] for place in places])
-            found = outcome_of(fold.update, state, frame, parts[places[0]][1])
-            if not isinstance(found, Exception):
-                state, outcome = found
-                changed |= {part.cause: part for part in outcome.parts}
-                events += outcome.events
-            elif len(places) == 1:
-                failures[places[0]] = Failure.of(found)
-            else:
-                attempts += [range(place, place + 1) for place in reversed(places)]
+    waiting = deque(_numbered(parts))
+    while waiting:
+        place, part = waiting.popleft()
+        found = outcome_of(fold.update, state, part.frame, part.layers)
+        if not isinstance(found, Exception):
+            state, outcome = found
+            changed |= {one.cause: one for one in outcome.parts}
+            events += outcome.events
+        elif len(part.lengths) == 1:
+            failures[place] = Failure.of(found)
+        else:
+            waiting.extendleft(reversed(_numbered(part.frames(), place)))
     return Judged(
         state=state,
         ordinal=state.ordinal,
@@ -165,3 +193,9 @@ def judge(fold: Fold, state: WriterState, parts: Sequence[Part], *, pack: bool) 
         failures=failures,
         packed=checkpoint.pack(state) if pack else None,
     )
+
+
+def _numbered(parts: Sequence[Part], first: int = 0) -> list[tuple[int, Part]]:
+    """Each part with the place of its first frame."""
+    counts = [len(part.lengths) for part in parts]
+    return list(zip(accumulate(counts, initial=first), parts, strict=False))

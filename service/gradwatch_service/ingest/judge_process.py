@@ -22,7 +22,7 @@ from typing import NamedTuple, cast
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
-from gradwatch_service.ingest.judge import Birth, Judged, State, Task, born, judge
+from gradwatch_service.ingest.judge import Birth, Judged, Part, State, Task, born, judge
 
 
 @dataclass(eq=False)
@@ -34,11 +34,11 @@ class _Remote:
 
 
 class _Order(NamedTuple):
-    """A task as it travels: a table that the state knows already stays at home."""
+    """A task as it travels: without the tables of the parts that are those of the part before."""
 
     base: int | Birth
     target: int
-    parts: Sequence[tuple[Frame, LayerTable | None]]
+    parts: Sequence[tuple[Frame, LayerTable | None, tuple[int, ...]]]
     pack: bool
 
 
@@ -72,9 +72,7 @@ class ProcessJudge:
         self._pool.shutdown()
 
     def _target(self, task: Task) -> _Remote:
-        base = task.base
-        known = base.layers.hash if isinstance(base, Birth) else _remote(base).layers_hash
-        newest = task.parts[-1][1].hash if task.parts else known
+        newest = task.parts[-1].layers.hash if task.parts else _known(task.base)
         remote = _Remote(next(self._numbers), newest)
         weakref.finalize(remote, self._released.append, remote.number).atexit = False
         return remote
@@ -92,13 +90,18 @@ def _remote(state: State) -> _Remote:
 
 def _order(task: Task, target: _Remote) -> _Order:
     base = task.base
-    if isinstance(base, Birth):
-        return _Order(base, target.number, task.parts, task.pack)
-    known, parts = _remote(base).layers_hash, list[tuple[Frame, LayerTable | None]]()
-    for frame, layers in task.parts:
-        parts.append((frame, None if layers.hash == known else layers))
+    known = _known(base)
+    parts: list[tuple[Frame, LayerTable | None, tuple[int, ...]]] = []
+    for frame, layers, lengths in task.parts:
+        parts.append((frame, None if layers.hash == known else layers, lengths))
         known = layers.hash
-    return _Order(_remote(base).number, target.number, parts, task.pack)
+    begin = base if isinstance(base, Birth) else _remote(base).number
+    return _Order(begin, target.number, parts, task.pack)
+
+
+def _known(base: State | Birth) -> str:
+    """The hash of the table that a state has already."""
+    return base.layers.hash if isinstance(base, Birth) else _remote(base).layers_hash
 
 
 def _pass_on(
@@ -155,10 +158,10 @@ def _carry_out(order: _Order) -> Judged:
         state, layers = born(_FOLD, birth), birth.layers
     else:
         state, layers = _held[order.base]
-    parts: list[tuple[Frame, LayerTable]] = []
-    for frame, table in order.parts:
+    parts: list[Part] = []
+    for frame, table, lengths in order.parts:
         layers = layers if table is None else _shared(table)
-        parts.append((frame, layers))
+        parts.append(Part(frame, layers, lengths))
     found = judge(_FOLD, state, parts, pack=order.pack)
     _held[order.target] = _Held(cast(WriterState, found.state), layers)
     return replace(found, state=None)

@@ -1,4 +1,4 @@
-"""Writes a group in one go: runs first, then streams, then everything that was gathered."""
+"""Judges what is urgent, and writes a group in one go: runs first, then streams, then the rest."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ def settle(group: Group) -> bool:
 
     Runs first and in order: whoever shares a run with us waits there, and nobody deadlocks.
     """
-    touched = {run_id for run_id, _ in group.touched}
-    runs = [group.drafts[run_id] for run_id in sorted(touched)]
-    if not (_note_signs_of_life(group, runs) and _conclude(group, runs) and _move_streams(group)):
+    if not _note_signs_of_life(group, _touched(group)):
+        return False
+    group.judge()
+    if not (_conclude(group, _touched(group)) and _move_streams(group)):
         return False
     group.ledger.write(group.sources.connection)
     return True
+
+
+def _touched(group: Group) -> list[RunDraft]:
+    return [group.drafts[run_id] for run_id in sorted({run_id for run_id, _ in group.touched})]
 
 
 def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:

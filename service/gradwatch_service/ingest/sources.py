@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import cast
@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, RowMapping
 
-from gradwatch_service.domain import Facts, LayerTable
+from gradwatch_service.domain import Facts, Frame, LayerTable
 from gradwatch_service.errors import UnknownLayers
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.fold import Fold
@@ -70,13 +70,22 @@ class Sources:
     judge: Judge
     verify: bool = False
 
-    def views(self, run_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, RunView]:
-        """The current views of those of the runs that exist."""
-        found = heads.of_runs(self.connection, list(run_ids))
-        known = {run_id: self._known(head) for run_id, head in found.items()}
-        missing = [run_id for run_id, view in known.items() if view is None]
-        loaded = self._loaded([found[run_id] for run_id in missing]) if missing else {}
-        return {run_id: view or loaded[run_id] for run_id, view in known.items()}
+    def views(
+        self, run_ids: Collection[uuid.UUID], trusted: Collection[uuid.UUID]
+    ) -> dict[uuid.UUID, RunView]:
+        """The views of those of the runs that exist; of the ``trusted`` memory's may be outdated.
+
+        What is based on one that is outdated cannot be written.
+        """
+        found: dict[uuid.UUID, RunView] = {}
+        unknown: list[uuid.UUID] = []
+        for run_id in run_ids:
+            view = self.memory.views.get(run_id)
+            if view is not None and run_id in trusted:
+                found[run_id] = view
+            else:
+                unknown.append(run_id)
+        return found | self._read(unknown) if unknown else found
 
     def table(self, head: Head, table_hash: str) -> LayerTable:
         """The layer table of this hash.
@@ -99,7 +108,7 @@ class Sources:
         key = (head.run_id, writer)
         cached = self.memory.streams.get(key)
         if cached is not None and cached.epoch == head.started_at:
-            stream = replace(cached)
+            stream = cached.copy()
             return self._caught_up(head, stream) if self.verify else stream
         row = writers.find(self.connection, head.run_id, writer)
         if row is None:
@@ -110,6 +119,13 @@ class Sources:
     def facts(self, head: Head, attempt: int) -> Facts:
         """What an attempt of the run was launched with."""
         return launches.facts_of(self.connection, head.run_id, attempt)
+
+    def _read(self, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, RunView]:
+        found = heads.of_runs(self.connection, run_ids)
+        known = {run_id: self._known(head) for run_id, head in found.items()}
+        missing = [run_id for run_id, view in known.items() if view is None]
+        loaded = self._loaded([found[run_id] for run_id in missing]) if missing else {}
+        return {run_id: view or loaded[run_id] for run_id, view in known.items()}
 
     def _known(self, head: Head) -> RunView | None:
         view = self.memory.views.get(head.run_id)
@@ -185,20 +201,20 @@ class Sources:
 
     def _judge(self, stream: Stream, log: Iterable[Unjudged]) -> None:
         """Fold what was judged before, some reports at a time; nothing new can come of it."""
-        parts: list[Part] = []
+        waiting: list[tuple[Frame, LayerTable]] = []
         reports = 0
         for one in log:
             stream.layers = one.layers
-            parts.append((one.frame, one.layers))
+            waiting.append((one.frame, one.layers))
             reports += len(one.frame)
             if reports >= REPORTS_AT_ONCE:
-                stream.move_to(self._folded(stream, parts))
-                parts, reports = [], 0
-        if parts:
-            stream.move_to(self._folded(stream, parts))
+                stream.move_to(self._folded(stream, waiting))
+                waiting, reports = [], 0
+        if waiting:
+            stream.move_to(self._folded(stream, waiting))
 
-    def _folded(self, stream: Stream, parts: Sequence[Part]) -> Judged:
-        (found,) = self.judge.submit([Task(stream.state, parts)]).result()
+    def _folded(self, stream: Stream, log: Iterable[tuple[Frame, LayerTable]]) -> Judged:
+        (found,) = self.judge.submit([Task(stream.state, Part.joined(log))]).result()
         return found
 
 

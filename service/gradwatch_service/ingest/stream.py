@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.diagnose.calm import Calm
 from gradwatch_service.domain import Frame, Guard, LayerTable
-from gradwatch_service.ingest.judge import Birth, Judged, State, Task
+from gradwatch_service.ingest.judge import Birth, Judged, Part, State, Task
 from gradwatch_service.ingest.sequence import START, Position
 from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.writers import guard_text
@@ -86,6 +86,13 @@ class Stream:
     bytes_waiting: int = 0
     saved: int = 0
 
+    def copy(self) -> Stream:
+        """A working copy."""
+        twin = object.__new__(Stream)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
     @property
     def due(self) -> int:
         """How many of the unjudged reports fill blocks of 16."""
@@ -114,7 +121,7 @@ class Stream:
 
     def task(self, reports: int) -> Task:
         """Judge so many more, and the frames of none among and right after them."""
-        parts = [(one.frame, one.layers) for one in _split(self.unjudged, reports)[0]]
+        parts = Part.joined((x.frame, x.layers) for x in _split(self.unjudged, reports)[0])
         return Task(self.state, parts, self.judged + reports >= self.saved + REPORTS_A_CHECKPOINT)
 
     def take(self, reports: int, judged: Judged) -> tuple[Unjudged, ...]:

@@ -237,7 +237,8 @@ class Writer:
             sources = Sources(connection, self._memory, self._fold, self._judge, verify)
             group = Group(sources, pushes, now)
             placed = [_place(group, push) for push in pushes]
-            group.judge()
+            if not all(map(group.is_sure, pushes, placed)):
+                return None
             if not settle(group):
                 return None
             connection.commit()

@@ -89,7 +89,6 @@ class Process:
             sources = Sources(connection, self._memory, self._fold, self._judge, verify=True)
             group = Group(sources, pushes, NOW)
             yield group
-            group.judge()
             assert settle(group)
             connection.commit()
         group.install(self._memory)
