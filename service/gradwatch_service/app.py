@@ -20,6 +20,7 @@ from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
+from gradwatch_service.store import checkpoint
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate
@@ -70,6 +71,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 @contextmanager
 def backend(settings: Settings) -> Iterator[Backend]:
     """Open everything the routes stand on; when it closes, what was taken on is stored first."""
+    checkpoint.fingerprint()  # of what runs here, before the files can be exchanged for newer ones
     engine = make_engine(settings.database_url)
     migrate(engine)
     ballast = Ballast(engine, settings.ballast_bytes)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.tables import tilings
-from tests.databases import POSTGRES
+from tests.databases import POSTGRES, PostgresServer
 from tests.reliability.counts import times
 from tests.reliability.pushers import check_stored, progress, pushing
 from tests.servers import Server, poll
@@ -53,21 +53,41 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def kill_the_oldest(server: Server) -> None:
+    victim, other = workers_of(server)
+    os.kill(victim, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        now = workers_of(server)
+        return len(now) == WORKERS and other in now and victim not in now
+
+    poll(is_replaced, "another takes its place")
+
+
 def test_either_may_be_killed_and_nothing_is_lost_or_doubled(server: Server, http: httpx.Client):
     run = http.post("/runs", json={"project": "workers"}).json()["id"]
     with pushing([server.api] * 3, run) as pushers:
         for _ in range(KILLS):
             poll(progress(pushers, ACKS_BETWEEN), "every client is acknowledged enough")
-            victim, other = workers_of(server)
-            os.kill(victim, signal.SIGKILL)
-            poll(
-                lambda gone=victim, left=other: (
-                    len(now := workers_of(server)) == WORKERS and left in now and gone not in now
-                ),
-                "another takes its place",
-            )
+            kill_the_oldest(server)
         poll(progress(pushers, ACKS_BETWEEN), "every client goes on")
     check_stored(http, run, pushers)
+
+
+def test_one_that_dies_while_the_database_is_away_comes_back_with_it(
+    server: Server, http: httpx.Client, postgres: PostgresServer
+):
+    database = sa.make_url(server.database_url).database
+    assert database is not None
+    postgres.close_to_all(database)
+    first, second = workers_of(server)
+    os.kill(first, signal.SIGKILL)
+    poll(lambda: "cannot use postgresql" in server.log.read_text(), "a new one has tried")
+    assert second in workers_of(server)
+    postgres.open_again(database)
+    os.kill(second, signal.SIGKILL)
+    poll(lambda: is_ready(server), "new ones serve")
+    assert http.post("/runs", json={"project": "workers"}).status_code == 201
 
 
 def test_all_of_them_serve(server: Server):

@@ -71,7 +71,10 @@ def unpack(body: bytes, layers: LayerTable | None = None) -> WriterState | None:
 
 @cache
 def fingerprint() -> bytes:
-    """SHA-256 over all sources that say what a state means, and over this one."""
+    """SHA-256 over all sources that say what a state means, and over this one.
+
+    It is to be asked for first when a process begins: sources on the disk may become newer.
+    """
     files = {Path(__file__)}
     for module in _modules():
         if module.__file__ is not None:
