@@ -69,11 +69,22 @@ class Backend:
 
     async def stored(self, future: Future[T]) -> T:
         """Wait, without a thread, for what was handed to the writer."""
-        deadline = self.settings.handler_deadline_seconds
-        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=deadline)
-        if not done:  # not cancelled: it may still commit, and the same again will be a duplicate
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(_wake, woken))
+        timer = loop.call_later(self.settings.handler_deadline_seconds, _wake, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+        if not future.done():  # nor cancelled: it may still commit; then the same is a duplicate
             raise _overdue()
-        return done.pop().result()
+        return future.result()
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _overdue() -> Unavailable:

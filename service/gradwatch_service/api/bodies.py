@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from gradwatch_service.api import values
@@ -163,13 +164,13 @@ def validate(model: type[M], value: JsonValue) -> M:
 
 def require_json(request: Request) -> None:
     """Refuse a body that does not say it is JSON."""
-    if media_type(request) != "application/json":
+    if media_type(request.headers) != "application/json":
         raise UnsupportedMedia("send the header Content-Type: application/json")
 
 
-def media_type(request: Request) -> str:
+def media_type(headers: Headers) -> str:
     """The media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def reader(model: type[M]) -> Callable[[Request], Awaitable[M]]:
