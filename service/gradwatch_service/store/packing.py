@@ -66,9 +66,8 @@ def unpack(body: bytes) -> Frame:
         TooLarge: there are more steps, events or values a step than a frame may carry.
     """
     fields = read_fields(body)
-    for key in fields:
-        if key not in _KEYS:
-            raise invalid("", "unknown-key", f"a frame has only the keys {', '.join(_KEYS)}")
+    if not fields.keys() <= _KEYS:
+        raise invalid("", "unknown-key", f"a frame has only the keys {', '.join(_KEYS)}")
     steps = read_steps(fields)
     count = len(steps)
     events = _events(fields.get("events", []))
