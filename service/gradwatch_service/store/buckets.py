@@ -72,6 +72,9 @@ def of_rows(steps: IntArray, values: Values) -> Buckets:
     """One bucket per row; values [n, C]."""
     kind = np.dtype(f"<u{values.dtype.itemsize}")
     finite = np.isfinite(values)
+    if finite.all():
+        one, none = np.ones_like(values, kind), np.zeros_like(values, kind)
+        return Buckets(steps, values, values, one, one, none, none, none, one)
     number = np.where(finite, values, _missing(values))
     nan = np.isnan(values) & ~is_missing(values)
     above, below = np.isposinf(values), np.isneginf(values)

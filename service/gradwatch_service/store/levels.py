@@ -125,9 +125,7 @@ def _tiles(
             yield of_rows(np.concatenate(steps), np.concatenate(rows))
 
 
-def _buckets(
-    body: bytes | None, group: Group, base: IntArray, part: Part, width: int
-) -> Buckets:
+def _buckets(body: bytes | None, group: Group, base: IntArray, part: Part, width: int) -> Buckets:
     if body is None:
         return of_rows(base, _nothing(group, part, width))
     return columns(body, group, part)

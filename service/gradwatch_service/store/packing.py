@@ -178,16 +178,12 @@ def _column(raw: object, count: int, *keys: str) -> FloatArray:
 
 def _scalars(fields: Fields, count: int) -> dict[str, FloatArray]:
     return {
-        name: _column(raw, count, "scalars", name)
-        for name, raw in _map(fields, "scalars").items()
+        name: _column(raw, count, "scalars", name) for name, raw in _map(fields, "scalars").items()
     }
 
 
 def _blocks(fields: Fields, key: str, count: int, widest: int) -> dict[str, Float32Array]:
-    return {
-        name: _block(raw, count, widest, key, name)
-        for name, raw in _map(fields, key).items()
-    }
+    return {name: _block(raw, count, widest, key, name) for name, raw in _map(fields, key).items()}
 
 
 def _block(raw: object, count: int, widest: int, *keys: str) -> Float32Array:
