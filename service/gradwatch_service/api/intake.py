@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from types import TracebackType
+from typing import Any, TypeAlias, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradwatch_service.api.inflation import inflate
 from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING, problem
+from gradwatch_service.api.waiting import Deadline
 from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, UnsupportedMedia
 from gradwatch_service.settings import Settings
+
+Reader: TypeAlias = asyncio.Task[Any]
 
 GUARDED_PREFIX = "/api/"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -77,6 +81,7 @@ class Intake:
         self._app = app
         self._settings = settings
         self._load = Load(settings.requests_in_flight_max, settings.bytes_in_flight_max)
+        self._deadline: Deadline[Reader] = Deadline(settings.body_deadline_seconds, Reader.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or pass the request on."""
@@ -101,7 +106,7 @@ class Intake:
                 code=UNSUPPORTED_ENCODING,
             )
         self._judge(int(declared) if declared.isdecimal() else 0, share)
-        wire = await self._wire(receive, share)
+        wire = await self._in_time(receive, share)
         if coding == "identity":
             return wire
         body = inflate(wire, coding, self._inflated_max(len(wire)))
@@ -119,23 +124,28 @@ class Intake:
             raise TooLarge(f"the body is over {limit} bytes: split it and send again")
         share.grow_to(count)
 
+    async def _in_time(self, receive: Receive, share: Share) -> bytes:
+        reader = cast(Reader, asyncio.current_task())
+        self._deadline.watch(reader)
+        try:
+            return await self._wire(receive, share)
+        finally:
+            if not self._deadline.met(reader) and not reader.uncancel():
+                seconds = self._settings.body_deadline_seconds
+                raise Unavailable(f"the body took over {seconds:g} s", code="slow-body")
+
     async def _wire(self, receive: Receive, share: Share) -> bytes:
-        deadline = self._settings.body_deadline_seconds
         chunks: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(deadline):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    self._judge(size, share)
-                    if not message.get("more_body", False):
-                        return b"".join(chunks)
-        except TimeoutError as error:
-            raise Unavailable(f"the body took over {deadline:g} s", code="slow-body") from error
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            self._judge(size, share)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
 
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
