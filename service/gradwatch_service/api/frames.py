@@ -12,22 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.bodies import media_type, require_json
 from gradwatch_service.api.frame_body import pack_json
 from gradwatch_service.api.json_text import parse
 from gradwatch_service.api.operations import JSON, PREFIX, IdempotencyKey, answers, takes
+from gradwatch_service.api.receipts import REPEATED, STORED, receipt_of
 from gradwatch_service.api.shapes import FrameBody, ReceiptBody, StepsBody
 from gradwatch_service.api.steps_body import parse_steps
 from gradwatch_service.domain import Frame, JsonValue
 from gradwatch_service.errors import Invalid, NotFound, UnsupportedMedia
-from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, StepsPush
 from gradwatch_service.store.packing import pack, unpack
 from gradwatch_service.store.wording import check_name
 
@@ -35,7 +34,6 @@ router = APIRouter(tags=["push"])
 
 FRAME_PATH = f"{PREFIX}/runs/{{run_id}}/writers/{{writer}}/frames/{{seq}}"
 MSGPACK = "application/msgpack"
-STORED, REPEATED = 201, 200
 
 _SEQ = re.compile("[0-9]{1,18}")
 
@@ -48,8 +46,7 @@ class PutFrame:
         backend: Backend = scope["app"].state.backend
         stream, seq = _address(scope["path_params"])
         message = await receive()  # the gate hands every body over whole
-        media = media_type(Headers(scope=scope))
-        response = await _store(backend, stream, seq, media, message["body"])
+        response = await _store(backend, stream, seq, media_type(scope), message["body"])
         await response(scope, receive, send)
 
 
@@ -68,7 +65,7 @@ async def _store(backend: Backend, stream: _Stream, seq: int, media: str, body: 
         push = FramePush(run_id, writer, seq, digest, refused, pack(refused))
         await backend.stored(backend.writer.submit(push))
         raise
-    return _receipt(receipt, sent.warnings)
+    return receipt_of(receipt, sent.warnings)
 
 
 class _Stream(NamedTuple):
@@ -147,27 +144,7 @@ async def post_steps(
         idempotency_key=key,
         rejections=steps.rejections,
     )
-    return _receipt(await backend.stored(backend.writer.submit(push)), parsed.warnings)
-
-
-def _receipt(receipt: Receipt, warnings: tuple[str, ...]) -> Response:
-    body: dict[str, Any] = {
-        "status": receipt.status,
-        "accepted": receipt.accepted,
-        "duplicates": receipt.duplicates,
-        "rejected": len(receipt.rejections),
-        "rejections": receipt.rejections,
-        "contiguous_through": receipt.contiguous_through,
-        "gaps": receipt.gaps,
-        "health": receipt.health,
-        "alerts": receipt.alerts,
-        "advice": receipt.advice,
-        "guard": receipt.guard.as_json(),
-        "server_time": receipt.server_time,
-    }
-    if warnings:
-        body["warnings"] = warnings
-    return answer(body, REPEATED if receipt.status == "duplicate" else STORED)
+    return receipt_of(await backend.stored(backend.writer.submit(push)), parsed.warnings)
 
 
 OPENAPI_PATHS: dict[str, Any] = {
