@@ -33,6 +33,7 @@ from gradwatch_service.domain import Frame, Layer, LayerTable
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import packing, tiles
+from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.heatmap import HeatQuery, heatmap
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
@@ -96,7 +97,7 @@ def measured(name: str, engine: Engine, kind: str) -> Line:
     writer = Writer(engine)
     writer.start()
     begun = time.perf_counter()
-    groups = compact(Backend(engine, writer, Settings(), lambda: NOW))
+    groups = compact(Backend(engine, writer, Settings(), lambda: NOW, Ballast(engine, 0)))
     seconds = time.perf_counter() - begun
     writer.stop()
     with engine.connect() as connection:

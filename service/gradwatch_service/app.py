@@ -10,12 +10,12 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.routing import Route
 
 from gradwatch_service.api import alerts, documents, frames, health, problems, runs, series
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
+from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.writer import Writer
@@ -41,15 +41,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         openapi_url=None,  # ours: documents
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
     for module in (runs, frames, series, alerts):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)
-    # First, as it is asked for most by far; routes are tried in their order.
-    app.router.routes.insert(0, Route(frames.FRAME_PATH, frames.put_frame, methods=["PUT"]))
-    app.add_middleware(Intake, settings=settings)
+    app.router.routes.append(frames.put_frame)
+    app.add_middleware(Shortcut, route=frames.put_frame)
+    app.add_middleware(Intake, settings=settings)  # around all others
     problems.install(app)
     return app
 

@@ -20,9 +20,11 @@ def _worded(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+_json = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_worded)
+
+
 def _dump(value: object) -> bytes:
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_worded)
-    return text.encode()
+    return _json.encode(value).encode()
 
 
 def encode(value: Any) -> bytes:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from gradwatch_service.api.waiting import Answers
 from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.ingest.writer import Writer
@@ -32,6 +32,10 @@ class Backend:
     settings: Settings
     clock: Clock
     ballast: Ballast
+    answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", Answers(self.settings.handler_deadline_seconds))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -69,11 +73,10 @@ class Backend:
 
     async def stored(self, future: Future[T]) -> T:
         """Wait, without a thread, for what was handed to the writer."""
-        deadline = self.settings.handler_deadline_seconds
-        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=deadline)
-        if not done:  # not cancelled: it may still commit, and the same again will be a duplicate
-            raise _overdue()
-        return done.pop().result()
+        try:
+            return await self.answers.to(future)
+        except TimeoutError as error:  # it may still commit; then the same again is a duplicate
+            raise _overdue() from error
 
 
 def _overdue() -> Unavailable:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.types import Scope
 
 from gradwatch_service.api import values
 from gradwatch_service.api.json_text import parse
@@ -163,13 +164,14 @@ def validate(model: type[M], value: JsonValue) -> M:
 
 def require_json(request: Request) -> None:
     """Refuse a body that does not say it is JSON."""
-    if media_type(request) != "application/json":
+    if media_type(request.scope) != "application/json":
         raise UnsupportedMedia("send the header Content-Type: application/json")
 
 
-def media_type(request: Request) -> str:
-    """The media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def media_type(scope: Scope) -> str:
+    """The media type of the body of a request, without its parameters."""
+    named = (value for name, value in scope["headers"] if name == b"content-type")
+    return next(named, b"").decode("latin-1").partition(";")[0].strip().lower()
 
 
 def reader(model: type[M]) -> Callable[[Request], Awaitable[M]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -12,18 +13,20 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from gradwatch_service.api.answers import answer
-from gradwatch_service.api.backend import Served, backend_of
+from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.bodies import media_type, require_json
 from gradwatch_service.api.frame_body import pack_json
 from gradwatch_service.api.json_text import parse
 from gradwatch_service.api.operations import JSON, PREFIX, IdempotencyKey, answers, takes
+from gradwatch_service.api.receipts import REPEATED, STORED, receipt_of
 from gradwatch_service.api.shapes import FrameBody, ReceiptBody, StepsBody
 from gradwatch_service.api.steps_body import parse_steps
 from gradwatch_service.domain import Frame, JsonValue
 from gradwatch_service.errors import Invalid, NotFound, UnsupportedMedia
-from gradwatch_service.ingest.pushes import FramePush, Receipt, StepsPush
+from gradwatch_service.ingest.pushes import FramePush, StepsPush
 from gradwatch_service.store.packing import pack, unpack
 from gradwatch_service.store.wording import check_name
 
@@ -31,19 +34,30 @@ router = APIRouter(tags=["push"])
 
 FRAME_PATH = f"{PREFIX}/runs/{{run_id}}/writers/{{writer}}/frames/{{seq}}"
 MSGPACK = "application/msgpack"
-STORED, REPEATED = 201, 200
 
 _SEQ = re.compile("[0-9]{1,18}")
 
 
-async def put_frame(request: Request) -> Response:
-    """Store one frame of one writer; the same again is harmless."""
-    backend = backend_of(request)
-    run_id, writer, seq = _identity(request.path_params)
-    body = await request.body()
+class PutFrame:
+    """Plain ASGI, as every layer would cost more than the work: see ``shortcut``."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Store one frame of one writer; the same again is harmless."""
+        backend: Backend = scope["app"].state.backend
+        stream, seq = _address(scope["path_params"])
+        message = await receive()  # the gate hands every body over whole
+        response = await _store(backend, stream, seq, media_type(scope), message["body"])
+        await response(scope, receive, send)
+
+
+put_frame = Route(FRAME_PATH, PutFrame(), methods=["PUT"])
+
+
+async def _store(backend: Backend, stream: _Stream, seq: int, media: str, body: bytes) -> Response:
+    run_id, writer = stream
     digest = sha256(body).digest()
     try:
-        sent = await _read(media_type(request), body)
+        sent = await _read(media, body)
         push = FramePush(run_id, writer, seq, digest, sent.frame, sent.packed)
         receipt = await backend.stored(backend.writer.submit(push))
     except Invalid as error:
@@ -51,7 +65,14 @@ async def put_frame(request: Request) -> Response:
         push = FramePush(run_id, writer, seq, digest, refused, pack(refused))
         await backend.stored(backend.writer.submit(push))
         raise
-    return _receipt(receipt, sent.warnings)
+    return receipt_of(receipt, sent.warnings)
+
+
+class _Stream(NamedTuple):
+    """Whose frame."""
+
+    run_id: uuid.UUID
+    writer: str
 
 
 class _Sent(NamedTuple):
@@ -62,14 +83,20 @@ class _Sent(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def _identity(path: Mapping[str, str]) -> tuple[uuid.UUID, str, int]:
+def _address(path: Mapping[str, str]) -> tuple[_Stream, int]:
     try:
-        run_id = uuid.UUID(path["run_id"])
+        run_id = _run_id(path["run_id"])
     except ValueError as error:
         raise NotFound("no run has this address: its id is no UUID") from error
     if not _SEQ.fullmatch(path["seq"]):
         raise NotFound("no frame has this address: seq counts 0, 1, 2, …")
-    return run_id, check_name(path["writer"], "/writer"), int(path["seq"])
+    return _Stream(run_id, check_name(path["writer"], "/writer")), int(path["seq"])
+
+
+@lru_cache(maxsize=1_024)
+def _run_id(text: str) -> uuid.UUID:
+    """The same few ids come again and again."""
+    return uuid.UUID(text)
 
 
 async def _read(media: str, body: bytes) -> _Sent:
@@ -117,27 +144,7 @@ async def post_steps(
         idempotency_key=key,
         rejections=steps.rejections,
     )
-    return _receipt(await backend.stored(backend.writer.submit(push)), parsed.warnings)
-
-
-def _receipt(receipt: Receipt, warnings: tuple[str, ...]) -> Response:
-    body: dict[str, Any] = {
-        "status": receipt.status,
-        "accepted": receipt.accepted,
-        "duplicates": receipt.duplicates,
-        "rejected": len(receipt.rejections),
-        "rejections": receipt.rejections,
-        "contiguous_through": receipt.contiguous_through,
-        "gaps": receipt.gaps,
-        "health": receipt.health,
-        "alerts": receipt.alerts,
-        "advice": receipt.advice,
-        "guard": receipt.guard.as_json(),
-        "server_time": receipt.server_time,
-    }
-    if warnings:
-        body["warnings"] = warnings
-    return answer(body, REPEATED if receipt.status == "duplicate" else STORED)
+    return receipt_of(await backend.stored(backend.writer.submit(push)), parsed.warnings)
 
 
 OPENAPI_PATHS: dict[str, Any] = {
@@ -145,7 +152,7 @@ OPENAPI_PATHS: dict[str, Any] = {
         "put": {
             "tags": ["push"],
             "summary": "Put Frame",
-            "description": put_frame.__doc__,
+            "description": PutFrame.__call__.__doc__,
             "parameters": [
                 {"name": name, "in": "path", "required": True, "schema": schema}
                 for name, schema in (

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, TypeAlias, cast
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradwatch_service.api.inflation import inflate
 from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING, problem
+from gradwatch_service.api.waiting import Deadline
 from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, UnsupportedMedia
 from gradwatch_service.settings import Settings
+
+Reader: TypeAlias = asyncio.Task[Any]
 
 GUARDED_PREFIX = "/api/"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -27,18 +30,11 @@ class Load:
         self._requests_left = requests_max
         self._bytes_left = bytes_max
 
-    @contextmanager
-    def admit(self) -> Iterator[Share]:
-        """Take one request on, and give back all its share when it is answered."""
+    def admit(self) -> None:
+        """Take one request on, or refuse it."""
         if not self._requests_left:
             raise Unavailable("too many requests at once", code="overloaded")
         self._requests_left -= 1
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self._requests_left += 1
-            self._bytes_left += share.taken
 
     def take(self, count: int) -> None:
         """Count body bytes, or refuse them."""
@@ -46,13 +42,30 @@ class Load:
             raise Unavailable("too many body bytes at once", code="overloaded")
         self._bytes_left -= count
 
+    def give_back(self, count: int) -> None:
+        """One request is answered, and all its bytes with it."""
+        self._requests_left += 1
+        self._bytes_left += count
+
 
 class Share:
-    """The body bytes one request holds."""
+    """One request that was taken on, and the body bytes it holds until it is answered."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self.taken = 0
+
+    def __enter__(self) -> Share:
+        self._load.admit()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._load.give_back(self.taken)
 
     def grow_to(self, count: int) -> None:
         """Hold ``count`` bytes in all."""
@@ -68,6 +81,7 @@ class Intake:
         self._app = app
         self._settings = settings
         self._load = Load(settings.requests_in_flight_max, settings.bytes_in_flight_max)
+        self._deadline: Deadline[Reader] = Deadline(settings.body_deadline_seconds, Reader.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or pass the request on."""
@@ -75,7 +89,7 @@ class Intake:
             await self._app(scope, receive, send)
             return
         try:
-            with self._load.admit() as share:
+            with Share(self._load) as share:
                 if scope["method"] in METHODS_WITH_BODY:
                     receive = _replay(await self._body(scope, receive, share), receive)
                 await self._app(scope, receive, send)
@@ -85,11 +99,14 @@ class Intake:
             return
 
     async def _body(self, scope: Scope, receive: Receive, share: Share) -> bytes:
-        headers = Headers(scope=scope)
-        coding = _coding(headers)
-        declared = headers.get("content-length", "0")
+        coding, declared = _announced(scope["headers"])
+        if coding not in CODINGS:
+            raise UnsupportedMedia(
+                f"send the body plain or in one of these encodings, once: {ENCODINGS}",
+                code=UNSUPPORTED_ENCODING,
+            )
         self._judge(int(declared) if declared.isdecimal() else 0, share)
-        wire = await self._wire(receive, share)
+        wire = await self._in_time(receive, share)
         if coding == "identity":
             return wire
         body = inflate(wire, coding, self._inflated_max(len(wire)))
@@ -107,33 +124,39 @@ class Intake:
             raise TooLarge(f"the body is over {limit} bytes: split it and send again")
         share.grow_to(count)
 
+    async def _in_time(self, receive: Receive, share: Share) -> bytes:
+        reader = cast(Reader, asyncio.current_task())
+        self._deadline.watch(reader)
+        try:
+            return await self._wire(receive, share)
+        finally:
+            if not self._deadline.met(reader) and not reader.uncancel():
+                seconds = self._settings.body_deadline_seconds
+                raise Unavailable(f"the body took over {seconds:g} s", code="slow-body")
+
     async def _wire(self, receive: Receive, share: Share) -> bytes:
-        deadline = self._settings.body_deadline_seconds
         chunks: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(deadline):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-                    self._judge(size, share)
-                    if not message.get("more_body", False):
-                        return b"".join(chunks)
-        except TimeoutError as error:
-            raise Unavailable(f"the body took over {deadline:g} s", code="slow-body") from error
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            self._judge(size, share)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
 
 
-def _coding(headers: Headers) -> str:
-    coding = ",".join(headers.getlist("content-encoding")).strip().lower() or "identity"
-    if coding not in CODINGS:
-        raise UnsupportedMedia(
-            f"send the body plain or in one of these encodings, once: {ENCODINGS}",
-            code=UNSUPPORTED_ENCODING,
-        )
-    return coding
+def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """How a body is coded, and its first ``Content-Length``."""
+    codings, lengths = [], []
+    for name, value in headers:
+        if name == b"content-encoding":
+            codings.append(value.decode("latin-1"))
+        elif name == b"content-length":
+            lengths.append(value.decode("latin-1"))
+    return ",".join(codings).strip().lower() or "identity", lengths[0] if lengths else "0"
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -72,6 +72,9 @@ def of_rows(steps: IntArray, values: Values) -> Buckets:
     """One bucket per row; values [n, C]."""
     kind = np.dtype(f"<u{values.dtype.itemsize}")
     finite = np.isfinite(values)
+    if finite.all():
+        one, none = np.ones_like(values, kind), np.zeros_like(values, kind)
+        return Buckets(steps, values, values, one, one, none, none, none, one)
     number = np.where(finite, values, _missing(values))
     nan = np.isnan(values) & ~is_missing(values)
     above, below = np.isposinf(values), np.isneginf(values)
@@ -86,17 +89,17 @@ def merged(fine: Buckets) -> Buckets:
     starts = np.arange(0, len(fine.base), FACTOR)
     base = np.minimum.reduceat(fine.base, starts)
     shift = fine.base - np.repeat(base, np.diff([*starts, len(fine.base)]))
-    low, low_at = _extreme(fine.low, _moved(fine.low_at, shift), np.argmin, np.inf)
-    high, high_at = _extreme(fine.high, _moved(fine.high_at, shift), np.argmax, -np.inf)
+    low, low_at = _extreme(fine.low, fine.low_at, shift, np.argmin)
+    high, high_at = _extreme(fine.high, fine.high_at, shift, np.argmax)
     return Buckets(
         base=base,
         low=low,
         high=high,
         low_at=low_at,
         high_at=high_at,
-        nan_at=_first(_moved(fine.nan_at, shift), starts),
-        above_at=_first(_moved(fine.above_at, shift), starts),
-        below_at=_first(_moved(fine.below_at, shift), starts),
+        nan_at=_first(fine.nan_at, shift, starts),
+        above_at=_first(fine.above_at, shift, starts),
+        below_at=_first(fine.below_at, shift, starts),
         measured=np.add.reduceat(fine.measured, starts, axis=0, dtype=fine.measured.dtype),
     )
 
@@ -110,29 +113,36 @@ def joined(parts: list[Buckets]) -> Buckets:
 def _moved(places: Unsigned, shift: IntArray) -> Unsigned:
     """Places counted from another base; beyond what fits, the furthest that does."""
     most = np.iinfo(places.dtype).max
-    far = np.minimum(places.astype(np.uint64) + shift[:, None].astype(np.uint64), most)
+    far = np.minimum(places.astype(np.uint64) + shift.astype(np.uint64), most)
     return np.where(places > 0, far, 0).astype(places.dtype)
 
 
-def _extreme(values: Values, places: Unsigned, pick: Any, worst: float) -> tuple[Values, Unsigned]:
-    ranked = _cut(np.where(places > 0, values, values.dtype.type(worst)), worst)
-    at = pick(ranked, axis=1)[:, None]
-    found = np.take_along_axis(ranked, at, axis=1)[:, 0]
-    where = np.take_along_axis(_cut(places, 0), at, axis=1)[:, 0]
-    return np.where(where > 0, found, _missing(values)), where
+def _extreme(
+    values: Values, places: Unsigned, shift: IntArray, pick: Any
+) -> tuple[Values, Unsigned]:
+    worst = values.dtype.type(np.inf if pick is np.argmin else -np.inf)
+    ranked = _cut(np.where(places > 0, values, worst), worst)
+    rows = FACTOR * np.arange(len(ranked))[:, None] + pick(ranked, axis=1)
+    columns = np.arange(values.shape[1])
+    where = _moved(places[rows, columns], shift[rows])
+    return np.where(where > 0, values[rows, columns], _missing(values)), where
 
 
-def _first(places: Unsigned, starts: IntArray) -> Unsigned:
+def _first(places: Unsigned, shift: IntArray, starts: IntArray) -> Unsigned:
+    if not places.any():
+        return np.zeros((len(starts), places.shape[1]), places.dtype)
     none = np.iinfo(places.dtype).max
-    least = np.minimum.reduceat(np.where(places > 0, places, none), starts, axis=0)
+    moved = _moved(places, shift[:, None])
+    least = np.minimum.reduceat(np.where(moved > 0, moved, none), starts, axis=0)
     return np.where(least == none, 0, least).astype(places.dtype)
 
 
 def _cut(values: Values, filler: float) -> Values:
     """[n, C] as [buckets, 64, C], filled at the end."""
     gap = -len(values) % FACTOR
-    filled = np.concatenate([values, np.full((gap, values.shape[1]), filler, values.dtype)])
-    return filled.reshape(-1, FACTOR, values.shape[1])
+    if gap:
+        values = np.concatenate([values, np.full((gap, values.shape[1]), filler, values.dtype)])
+    return values.reshape(-1, FACTOR, values.shape[1])
 
 
 def _missing(values: Values) -> Any:

@@ -62,9 +62,9 @@ def raised(
     base = np.minimum.reduceat(steps, np.arange(0, len(steps), FACTOR))
     row = _row(run_id, level, sources, base, Outline((), (), widths))
     packed = [
-        _packed(run_id, row, part, number, merged(joined(fine)).planes())
+        _packed(run_id, row, part, number, merged(fine).planes())
         for part, width in widths.items()
-        for number, fine in enumerate(_parts(connection, run_id, sources, part, width))
+        for number, fine in enumerate(_tiles(connection, run_id, sources, part, width))
     ]
     return Raised(run_id, Written(row, packed))
 
@@ -104,28 +104,43 @@ def _row(
     }
 
 
-def _parts(
+def _tiles(
     connection: Connection, run_id: uuid.UUID, sources: Sequence[Group], part: Part, width: int
-) -> Iterator[list[Buckets]]:
+) -> Iterator[Buckets]:
     """Tile by tile, what the sources hold of a part."""
     found = {
         (row.seq, row.tile): row.body for row in chunks.bodies(connection, run_id, part, sources)
     }
+    steps = [group.step_list() for group in sources]
     for number, start in enumerate(range(0, width, WIDTH)):
-        yield [
-            _fine(found.get((group.seq, number)), group, part, min(WIDTH, width - start))
-            for group in sources
+        tile = [
+            (found.get((group.seq, number)), group, base)
+            for group, base in zip(sources, steps, strict=True)
         ]
+        of_width = min(WIDTH, width - start)
+        if sources[0].level:
+            yield joined([_buckets(*one, part, of_width) for one in tile])
+        else:
+            rows = [_rows(body, group, part, of_width) for body, group, _ in tile]
+            yield of_rows(np.concatenate(steps), np.concatenate(rows))
 
 
-def _fine(body: bytes | None, group: Group, part: Part, width: int) -> Buckets:
-    """A tile of a group as buckets; nothing was measured where there is no tile."""
+def _buckets(body: bytes | None, group: Group, base: IntArray, part: Part, width: int) -> Buckets:
     if body is None:
-        missing = MISSING64 if part.kind == SCALAR else MISSING32
-        return of_rows(group.step_list(), np.full((group.rows, width), missing, part.dtype))
-    if group.level:
-        return columns(body, group, part)
-    return of_rows(group.step_list(), tiles.decode(body, part.dtype, group.rows).T)
+        return of_rows(base, _nothing(group, part, width))
+    return columns(body, group, part)
+
+
+def _rows(body: bytes | None, group: Group, part: Part, width: int) -> Values:
+    if body is None:
+        return _nothing(group, part, width)
+    return tiles.decode(body, part.dtype, group.rows).T
+
+
+def _nothing(group: Group, part: Part, width: int) -> Values:
+    """What was measured where a group has no tile."""
+    missing = MISSING64 if part.kind == SCALAR else MISSING32
+    return np.full((group.rows, width), missing, part.dtype)
 
 
 def _packed(

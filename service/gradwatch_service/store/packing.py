@@ -66,9 +66,8 @@ def unpack(body: bytes) -> Frame:
         TooLarge: there are more steps, events or values a step than a frame may carry.
     """
     fields = read_fields(body)
-    for key in fields:
-        if key not in _KEYS:
-            raise invalid("", "unknown-key", f"a frame has only the keys {', '.join(_KEYS)}")
+    if not fields.keys() <= _KEYS:
+        raise invalid("", "unknown-key", f"a frame has only the keys {', '.join(_KEYS)}")
     steps = read_steps(fields)
     count = len(steps)
     events = _events(fields.get("events", []))
@@ -101,10 +100,10 @@ def read_fields(body: bytes) -> Fields:
 
 def read_steps(fields: Fields) -> IntArray:
     """The steps of a packed frame, int64[n]."""
-    steps = _array(fields.get("steps", b""), _STEP, "/steps")
+    steps = _array(fields.get("steps", b""), _STEP, "steps")
     if len(steps) > MAX_STEPS:
         raise too_large("/steps", "too-many", f"at most {MAX_STEPS} steps a frame: split it")
-    if len(steps) and not (steps.min() >= 0 and steps.max() <= MAX_STEP):
+    if len(steps) and np.maximum.reduce(steps.view(np.uint64)) > MAX_STEP:  # or negative
         raise invalid("/steps", "out-of-range", "steps must be from 0 to 2^53 - 1")
     return cast(IntArray, steps)
 
@@ -145,10 +144,10 @@ def _raw_each(blocks: Mapping[str, NDArray[Any]], dtype: np.dtype[Any]) -> dict[
     return {name: _raw(block, dtype) for name, block in blocks.items()}
 
 
-def _array(raw: object, dtype: np.dtype[Any], pointer: str) -> NDArray[Any]:
+def _array(raw: object, dtype: np.dtype[Any], *keys: str) -> NDArray[Any]:
     if not isinstance(raw, bytes) or len(raw) % dtype.itemsize:
         detail = f"must be raw little-endian bytes, {dtype.itemsize} a value"
-        raise invalid(pointer, "not-an-array", detail)
+        raise invalid(pointer_to(*keys), "not-an-array", detail)
     return np.frombuffer(raw, dtype)
 
 
@@ -156,8 +155,9 @@ def _map(fields: Fields, key: str) -> Fields:
     group = fields.get(key, {})
     if not isinstance(group, dict):
         raise invalid(f"/{key}", "not-a-map", "must be a map")
+    pointer = f"/{key}"
     for name in group:
-        check_name(name, f"/{key}")
+        check_name(name, pointer)
     return group
 
 
@@ -166,37 +166,34 @@ def _time(fields: Fields, count: int) -> FloatArray:
         missing = np.full(count, MISSING64)
         missing.flags.writeable = False
         return missing
-    return _column(fields["time"], count, "/time")
+    return _column(fields["time"], count, "time")
 
 
-def _column(raw: object, count: int, pointer: str) -> FloatArray:
-    values = _array(raw, _SCALAR, pointer)
+def _column(raw: object, count: int, *keys: str) -> FloatArray:
+    values = _array(raw, _SCALAR, *keys)
     if len(values) != count:
-        raise invalid(pointer, "wrong-length", "must have one value per step")
+        raise invalid(pointer_to(*keys), "wrong-length", "must have one value per step")
     return values
 
 
 def _scalars(fields: Fields, count: int) -> dict[str, FloatArray]:
     return {
-        name: _column(raw, count, pointer_to("scalars", name))
-        for name, raw in _map(fields, "scalars").items()
+        name: _column(raw, count, "scalars", name) for name, raw in _map(fields, "scalars").items()
     }
 
 
 def _blocks(fields: Fields, key: str, count: int, widest: int) -> dict[str, Float32Array]:
-    return {
-        name: _block(raw, count, widest, pointer_to(key, name))
-        for name, raw in _map(fields, key).items()
-    }
+    return {name: _block(raw, count, widest, key, name) for name, raw in _map(fields, key).items()}
 
 
-def _block(raw: object, count: int, widest: int, pointer: str) -> Float32Array:
-    values = _array(raw, _VALUE, pointer)
+def _block(raw: object, count: int, widest: int, *keys: str) -> Float32Array:
+    values = _array(raw, _VALUE, *keys)
     width, rest = divmod(len(values), count) if count else (0, len(values))
     if rest or (count and not width):
-        raise invalid(pointer, "wrong-length", "must have the same number of values for each step")
+        detail = "must have the same number of values for each step"
+        raise invalid(pointer_to(*keys), "wrong-length", detail)
     if width > widest:
-        raise too_large(pointer, "too-wide", f"at most {widest} values a step")
+        raise too_large(pointer_to(*keys), "too-wide", f"at most {widest} values a step")
     return values.reshape(count, width)
 
 
