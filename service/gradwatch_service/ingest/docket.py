@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 from typing import TypeAlias
 
 from sqlalchemy import Connection
@@ -22,8 +21,10 @@ from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store import detector_states, heads
 from gradwatch_service.store.detector_states import Checkpoint
 
-# So many batches are under way at most: who cannot wait comes right after them.
-BATCHES, STREAMS_A_BATCH = 2, 16
+# So much is under way at most: who cannot wait comes right after it.
+BATCHES, STREAMS_A_BATCH, BYTES_A_BATCH = 2, 16, 2**19
+# Who pushes to a stream of which so many reports wait for a verdict waits for it too.
+PATIENCE = 64
 # A state that is to be forgotten is kept as a checkpoint if the last is so many reports old.
 WORTH_KEEPING = 64
 
@@ -67,18 +68,32 @@ class Docket:
         """A stream's verdict is here: it may be handed out again."""
         self._busy.discard((verdict.run_id, verdict.writer))
 
+    def is_full(self, key: StreamKey) -> bool:
+        """Whether a stream should get no more before its verdict is here."""
+        if key not in self._busy:
+            return False
+        stream = self._memory.streams.get(key)
+        return stream is not None and stream.reports - stream.judged >= PATIENCE
+
     def hand_out(self) -> None:
         """Have judged what is due, as much as may be under way."""
         self._batches = [batch for batch in self._batches if not batch.done()]
-        while self._due and len(self._batches) < BATCHES:
-            keys = list(islice(self._due, STREAMS_A_BATCH))
-            for key in keys:
-                del self._due[key]
-            free = [(key, self._memory.streams.get(key)) for key in keys if key not in self._busy]
-            work = [(key[0], stream) for key, stream in free if stream is not None and stream.due]
-            if work:
-                self._busy |= {(run_id, stream.writer) for run_id, stream in work}
-                self._submit([stream.task(stream.due) for _, stream in work], work, _verdicts)
+        while len(self._batches) < BATCHES and (work := self._next()):
+            self._busy |= {(run_id, stream.writer) for run_id, stream in work}
+            self._submit([stream.task(stream.due) for _, stream in work], work, _verdicts)
+
+    def _next(self) -> list[Work]:
+        """The streams that have been due for longest."""
+        work: list[Work] = []
+        size = 0
+        while self._due and len(work) < STREAMS_A_BATCH and size < BYTES_A_BATCH:
+            key = next(iter(self._due))
+            del self._due[key]
+            stream = None if key in self._busy else self._memory.streams.get(key)
+            if stream is not None and stream.due:
+                work.append((key[0], stream))
+                size += stream.bytes_waiting
+        return work
 
     def renew(self) -> None:
         """All states are lost: begin again."""

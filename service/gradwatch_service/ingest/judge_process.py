@@ -5,24 +5,33 @@ The states stay there; here they are numbers that count as held for as long as s
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
-import os
 import signal
 import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from fcntl import F_SETPIPE_SZ, fcntl
 from itertools import count
-from multiprocessing.connection import wait
-from typing import NamedTuple, cast
+from multiprocessing.connection import Connection
+from typing import NamedTuple, TypeAlias, cast
 
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.judge import Birth, Judged, Part, State, Task, born, judge
+
+PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
+ENDED = (EOFError, OSError)  # there is nobody at the other end
+OBJECTS_BEFORE_COLLECTION = 50_000
+
+
+class JudgeLostError(BrokenExecutor):
+    """The judge's process has ended, and all states with it."""
 
 
 @dataclass(eq=False)
@@ -42,34 +51,41 @@ class _Order(NamedTuple):
     pack: bool
 
 
+Orders: TypeAlias = tuple[Sequence[_Order], Sequence[int]]  # and the states that nobody knows
+
+
+class _Batch(NamedTuple):
+    """What was sent and is not answered yet: its tasks are named here to be kept."""
+
+    answer: Future[list[Judged]]
+    targets: Sequence[_Remote]
+    tasks: Sequence[Task]
+
+
 class ProcessJudge:
     """To be used by one thread. The process ends with this one, however this one ends."""
 
     def __init__(self) -> None:
         self._numbers = count()
         self._released: deque[int] = deque()
-        self._pool = _pool()
+        self._link = _Link()
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Judged]]:
         """Have tasks judged."""
         targets = [self._target(task) for task in tasks]
         orders = [_order(task, target) for task, target in zip(tasks, targets, strict=True)]
         released = [self._released.popleft() for _ in range(len(self._released))]
-        answer: Future[list[Judged]] = Future()
-        sent = self._pool.submit(_work, orders, released)
-        # The tasks are named to be kept: what they are based on must not be released before.
-        sent.add_done_callback(partial(_pass_on, answer, targets, tasks))
-        return answer
+        return self._link.send((orders, released), _Batch(Future(), targets, tasks))
 
     def renew(self) -> None:
         """Begin again without any state."""
-        self.close()
+        self._link.close()
         self._released.clear()
-        self._pool = _pool()
+        self._link = _Link()
 
     def close(self) -> None:
         """Finish what is under way, end the process."""
-        self._pool.shutdown()
+        self._link.close()
 
     def _target(self, task: Task) -> _Remote:
         newest = task.parts[-1].layers.hash if task.parts else _known(task.base)
@@ -78,14 +94,56 @@ class ProcessJudge:
         return remote
 
 
-def _pool() -> ProcessPoolExecutor:
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
-    pool.submit(_work, (), ())  # so that the process starts now
-    return pool
+class _Link:
+    """A process that judges, and the thread that hears its answers."""
 
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        theirs, self._orders = context.Pipe(duplex=False)
+        self._answers, answers = context.Pipe(duplex=False)
+        for end in (self._orders, answers):
+            fcntl(end.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
+        self._process = context.Process(
+            target=_serve, args=(theirs, answers), name="gradwatch-judge", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        answers.close()
+        self._waiting: deque[_Batch] = deque()
+        self._thread = threading.Thread(target=self._hear, name="gradwatch-judge", daemon=True)
+        self._thread.start()
 
-def _remote(state: State) -> _Remote:
-    return cast(_Remote, state)
+    def send(self, orders: Orders, batch: _Batch) -> Future[list[Judged]]:
+        """Send orders; the future holds ``JudgeLostError`` if nobody is there."""
+        self._waiting.append(batch)
+        try:
+            self._orders.send(orders)
+        except ENDED:
+            self._thread.join()
+            self._break()
+        return batch.answer
+
+    def close(self) -> None:
+        """Send nothing more; return when all is answered and the process has ended."""
+        self._orders.close()
+        self._process.join()
+        self._thread.join()
+
+    def _hear(self) -> None:
+        with suppress(*ENDED):
+            while True:
+                answer = self._answers.recv()
+                batch = self._waiting.popleft()
+                if isinstance(answer, Exception):
+                    batch.answer.set_exception(answer)
+                    continue
+                found = zip(answer, batch.targets, strict=True)
+                batch.answer.set_result([replace(one, state=target) for one, target in found])
+        self._break()
+
+    def _break(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().answer.set_exception(JudgeLostError("its process has ended"))
 
 
 def _order(task: Task, target: _Remote) -> _Order:
@@ -104,18 +162,8 @@ def _known(base: State | Birth) -> str:
     return base.layers.hash if isinstance(base, Birth) else _remote(base).layers_hash
 
 
-def _pass_on(
-    answer: Future[list[Judged]],
-    targets: Sequence[_Remote],
-    _: Sequence[Task],
-    sent: Future[list[Judged]],
-) -> None:
-    error = sent.exception()
-    if error is not None:
-        answer.set_exception(error)
-        return
-    found = zip(sent.result(), targets, strict=True)
-    answer.set_result([replace(one, state=target) for one, target in found])
+def _remote(state: State) -> _Remote:
+    return cast(_Remote, state)
 
 
 # From here on: in the judge's process.
@@ -128,45 +176,48 @@ class _Held(NamedTuple):
     layers: LayerTable
 
 
-_held: dict[int, _Held] = {}
-_tables: weakref.WeakValueDictionary[str, LayerTable] = weakref.WeakValueDictionary()
-_FOLD = Fold()
-
-
-def _begin() -> None:
-    """An interrupt from the keyboard is for the parent, and without a parent there is no work."""
+def _serve(orders: Connection, answers: Connection) -> None:
+    """Judge until nobody is there to ask; an interrupt from the keyboard is for the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])
+    bench = _Bench()
+    with suppress(*ENDED):
+        while True:
+            answers.send(bench.answer(*orders.recv()))
 
 
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(0)
+class _Bench:
+    """The states, by number."""
 
+    def __init__(self) -> None:
+        self._fold = Fold()
+        self._held: dict[int, _Held] = {}
+        self._tables: weakref.WeakValueDictionary[str, LayerTable] = weakref.WeakValueDictionary()
 
-def _work(orders: Sequence[_Order], released: Sequence[int]) -> list[Judged]:
-    for number in released:
-        _held.pop(number, None)
-    return [_carry_out(order) for order in orders]
+    def answer(self, orders: Sequence[_Order], released: Sequence[int]) -> list[Judged] | Exception:
+        """Carry out a batch of orders."""
+        for number in released:
+            self._held.pop(number, None)
+        try:
+            return [self._carry_out(order) for order in orders]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
+            return error
 
+    def _carry_out(self, order: _Order) -> Judged:
+        if isinstance(order.base, Birth):
+            birth = replace(order.base, layers=self._shared(order.base.layers))
+            state, layers = born(self._fold, birth), birth.layers
+        else:
+            state, layers = self._held[order.base]
+        parts: list[Part] = []
+        for frame, table, lengths in order.parts:
+            layers = layers if table is None else self._shared(table)
+            parts.append(Part(frame, layers, lengths))
+        found = judge(self._fold, state, parts, pack=order.pack)
+        self._held[order.target] = _Held(cast(WriterState, found.state), layers)
+        return replace(found, state=None)
 
-def _carry_out(order: _Order) -> Judged:
-    if isinstance(order.base, Birth):
-        birth = replace(order.base, layers=_shared(order.base.layers))
-        state, layers = born(_FOLD, birth), birth.layers
-    else:
-        state, layers = _held[order.base]
-    parts: list[Part] = []
-    for frame, table, lengths in order.parts:
-        layers = layers if table is None else _shared(table)
-        parts.append(Part(frame, layers, lengths))
-    found = judge(_FOLD, state, parts, pack=order.pack)
-    _held[order.target] = _Held(cast(WriterState, found.state), layers)
-    return replace(found, state=None)
-
-
-def _shared(layers: LayerTable) -> LayerTable:
-    """The one object that stands for all equal tables."""
-    return _tables.setdefault(layers.hash, layers)
+    def _shared(self, layers: LayerTable) -> LayerTable:
+        """The one object that stands for all equal tables."""
+        return self._tables.setdefault(layers.hash, layers)

@@ -99,6 +99,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
         self._closing = threading.Lock()
         self._closed = False
+        self._held: list[Job] = []  # pushes to streams of which too much waits to be judged
         self._unjudged = dict.fromkeys(left)  # runs, in the order in which they began to wait
 
     def start(self) -> None:
@@ -141,14 +142,9 @@ class Writer:
 
     def _serve(self) -> None:
         while (first := self._next()) is not None:
-            jobs = [job for job in self._gather(first) if job.future.set_running_or_notify_cancel()]
-            for job in jobs:
-                if isinstance(job.work, Verdict):
-                    self._docket.returned(job.work)
-            if jobs:
-                jobs.sort(key=Job.rank)
-                self._settle(jobs)
+            self._settle(self._ready(self._gather(first)))
             self._docket.hand_out()
+        self._settle(self._held)
         while self._unjudged:
             self._judge_some()
         self._judge.close()
@@ -160,6 +156,19 @@ class Writer:
                 return self._queue.get(timeout=QUIET_SECONDS)
             self._judge_some()
         return self._queue.get()
+
+    def _ready(self, jobs: list[Job]) -> list[Job]:
+        """Those that can be done now, in order; the others are held until more is judged."""
+        taken = [*self._held, *(job for job in jobs if job.future.set_running_or_notify_cancel())]
+        for job in taken:
+            if isinstance(job.work, Verdict):
+                self._docket.returned(job.work)
+        full = {id(job) for job in taken if self._must_wait(job.work)}
+        self._held = [job for job in taken if id(job) in full]
+        return sorted((job for job in taken if id(job) not in full), key=Job.rank)
+
+    def _must_wait(self, work: object) -> bool:
+        return isinstance(work, FramePush) and self._docket.is_full((work.run_id, work.writer))
 
     def _take_back(self, work: Verdict | Callable[[Connection], None]) -> None:
         """Queue what came of judging; called by whatever thread."""
@@ -192,6 +201,8 @@ class Writer:
         If they fail together, each is tried alone: a bad one fails only itself. When the database
         is away, all fail at once.
         """
+        if not jobs:
+            return
         answers = outcome_of(self._commit, jobs)
         if isinstance(answers, list):
             for job, answer in zip(jobs, answers, strict=True):
