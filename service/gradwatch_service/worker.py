@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 TICK_DEADLINE_SECONDS = 60.0
 FORSAKEN_SECONDS = 10.0
 GROUPS_PER_TICK = 256
+# While pushes keep the writer busy: compaction takes the same processors, and catches up later.
+BUSY, GROUPS_WHEN_BUSY = 0.5, 4
 PORTIONS_PER_TICK = 16
 
 
@@ -40,7 +42,7 @@ def tick(served: Backend) -> None:
     served.ballast.restore()
     judge_forsaken(served, served.clock() - dt.timedelta(seconds=FORSAKEN_SECONDS))
     note_silences(served)
-    compact(served)
+    compact(served, GROUPS_WHEN_BUSY if served.writer.load.share > BUSY else GROUPS_PER_TICK)
     prune(served)
 
 

@@ -127,14 +127,14 @@ class Group:
 
     def judge(self) -> None:
         """Have judged all that waits in the urgent streams; the pushes are told what changed."""
-        work = [(key, self.streams[key]) for key in self.urgent]
-        work = [(key, stream) for key, stream in work if stream.unjudged]
-        if work:
-            counts = [stream.reports - stream.judged for _, stream in work]
-            tasks = [stream.task(count) for (_, stream), count in zip(work, counts, strict=True)]
-            found = self.sources.judge.submit(tasks).result()
-            for (key, stream), count, judged in zip(work, counts, found, strict=True):
-                self.apply(self.drafts[key[0]], stream, count, judged)
+        sent = [
+            (key, stream, count, self.sources.judge.submit(stream.task(count)))
+            for key in self.urgent
+            if (stream := self.streams[key]).unjudged
+            for count in (stream.reports - stream.judged,)
+        ]
+        for (run_id, _), stream, count, future in sent:
+            self.apply(self.drafts[run_id], stream, count, future.result())
         for key in self.told:
             self.told[key] = self.streams[key].tell()
 

@@ -108,13 +108,12 @@ class Judged:
 
 
 class Judge(Protocol):
-    """Folds tasks into states; each batch of tasks by itself, in the order in which they came."""
+    """Folds tasks into states, in the order in which they came."""
 
-    def submit(self, tasks: Sequence[Task]) -> Future[list[Judged]]:
-        """Have tasks judged.
+    def submit(self, task: Task) -> Future[Judged]:
+        """Have a task judged.
 
-        The future may hold ``UnfitError``. A ``BrokenExecutor``, there or raised, says that all
-        states are lost: ``renew``.
+        The future may hold ``UnfitError``, or a ``BrokenExecutor``: all states are lost, ``renew``.
         """
 
     def renew(self) -> None:
@@ -130,19 +129,17 @@ class OwnJudge:
     def __init__(self, fold: Fold) -> None:
         self._fold = fold
 
-    def submit(self, tasks: Sequence[Task]) -> Future[list[Judged]]:
-        """Have tasks judged."""
-        future: Future[list[Judged]] = Future()
+    def submit(self, task: Task) -> Future[Judged]:
+        """Have a task judged."""
+        future: Future[Judged] = Future()
+        base = task.base
         try:
-            future.set_result([self._judge(task) for task in tasks])
+            state = born(self._fold, base) if isinstance(base, Birth) else cast(WriterState, base)
         except UnfitError as error:
             future.set_exception(error)
+        else:
+            future.set_result(judge(self._fold, state, task.parts, pack=task.pack))
         return future
-
-    def _judge(self, task: Task) -> Judged:
-        base = task.base
-        state = born(self._fold, base) if isinstance(base, Birth) else cast(WriterState, base)
-        return judge(self._fold, state, task.parts, pack=task.pack)
 
     def renew(self) -> None:
         """There is nothing to lose."""

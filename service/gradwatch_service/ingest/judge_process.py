@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from fcntl import F_SETPIPE_SZ, fcntl
 from itertools import count
 from multiprocessing.connection import Connection
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
@@ -49,17 +49,15 @@ class _Order(NamedTuple):
     target: int
     parts: Sequence[tuple[Frame, LayerTable | None, tuple[int, ...]]]
     pack: bool
+    released: Sequence[int]  # states that nobody knows any more
 
 
-Orders: TypeAlias = tuple[Sequence[_Order], Sequence[int]]  # and the states that nobody knows
+class _Sent(NamedTuple):
+    """What is not answered yet. The task is named to be kept: it needs the state it is based on."""
 
-
-class _Batch(NamedTuple):
-    """What was sent and is not answered yet: its tasks are named here to be kept."""
-
-    answer: Future[list[Judged]]
-    targets: Sequence[_Remote]
-    tasks: Sequence[Task]
+    answer: Future[Judged]
+    target: _Remote
+    task: Task
 
 
 class ProcessJudge:
@@ -70,12 +68,11 @@ class ProcessJudge:
         self._released: deque[int] = deque()
         self._link = _Link()
 
-    def submit(self, tasks: Sequence[Task]) -> Future[list[Judged]]:
-        """Have tasks judged."""
-        targets = [self._target(task) for task in tasks]
-        orders = [_order(task, target) for task, target in zip(tasks, targets, strict=True)]
+    def submit(self, task: Task) -> Future[Judged]:
+        """Have a task judged."""
+        target = self._target(task)
         released = [self._released.popleft() for _ in range(len(self._released))]
-        return self._link.send((orders, released), _Batch(Future(), targets, tasks))
+        return self._link.send(_order(task, target, released), _Sent(Future(), target, task))
 
     def renew(self) -> None:
         """Begin again without any state."""
@@ -109,19 +106,19 @@ class _Link:
         self._process.start()
         theirs.close()
         answers.close()
-        self._waiting: deque[_Batch] = deque()
+        self._waiting: deque[_Sent] = deque()
         self._thread = threading.Thread(target=self._hear, name="gradwatch-judge", daemon=True)
         self._thread.start()
 
-    def send(self, orders: Orders, batch: _Batch) -> Future[list[Judged]]:
-        """Send orders; the future holds ``JudgeLostError`` if nobody is there."""
-        self._waiting.append(batch)
+    def send(self, order: _Order, sent: _Sent) -> Future[Judged]:
+        """Send an order; the future holds ``JudgeLostError`` if nobody is there."""
+        self._waiting.append(sent)
         try:
-            self._orders.send(orders)
+            self._orders.send(order)
         except ENDED:
             self._thread.join()
             self._break()
-        return batch.answer
+        return sent.answer
 
     def close(self) -> None:
         """Send nothing more; return when all is answered and the process has ended."""
@@ -132,13 +129,12 @@ class _Link:
     def _hear(self) -> None:
         with suppress(*ENDED):
             while True:
-                answer = self._answers.recv()
-                batch = self._waiting.popleft()
-                if isinstance(answer, Exception):
-                    batch.answer.set_exception(answer)
-                    continue
-                found = zip(answer, batch.targets, strict=True)
-                batch.answer.set_result([replace(one, state=target) for one, target in found])
+                found = self._answers.recv()
+                sent = self._waiting.popleft()
+                if isinstance(found, Exception):
+                    sent.answer.set_exception(found)
+                else:
+                    sent.answer.set_result(replace(found, state=sent.target))
         self._break()
 
     def _break(self) -> None:
@@ -146,7 +142,7 @@ class _Link:
             self._waiting.popleft().answer.set_exception(JudgeLostError("its process has ended"))
 
 
-def _order(task: Task, target: _Remote) -> _Order:
+def _order(task: Task, target: _Remote, released: Sequence[int]) -> _Order:
     base = task.base
     known = _known(base)
     parts: list[tuple[Frame, LayerTable | None, tuple[int, ...]]] = []
@@ -154,7 +150,7 @@ def _order(task: Task, target: _Remote) -> _Order:
         parts.append((frame, None if layers.hash == known else layers, lengths))
         known = layers.hash
     begin = base if isinstance(base, Birth) else _remote(base).number
-    return _Order(begin, target.number, parts, task.pack)
+    return _Order(begin, target.number, parts, task.pack, released)
 
 
 def _known(base: State | Birth) -> str:
@@ -184,7 +180,7 @@ def _serve(orders: Connection, answers: Connection) -> None:
     bench = _Bench()
     with suppress(*ENDED):
         while True:
-            answers.send(bench.answer(*orders.recv()))
+            answers.send(bench.answer(orders.recv()))
 
 
 class _Bench:
@@ -195,12 +191,12 @@ class _Bench:
         self._held: dict[int, _Held] = {}
         self._tables: weakref.WeakValueDictionary[str, LayerTable] = weakref.WeakValueDictionary()
 
-    def answer(self, orders: Sequence[_Order], released: Sequence[int]) -> list[Judged] | Exception:
-        """Carry out a batch of orders."""
-        for number in released:
+    def answer(self, order: _Order) -> Judged | Exception:
+        """Carry out an order."""
+        for number in order.released:
             self._held.pop(number, None)
         try:
-            return [self._carry_out(order) for order in orders]
+            return self._carry_out(order)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
             return error
 

@@ -25,6 +25,7 @@ from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
 from gradwatch_service.ingest.judge import Judge, OwnJudge
 from gradwatch_service.ingest.judgement_path import place_judgement
+from gradwatch_service.ingest.load import Load
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import (
@@ -75,7 +76,8 @@ class Writer:
     On SQLite there is one per database, on PostgreSQL any number. Acknowledged means committed.
     Errors are ``ServiceError`` on the future; ``Unavailable`` when the database or the queue
     cannot take it now. ``judge``: who judges, by default this thread; the writer closes it.
-    ``left``: runs of which an earlier process left reports to be judged.
+    ``left``: runs of which an earlier process left reports to be judged. ``load`` tells how busy
+    it is.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="gradwatch-writer", daemon=True)
         self._closing = threading.Lock()
         self._closed = False
+        self.load = Load()
         self._held: list[Job] = []  # pushes to streams of which too much waits to be judged
         self._unjudged = dict.fromkeys(left)  # runs, in the order in which they began to wait
 
@@ -142,8 +145,9 @@ class Writer:
 
     def _serve(self) -> None:
         while (first := self._next()) is not None:
-            self._settle(self._ready(self._gather(first)))
-            self._docket.hand_out()
+            with self.load.measured():
+                self._settle(self._ready(self._gather(first)))
+                self._docket.hand_out()
         self._settle(self._held)
         while self._unjudged:
             self._judge_some()
