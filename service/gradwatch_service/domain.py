@@ -160,6 +160,11 @@ class Frame:
     def __len__(self) -> int:
         return len(self.steps)
 
+    @property
+    def layers_bytes(self) -> int:
+        """The size of what makes frames large."""
+        return sum(values.nbytes for values in self.layers.values())
+
     def rows(self, start: int, stop: int) -> Frame:
         """Some of its reports, as views of the same arrays."""
         part = slice(start, stop)

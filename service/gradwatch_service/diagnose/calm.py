@@ -24,7 +24,7 @@ from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.diagnose.situation import SPIKES
 from gradwatch_service.domain import Float32Array, FloatArray, Frame, Severity, is_missing
 
-SCALES, LAYER_SCALES = 3.5, 5.0  # below what any rule of single reports asks for
+SCALES, LAYER_SCALES, LAYER_BITS = 3.9, 5.0, 1.75  # below what rules of single reports ask for
 HUGE, LOGITS = UpdateStepHuge().huge, AttentionLogit().warning
 LOGIT = "attention_logit_max"
 COUNTS = ("grad_nonfinite", "weight_nonfinite")
@@ -119,7 +119,8 @@ def _limit(base: SubstrateState, column: int) -> float:
 def _of_layers(base: SubstrateState) -> Float32Array:
     """Until a layer has a baseline of its own nothing can be said against it."""
     usual = base.layer
-    bits = (usual.median + LAYER_SCALES * usual.scale.astype(np.float64)) / ONE_BIT
+    above = np.maximum(LAYER_SCALES * usual.scale.astype(np.float64), LAYER_BITS * ONE_BIT)
+    bits = (usual.median + above) / ONE_BIT
     with np.errstate(over="ignore"):  # beyond what a float32 holds there is no limit
         return np.where(usual.ready, np.exp2(bits), np.inf).astype(np.float32)
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 from sqlalchemy import Connection
 
-from gradwatch_service.ingest.judge import Judge, Judged, Task
+from gradwatch_service.ingest.judge import Birth, Judge, Judged, State, Task
+from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.pushes import Verdict
 from gradwatch_service.ingest.sources import Memory, StreamKey
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store import detector_states, heads
 
 # So much is under way at most: who cannot wait comes right after it.
-MOST_TASKS, MOST_BYTES = 8, 2**19
+MOST_TASKS, MOST_BYTES = 8, 3 * 2**18
 # Who pushes to a stream of which so many reports wait for a verdict waits for it too.
 PATIENCE = 128
 # A state that is to be forgotten is kept as a checkpoint if the last is so many reports old.
@@ -38,7 +40,7 @@ class Docket:
         self._memory = memory
         self._take_back = take_back
         self._due: dict[StreamKey, None] = {}
-        self._busy: set[StreamKey] = set()
+        self._ahead: dict[StreamKey, _Ahead] = {}
         self._sent: dict[Future[Judged], int] = {}  # bytes of each
 
     @property
@@ -49,7 +51,7 @@ class Docket:
     def note(self, streams: Iterable[tuple[StreamKey, Stream]]) -> None:
         """Take up the streams with full blocks."""
         for key, stream in streams:
-            if stream.due:
+            if stream.due():
                 self._due[key] = None
 
     def keep(self, forgotten: Sequence[tuple[StreamKey, Stream]]) -> None:
@@ -59,12 +61,17 @@ class Docket:
                 self._submit(Task(stream.state, (), pack=True), partial(_save, run_id, stream))
 
     def returned(self, verdict: Verdict) -> None:
-        """A stream's verdict is here: it may be handed out again."""
-        self._busy.discard((verdict.run_id, verdict.writer))
+        """A verdict is here, or an error in place of it."""
+        key = (verdict.run_id, verdict.writer)
+        ahead = self._ahead.get(key)
+        if ahead is not None:
+            ahead.tasks -= 1
+            if not ahead.tasks:
+                del self._ahead[key]
 
     def is_full(self, key: StreamKey) -> bool:
         """Whether a stream should get no more before its verdict is here."""
-        if key not in self._busy:
+        if key not in self._ahead:
             return False
         stream = self._memory.streams.get(key)
         return stream is not None and stream.reports - stream.judged >= PATIENCE
@@ -75,43 +82,56 @@ class Docket:
         while self._due and len(self._sent) < MOST_TASKS and sum(self._sent.values()) < MOST_BYTES:
             key = next(iter(self._due))
             del self._due[key]
-            stream = None if key in self._busy else self._memory.streams.get(key)
-            if stream is not None and stream.due:
-                self._busy.add(key)
-                verdict = partial(Verdict, key[0], stream.writer, stream.state, stream.due)
-                self._submit(stream.task(stream.due), verdict, stream.bytes_waiting)
+            stream = self._memory.streams.get(key)
+            if stream is not None:
+                self._send(key, stream)
 
     def renew(self) -> None:
         """All states are lost: begin again."""
         self._judge.renew()
         self._memory.streams.clear()
-        self._due, self._sent = {}, {}
-        self._busy.clear()
+        self._due, self._ahead, self._sent = {}, {}, {}
 
-    def _submit(self, task: Task, outcome: Callable[[Judged], Outcome], size: int = 0) -> None:
-        future = self._judge.submit(task)
-        self._sent[future] = size
-        future.add_done_callback(partial(_pass_on, self._take_back, outcome))
+    def _send(self, key: StreamKey, stream: Stream) -> None:
+        """Have judged what is due in a stream, behind what is being judged."""
+        ahead = self._ahead.get(key) or _Ahead(stream.state, stream.judged)
+        under_way = ahead.judged - stream.judged
+        reports = stream.due(under_way) if under_way >= 0 else 0  # else all that is sent is in vain
+        if not reports:
+            return
+        task = stream.task(reports, under_way, ahead.state)
+        verdict = partial(Verdict, key[0], stream.writer, ahead.state, reports)
+        self._ahead[key] = ahead
+        ahead.tasks += 1
+        ahead.judged += reports
+        ahead.state = self._submit(task, verdict)
+
+    def _submit(self, task: Task, outcome: Callable[[Judged | Exception], Outcome]) -> State:
+        state, answer = self._judge.submit(task)
+        self._sent[answer] = sum(part.frame.layers_bytes for part in task.parts)
+        answer.add_done_callback(lambda done: self._take_back(outcome(outcome_of(done.result))))
+        return state
 
 
-def _pass_on(
-    take_back: TakeBack, outcome: Callable[[Judged], Outcome], future: Future[Judged]
+@dataclass
+class _Ahead:
+    """How far a stream will be judged when the ``tasks`` under way are done."""
+
+    state: State | Birth
+    judged: int
+    tasks: int = 0
+
+
+def _save(run_id: uuid.UUID, stream: Stream, judged: Judged | Exception) -> Outcome:
+    return partial(_write, run_id, stream, judged)
+
+
+def _write(
+    run_id: uuid.UUID, stream: Stream, judged: Judged | Exception, connection: Connection
 ) -> None:
-    error = future.exception()
-    # The writer shall know of an error: it fails on it, too.
-    take_back(outcome(future.result()) if error is None else partial(_fail, error))
-
-
-def _fail(error: BaseException, _: Connection) -> None:
-    raise error
-
-
-def _save(run_id: uuid.UUID, stream: Stream, judged: Judged) -> Outcome:
-    return partial(_write, run_id, stream, judged.packed)
-
-
-def _write(run_id: uuid.UUID, stream: Stream, packed: bytes | None, connection: Connection) -> None:
     """Unless the run was deleted meanwhile, and its namesake is another."""
     head = heads.of_runs(connection, [run_id]).get(run_id)
-    if packed is not None and head is not None and head.started_at == stream.epoch:
-        detector_states.save(connection, [stream.checkpoint(run_id, packed)])
+    if isinstance(judged, Exception) or judged.packed is None:
+        return
+    if head is not None and head.started_at == stream.epoch:
+        detector_states.save(connection, [stream.checkpoint(run_id, judged.packed)])

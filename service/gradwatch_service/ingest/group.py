@@ -128,7 +128,7 @@ class Group:
     def judge(self) -> None:
         """Have judged all that waits in the urgent streams; the pushes are told what changed."""
         sent = [
-            (key, stream, count, self.sources.judge.submit(stream.task(count)))
+            (key, stream, count, self.sources.judge.submit(stream.task(count)).answer)
             for key in self.urgent
             if (stream := self.streams[key]).unjudged
             for count in (stream.reports - stream.judged,)

@@ -107,14 +107,26 @@ class Judged:
     packed: bytes | None = None
 
 
+class Submitted(NamedTuple):
+    """A task that was handed to a judge: the state after it can be built on at once."""
+
+    state: State
+    answer: Future[Judged]
+
+
+class JudgeLostError(Exception):
+    """The judge is gone, and all states with it."""
+
+
 class Judge(Protocol):
     """Folds tasks into states, in the order in which they came."""
 
-    def submit(self, task: Task) -> Future[Judged]:
-        """Have a task judged.
+    @property
+    def is_lost(self) -> bool:
+        """Whether all states are lost: ``renew``."""
 
-        The future may hold ``UnfitError``, or a ``BrokenExecutor``: all states are lost, ``renew``.
-        """
+    def submit(self, task: Task) -> Submitted:
+        """Have a task judged; the future may hold ``UnfitError``, or that the judge was lost."""
 
     def renew(self) -> None:
         """Begin again without any state."""
@@ -129,17 +141,20 @@ class OwnJudge:
     def __init__(self, fold: Fold) -> None:
         self._fold = fold
 
-    def submit(self, task: Task) -> Future[Judged]:
+    is_lost = False
+
+    def submit(self, task: Task) -> Submitted:
         """Have a task judged."""
         future: Future[Judged] = Future()
         base = task.base
         try:
             state = born(self._fold, base) if isinstance(base, Birth) else cast(WriterState, base)
-        except UnfitError as error:
+            found = judge(self._fold, state, task.parts, pack=task.pack)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
             future.set_exception(error)
-        else:
-            future.set_result(judge(self._fold, state, task.parts, pack=task.pack))
-        return future
+            return Submitted(None, future)
+        future.set_result(found)
+        return Submitted(found.state, future)
 
     def renew(self) -> None:
         """There is nothing to lose."""

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fcntl import F_SETPIPE_SZ, fcntl
@@ -23,15 +23,21 @@ from typing import NamedTuple, cast
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
-from gradwatch_service.ingest.judge import Birth, Judged, Part, State, Task, born, judge
+from gradwatch_service.ingest.judge import (
+    Birth,
+    Judged,
+    JudgeLostError,
+    Part,
+    State,
+    Submitted,
+    Task,
+    born,
+    judge,
+)
 
 PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
 ENDED = (EOFError, OSError)  # there is nobody at the other end
 OBJECTS_BEFORE_COLLECTION = 50_000
-
-
-class JudgeLostError(BrokenExecutor):
-    """The judge's process has ended, and all states with it."""
 
 
 @dataclass(eq=False)
@@ -68,11 +74,17 @@ class ProcessJudge:
         self._released: deque[int] = deque()
         self._link = _Link()
 
-    def submit(self, task: Task) -> Future[Judged]:
+    @property
+    def is_lost(self) -> bool:
+        """Whether the process has ended."""
+        return self._link.is_broken
+
+    def submit(self, task: Task) -> Submitted:
         """Have a task judged."""
         target = self._target(task)
         released = [self._released.popleft() for _ in range(len(self._released))]
-        return self._link.send(_order(task, target, released), _Sent(Future(), target, task))
+        answer = self._link.send(_order(task, target, released), _Sent(Future(), target, task))
+        return Submitted(target, answer)
 
     def renew(self) -> None:
         """Begin again without any state."""
@@ -107,6 +119,7 @@ class _Link:
         theirs.close()
         answers.close()
         self._waiting: deque[_Sent] = deque()
+        self.is_broken = False
         self._thread = threading.Thread(target=self._hear, name="gradwatch-judge", daemon=True)
         self._thread.start()
 
@@ -138,6 +151,7 @@ class _Link:
         self._break()
 
     def _break(self) -> None:
+        self.is_broken = True
         while self._waiting:
             self._waiting.popleft().answer.set_exception(JudgeLostError("its process has ended"))
 

@@ -54,13 +54,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the judge found in the next so many ``reports`` of a stream, after state ``base``."""
+    """What the judge found in the next so many ``reports`` of a stream, after state ``base``.
+
+    ``judged`` is an error where it was lost.
+    """
 
     run_id: uuid.UUID
     writer: str
     base: State | Birth
     reports: int
-    judged: Judged
+    judged: Judged | Exception
 
 
 Push: TypeAlias = FramePush | StepsPush | Silence | Judgement | Verdict

@@ -169,7 +169,7 @@ class Sources:
             return begun
         birth = replace(cast(Birth, begun.state), checkpoint=row.body)
         try:
-            found = self.judge.submit(Task(birth, ())).result()
+            found = self.judge.submit(Task(birth, ())).answer.result()
         except UnfitError:
             return begun
         stream = replace(begun, position=Position(row.seq), judged=row.ordinal, saved=row.ordinal)
@@ -214,7 +214,7 @@ class Sources:
             stream.move_to(self._folded(stream, waiting))
 
     def _folded(self, stream: Stream, log: Iterable[tuple[Frame, LayerTable]]) -> Judged:
-        return self.judge.submit(Task(stream.state, Part.joined(log))).result()
+        return self.judge.submit(Task(stream.state, Part.joined(log))).answer.result()
 
 
 def _between(

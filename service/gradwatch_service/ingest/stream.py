@@ -43,11 +43,6 @@ class Unjudged:
             replace(self, place=self.place + reports, frame=rest, is_whole=False),
         )
 
-    @property
-    def bytes(self) -> int:
-        """The size of its values."""
-        return sum(values.nbytes for values in self.frame.layers.values())
-
 
 @dataclass(slots=True)
 class Stream:
@@ -93,11 +88,11 @@ class Stream:
             setattr(twin, name, getattr(self, name))
         return twin
 
-    @property
-    def due(self) -> int:
-        """How many of the unjudged reports fill blocks of 16."""
+    def due(self, ahead: int = 0) -> int:
+        """How many reports fill blocks of 16, beyond those ``ahead`` that are being judged."""
+        first = self.ordinal + ahead
         after = self.ordinal + self.reports - self.judged
-        return max(after // BLOCK * BLOCK - self.ordinal, 0)
+        return max(after // BLOCK * BLOCK - first, 0)
 
     @property
     def weight(self) -> int:
@@ -117,17 +112,23 @@ class Stream:
         last = Unjudged(seq, self.reports, frame, self.layers)
         self.unjudged = (*self.unjudged, last)
         self.reports += len(frame)
-        self.bytes_waiting += last.bytes
+        self.bytes_waiting += frame.layers_bytes
 
-    def task(self, reports: int) -> Task:
-        """Judge so many more, and the frames of none among and right after them."""
-        parts = Part.joined((x.frame, x.layers) for x in _split(self.unjudged, reports)[0])
-        return Task(self.state, parts, self.judged + reports >= self.saved + REPORTS_A_CHECKPOINT)
+    def task(self, reports: int, ahead: int = 0, base: State | None = None) -> Task:
+        """Judge so many more, and the frames of none among and right after them.
+
+        Beyond those ``ahead`` that are being judged, to which ``base`` leads.
+        """
+        waiting = _split(self.unjudged, ahead)[1] if ahead else self.unjudged
+        parts = Part.joined((one.frame, one.layers) for one in _split(waiting, reports)[0])
+        age = self.judged + ahead - self.saved
+        pack = age // REPORTS_A_CHECKPOINT != (age + reports) // REPORTS_A_CHECKPOINT
+        return Task(self.state if base is None else base, parts, pack)
 
     def take(self, reports: int, judged: Judged) -> tuple[Unjudged, ...]:
         """Count what such a task held as judged, with this result; returns it."""
         taken, self.unjudged = _split(self.unjudged, reports)
-        self.bytes_waiting -= sum(one.bytes for one in taken)
+        self.bytes_waiting -= sum(one.frame.layers_bytes for one in taken)
         self.judged += reports
         self.move_to(judged)
         return taken

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.pushes import Verdict
+
+log = logging.getLogger(__name__)
 
 
 def place_verdict(group: Group, verdict: Verdict) -> None:
@@ -12,6 +16,9 @@ def place_verdict(group: Group, verdict: Verdict) -> None:
     Raises:
         NotFound: there is no such run.
     """
+    if isinstance(verdict.judged, Exception):
+        log.error("judging failed on run %s", verdict.run_id, exc_info=verdict.judged)
+        return
     run = group.run(verdict.run_id)
     stream = group.remembered(run, verdict.writer)
     if stream is not None and stream.state is verdict.base:

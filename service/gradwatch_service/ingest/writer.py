@@ -7,7 +7,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -23,7 +23,7 @@ from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
-from gradwatch_service.ingest.judge import Judge, OwnJudge
+from gradwatch_service.ingest.judge import Judge, JudgeLostError, OwnJudge
 from gradwatch_service.ingest.judgement_path import place_judgement
 from gradwatch_service.ingest.load import Load
 from gradwatch_service.ingest.outcomes import outcome_of
@@ -145,6 +145,8 @@ class Writer:
 
     def _serve(self) -> None:
         while (first := self._next()) is not None:
+            if self._judge.is_lost:
+                self._docket.renew()
             with self.load.measured():
                 self._settle(self._ready(self._gather(first)))
                 self._docket.hand_out()
@@ -225,7 +227,7 @@ class Writer:
                     answers = self._transaction(jobs, verify=attempt > 0)
                 except IntegrityError:  # another process inserted the same first
                     continue
-                except BrokenExecutor:
+                except JudgeLostError:
                     log.exception("the judge was lost; another begins")
                     self._docket.renew()
                     continue
