@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gradwatch_service.domain import MAX_STEP, Frame, LayerTable
 from gradwatch_service.errors import Conflict
+from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.own import is_reserved
-from gradwatch_service.ingest.placed import Arrival, Placed
+from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import FramePush
 from gradwatch_service.store.wording import check_name, invalid
 
@@ -47,7 +48,8 @@ def _check_address(push: FramePush) -> None:
 
 
 def _check_width(frame: Frame, table: LayerTable) -> None:
-    if len(frame) and any(block.shape[1] != len(table) for block in frame.layers.values()):
+    block = next(iter(frame.layers.values()), None)  # they are all of one width
+    if block is not None and len(block) and block.shape[1] != len(table):
         raise invalid(
             "/layers", "wrong-width", f"the layer table of this hash has {len(table)} layers"
         )

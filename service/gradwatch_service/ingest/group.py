@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import chain
 
 from gradwatch_service.domain import LayerTable
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest import own
+from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.comparison import Comparison
 from gradwatch_service.ingest.conclusion import degrade
 from gradwatch_service.ingest.judge import Judged
 from gradwatch_service.ingest.ledger import Ledger
-from gradwatch_service.ingest.placed import Arrival, Placed
+from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import FramePush, Push, Verdict
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.silence import NO_SILENCE, observation, stalled
@@ -35,14 +36,22 @@ class Group:
     def __init__(self, sources: Sources, pushes: Collection[Push], now: dt.datetime) -> None:
         self.sources = sources
         self.ledger = Ledger(now)
-        self.streams: dict[StreamKey, Stream] = {}
-        self.touched: set[StreamKey] = set()
-        self.urgent: dict[StreamKey, None] = {}
-        self.told: dict[StreamKey, frozenset[str]] = {}
         self.views, self.trusted = _views(sources, pushes)
         self.drafts = {run_id: RunDraft(view) for run_id, view in self.views.items()}
         self.comparisons: dict[uuid.UUID, Comparison] = {}
-        self._arrivals: dict[Identity, Arrival] = {}
+
+    @property
+    def streams(self) -> Iterator[tuple[StreamKey, Stream]]:
+        """The drafts of all streams that were asked for."""
+        for run_id, run in self.drafts.items():
+            for writer, stream in run.streams.items():
+                yield (run_id, writer), stream
+
+    @property
+    def touched(self) -> list[RunDraft]:
+        """The runs of which something will be written, in order."""
+        runs = [run for run in self.drafts.values() if run.touched]
+        return sorted(runs, key=lambda run: run.run_id) if len(runs) > 1 else runs
 
     def run(self, run_id: uuid.UUID) -> RunDraft:
         """The draft of a run.
@@ -50,9 +59,10 @@ class Group:
         Raises:
             NotFound: there is no such run.
         """
-        if run_id not in self.drafts:
+        draft = self.drafts.get(run_id)
+        if draft is None:
             raise NotFound(f"no run {run_id}: create it with POST /runs")
-        return self.drafts[run_id]
+        return draft
 
     def view(self, run: RunDraft) -> RunView:
         """The run as this group leaves it."""
@@ -60,10 +70,10 @@ class Group:
 
     def stream(self, run: RunDraft, writer: str, table: LayerTable) -> Stream:
         """The draft of a writer's stream; ``table`` is what a new one begins with."""
-        key = (run.run_id, writer)
-        if key not in self.streams:
-            self.streams[key] = self.sources.stream(run.view.head, writer, table)
-        return self.streams[key]
+        stream = run.streams.get(writer)
+        if stream is None:
+            stream = run.streams[writer] = self.sources.stream(run.view.head, writer, table)
+        return stream
 
     def remembered(self, run: RunDraft, writer: str) -> Stream | None:
         """The draft of a stream, if it need not be read first."""
@@ -77,10 +87,10 @@ class Group:
             return None
         if seq == stream.newest[0]:
             return stream.newest[1]
-        identity = Identity(run.run_id, stream.writer, seq)
-        if identity in self._arrivals:
-            return self._arrivals[identity].digest
-        return frames.digest(self.sources.connection, identity)
+        arrival = run.arrivals.get((stream.writer, seq))
+        if arrival is not None:
+            return arrival.digest
+        return frames.digest(self.sources.connection, Identity(run.run_id, stream.writer, seq))
 
     def stored_steps(self, run: RunDraft, stream: Stream, first: int, last: int) -> list[int]:
         """The steps of a stream's frames that reach into ``first`` … ``last``, and maybe more."""
@@ -89,8 +99,8 @@ class Group:
         )
         fresh = {
             step
-            for identity, arrival in self._arrivals.items()
-            if identity.run_id == run.run_id and identity.writer == stream.writer
+            for (writer, _), arrival in run.arrivals.items()
+            if writer == stream.writer
             for step in arrival.frame.steps.tolist()
         }
         return sorted(stored | fresh)
@@ -104,7 +114,7 @@ class Group:
         run.hear_of(stream, arrival.frame)
         # Ranks are compared as their reports come.
         self._append(run, stream, arrival, may_wait=may_wait and not run.has_ranks)
-        self.told[run.run_id, stream.writer] = frozenset()
+        run.told[stream.writer] = frozenset()
         return Placed(
             run=run,
             stream=stream,
@@ -128,19 +138,21 @@ class Group:
     def judge(self) -> None:
         """Have judged all that waits in the urgent streams; the pushes are told what changed."""
         sent = [
-            (key, stream, count, self.sources.judge.submit(stream.task(count)).answer)
-            for key in self.urgent
-            if (stream := self.streams[key]).unjudged
+            (run, stream, count, self.sources.judge.submit(stream.task(count)).answer)
+            for run in self.drafts.values()
+            for writer in run.urgent
+            if (stream := run.streams[writer]).unjudged
             for count in (stream.reports - stream.judged,)
         ]
-        for (run_id, _), stream, count, future in sent:
-            self.apply(self.drafts[run_id], stream, count, future.result())
-        for key in self.told:
-            self.told[key] = self.streams[key].tell()
+        for run, stream, count, answer in sent:
+            self.apply(run, stream, count, answer.result())
+        for run in self.drafts.values():
+            for writer in run.told:
+                run.told[writer] = run.streams[writer].tell()
 
     def apply(self, run: RunDraft, stream: Stream, reports: int, judged: Judged) -> None:
         """Take over how the next so many reports of a stream were judged."""
-        self.touched.add((run.run_id, stream.writer))
+        run.touched.add(stream.writer)
         for place, one in enumerate(stream.take(reports, judged)):
             failure = judged.failures.get(place)
             if failure is not None:
@@ -165,13 +177,12 @@ class Group:
 
     def told_to(self, placed: Placed) -> frozenset[str]:
         """The causes that a push is told of."""
-        key = (placed.run.run_id, placed.stream.writer)
-        return self.told.get(key, frozenset()) if placed.is_new else frozenset()
+        told = placed.run.told.get(placed.stream.writer, frozenset())
+        return told if placed.is_new else frozenset()
 
-    def positions(self, run_id: uuid.UUID) -> dict[str, int]:
+    def positions(self, run: RunDraft) -> dict[str, int]:
         """How far those streams of a run are stored that this group touches: below this seq."""
-        writers = (writer for touched, writer in self.touched if touched == run_id)
-        return {writer: self.streams[run_id, writer].position.next_seq for writer in writers}
+        return {writer: run.streams[writer].position.next_seq for writer in run.touched}
 
     def install(self, memory: Memory) -> list[tuple[StreamKey, Stream]]:
         """Remember what has been committed; returns the streams forgotten for it."""
@@ -179,14 +190,14 @@ class Group:
             memory.views.put(run_id, view)
         for run_id, comparison in self.comparisons.items():
             memory.comparisons.put(run_id, comparison)
-        known = [(key, stream) for key, stream in self.streams.items() if stream.version]
+        known = [(key, stream) for key, stream in self.streams if stream.version]
         forgotten = [memory.streams.put(key, stream, stream.weight) for key, stream in known]
         return list(chain.from_iterable(forgotten))
 
     def _leave_out(self, run: RunDraft, stream: Stream, one: Unjudged) -> None:
         """A frame on which judging failed stays stored, but has no place in the fold."""
         if one.is_whole:
-            self.ledger.place(Identity(run.run_id, stream.writer, one.seq), None)
+            self._place(run, stream, one.seq, None)
             run.folded = [x for x in run.folded if x[1] is not one.frame]
 
     def _append(
@@ -198,42 +209,42 @@ class Group:
             self._take(run, stream, seq, may_wait=may_wait)
 
     def _store(self, run: RunDraft, stream: Stream, arrival: Arrival) -> None:
-        frame, identity = arrival.frame, Identity(run.run_id, stream.writer, arrival.seq)
-        self._arrivals[identity] = arrival
-        self.touched.add((run.run_id, stream.writer))
-        self.ledger.frames[identity] = {
-            **identity._asdict(),
-            "attempt": stream.attempt,
-            "digest": arrival.digest,
-            "layers_hash": frame.layers_hash,
-            "step_min": int(frame.steps.min()) if len(frame) else None,
-            "step_max": int(frame.steps.max()) if len(frame) else None,
-            "reports": len(frame),
-            "ordinal": None,
-            "received_at": self.ledger.now,
-            "body": arrival.body,
-        }
+        frame, row = arrival.frame, arrival.row
+        run.arrivals[stream.writer, arrival.seq] = arrival
+        run.touched.add(stream.writer)
+        row["run_id"], row["writer"], row["attempt"] = run.run_id, stream.writer, stream.attempt
+        row["received_at"] = self.ledger.now
+        self.ledger.frames.append(row)
         for event in frame.events:
-            row = events.row(
-                run.run_id, stream.attempt, event, uuid7(self.ledger.now), self.ledger.now
+            self.ledger.events.append(
+                events.row(
+                    run.run_id, stream.attempt, event, uuid7(self.ledger.now), self.ledger.now
+                )
             )
-            self.ledger.events.append(row)
         stream.newest = (arrival.seq, arrival.digest)
 
     def _take(self, run: RunDraft, stream: Stream, seq: int, *, may_wait: bool) -> None:
         """Give a frame its place in the fold."""
-        identity = Identity(run.run_id, stream.writer, seq)
-        arrival = self._arrivals.get(identity)
+        arrival = run.arrivals.get((stream.writer, seq))
         if arrival is not None:
             frame, layers = arrival.frame, arrival.layers
         else:
+            identity = Identity(run.run_id, stream.writer, seq)
             frame = frames.frame(self.sources.connection, identity)
             layers = self.sources.table(run.view.head, frame.layers_hash)
         if not (may_wait and stream.may_wait(frame)):
-            self.urgent[run.run_id, stream.writer] = None
-        self.ledger.place(identity, stream.reports)
+            run.urgent[stream.writer] = None
+        self._place(run, stream, seq, stream.reports)
         run.folded.append((stream.writer, frame))
         stream.append(seq, frame, layers)
+
+    def _place(self, run: RunDraft, stream: Stream, seq: int, ordinal: int | None) -> None:
+        """Note where a frame stands in the fold, be it new or stored earlier; None: nowhere."""
+        arrival = run.arrivals.get((stream.writer, seq))
+        if arrival is not None:
+            arrival.row["ordinal"] = ordinal
+        else:
+            self.ledger.ordinals[Identity(run.run_id, stream.writer, seq)] = ordinal
 
 
 def _views(

@@ -16,7 +16,6 @@ def place_judgement(group: Group, wanted: Judgement) -> None:
     run = group.run(wanted.run_id)
     table = group.sources.table(run.view.head, run.view.head.layers_hash)
     stored = writers.unjudged(group.sources.connection, run.run_id)
-    placed = [writer for run_id, writer in group.streams if run_id == run.run_id]
-    for writer in sorted({*stored, *placed}):
+    for writer in sorted({*stored, *run.streams}):
         group.stream(run, writer, table)
-        group.urgent[run.run_id, writer] = None
+        run.urgent[writer] = None

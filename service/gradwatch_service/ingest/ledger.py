@@ -35,7 +35,7 @@ class Ledger:
     """
 
     now: dt.datetime
-    frames: dict[Identity, dict[str, object]] = field(default_factory=dict)
+    frames: list[Row] = field(default_factory=list)
     ordinals: dict[Identity, int | None] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
@@ -45,13 +45,6 @@ class Ledger:
     keys: dict[tuple[uuid.UUID, str], bytes] = field(default_factory=dict)
     tables: list[tuple[uuid.UUID, LayerTable]] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
-
-    def place(self, identity: Identity, ordinal: int | None) -> None:
-        """Note where a frame stands in the fold, be it new or stored earlier; None: nowhere."""
-        if identity in self.frames:
-            self.frames[identity]["ordinal"] = ordinal
-        else:
-            self.ordinals[identity] = ordinal
 
     def add_transition(
         self, run_id: uuid.UUID, writer: str, number: int, event: AlertEvent
@@ -75,7 +68,7 @@ class Ledger:
         """Insert and update it all."""
         for run_id, table in self.tables:
             layers.add(connection, run_id, table)
-        frames.append(connection, list(self.frames.values()))
+        frames.append(connection, self.frames)
         frames.set_ordinals(connection, self.ordinals)
         parts.save(connection, self.parts)
         alerts.save(connection, self.incidents)

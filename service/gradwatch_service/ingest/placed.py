@@ -6,22 +6,11 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gradwatch_service.domain import Frame, JsonValue, LayerTable
+from gradwatch_service.domain import JsonValue
 from gradwatch_service.ingest.pushes import Receipt
 from gradwatch_service.ingest.run_view import RunDraft, RunView
 from gradwatch_service.ingest.sequence import Position
 from gradwatch_service.ingest.stream import Stream
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A frame that is new to its stream; ``layers`` is the table its hash names."""
-
-    seq: int
-    digest: bytes
-    frame: Frame
-    body: bytes
-    layers: LayerTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ def _form(frame: Frame) -> Form:
     """What frames must share to be joined; equal to no other where there are events."""
     return (
         frame.layers_hash,
-        tuple(sorted(frame.scalars)),
-        tuple(sorted(frame.layers)),
+        frame.scalars.keys(),
+        frame.layers.keys(),
         tuple((name, values.shape[1]) for name, values in sorted(frame.profiles.items())),
         object() if frame.events else None,
     )

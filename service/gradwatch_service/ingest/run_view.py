@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gradwatch_service.domain import AlertPart, Frame, Health, LayerTable
+from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
@@ -69,12 +70,20 @@ class RunView:
 class RunDraft:
     """What one group changes of a run, on top of the view it began with.
 
+    ``streams``: drafts by writer, some of which are ``touched``; the ``urgent`` are judged in this
+    group, those with pushes are ``told`` the causes that changed; ``arrivals``: new frames by
+    writer and seq;
     ``joined``: writers that reported steps for the first time; ``folded``: writer and frame that
     got their place in the fold, in order; ``common``: causes that changed for the run as a whole;
     ``silence``: set if nothing has been heard of it for too long.
     """
 
     view: RunView
+    streams: dict[str, Stream] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    urgent: dict[str, None] = field(default_factory=dict)
+    told: dict[str, frozenset[str]] = field(default_factory=dict)
+    arrivals: dict[tuple[str, int], Arrival] = field(default_factory=dict)
     pushes: int = 0
     last_step: int = -1
     joined: set[str] = field(default_factory=set)

@@ -14,17 +14,13 @@ def settle(group: Group) -> bool:
 
     Runs first and in order: whoever shares a run with us waits there, and nobody deadlocks.
     """
-    if not _note_signs_of_life(group, _touched(group)):
+    if not _note_signs_of_life(group, group.touched):
         return False
     group.judge()
-    if not (_conclude(group, _touched(group)) and _move_streams(group)):
+    if not (_conclude(group, group.touched) and _move_streams(group)):
         return False
     group.ledger.write(group.sources.connection)
     return True
-
-
-def _touched(group: Group) -> list[RunDraft]:
-    return [group.drafts[run_id] for run_id in sorted({run_id for run_id, _ in group.touched})]
 
 
 def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:
@@ -38,7 +34,7 @@ def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:
 def _conclude(group: Group, runs: list[RunDraft]) -> bool:
     for run in runs:
         if run.has_ranks:
-            moved = group.positions(run.run_id)
+            moved = group.positions(run)
             group.comparisons[run.run_id] = compare(run, group.sources, group.ledger, moved)
         group.views[run.run_id] = conclude(run, group.sources.fold, group.ledger)
     verdicts = [verdict_row(run.view, group.view(run)) for run in runs if run.concludes]
@@ -47,7 +43,9 @@ def _conclude(group: Group, runs: list[RunDraft]) -> bool:
 
 def _move_streams(group: Group) -> bool:
     connection = group.sources.connection
-    touched = [(run_id, group.streams[run_id, writer]) for run_id, writer in sorted(group.touched)]
+    touched = [
+        (run.run_id, run.streams[writer]) for run in group.touched for writer in sorted(run.touched)
+    ]
     new = [stream.first_row(run_id) for run_id, stream in touched if not stream.version]
     known = [stream.next_row(run_id) for run_id, stream in touched if stream.version]
     if not writers.advance(connection, known):

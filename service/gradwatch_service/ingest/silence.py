@@ -10,7 +10,7 @@ import numpy as np
 from gradwatch_service.detect.rules.stale_run import PATIENCE, SILENCE, StaleRun
 from gradwatch_service.domain import AlertPart, Frame, LayerTable
 from gradwatch_service.ingest import own
-from gradwatch_service.ingest.placed import Arrival
+from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.run_view import RunDraft
 from gradwatch_service.store import packing
 

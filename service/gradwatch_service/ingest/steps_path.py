@@ -9,8 +9,9 @@ import numpy as np
 from gradwatch_service.domain import BoolArray
 from gradwatch_service.errors import Conflict
 from gradwatch_service.ingest import own
+from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.group import Group
-from gradwatch_service.ingest.placed import Arrival, Placed
+from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import StepsPush
 from gradwatch_service.ingest.run_view import RunDraft
 from gradwatch_service.ingest.step_tables import arrange, extend, first_mentions

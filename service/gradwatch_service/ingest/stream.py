@@ -44,7 +44,7 @@ class Unjudged:
         )
 
 
-@dataclass(slots=True)
+@dataclass
 class Stream:
     """A working copy within a group; its fields are values, so a shallow copy is a snapshot.
 
@@ -84,8 +84,7 @@ class Stream:
     def copy(self) -> Stream:
         """A working copy."""
         twin = object.__new__(Stream)
-        for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
+        vars(twin).update(vars(self))
         return twin
 
     def due(self, ahead: int = 0) -> int:

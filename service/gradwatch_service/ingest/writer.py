@@ -237,11 +237,11 @@ class Writer:
 
     def _note_unjudged(self, pushes: Sequence[Push], group: Group) -> None:
         """A run leaves only when all its streams were looked at: one push touches but one."""
-        self._docket.note(group.streams.items())
+        self._docket.note(group.streams)
         for push in pushes:
             if isinstance(push, Judgement):
                 self._unjudged.pop(push.run_id, None)
-        for (run_id, _), stream in group.streams.items():
+        for (run_id, _), stream in group.streams:
             if stream.unjudged:
                 self._unjudged[run_id] = None
 

@@ -57,10 +57,10 @@ class Process:
         self._docket = Docket(self._judge, self._memory, self._take_back)
 
     def push(self, *pushes: FramePush, late: bool = False) -> list[frozenset[str]]:
-        """The causes each is told of; what the judge finds in full blocks is taken over, or late."""
+        """The causes each is told of; what is found in full blocks is taken over, or late."""
         with self._group(*pushes) as group:
             placed = [place_frame(group, push) for push in pushes]
-        self._docket.note(group.streams.items())
+        self._docket.note(group.streams)
         self._docket.hand_out()
         while self.verdicts and not late:
             self.take_over(self.verdicts.pop())
