@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from gradwatch_service import memory
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.errors import Conflict, ServiceError
 from gradwatch_service.ingest.pushes import Judgement
@@ -44,6 +45,7 @@ def tick(served: Backend) -> None:
     note_silences(served)
     compact(served, GROUPS_WHEN_BUSY if served.writer.load.share > BUSY else GROUPS_PER_TICK)
     prune(served)
+    memory.give_back()
 
 
 def note_silences(served: Backend) -> None:

@@ -8,7 +8,7 @@ the reports that measured it, so a sparse or late one is judged like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ _FIRST_LIMIT, _SECOND_LIMIT = 8.0, 6.0
 _FIRST_UNTIL, _SECOND_UNTIL = 96, 160
 _TAIL_FACTOR = 2.8
 _SLACK_BITS = 0.01
+_NO_RING = np.empty((0, RING), np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class Baseline:
             ready=np.zeros(columns, dtype=np.bool_),
             unit=np.full(columns, np.inf),
         )
+
+    def summary(self) -> Baseline:
+        """What it says of the columns, without the values it was worked out from."""
+        return replace(self, ring=_NO_RING)
+
+    def says_the_same(self, other: Baseline) -> bool:
+        """Whether one is the other, or its summary."""
+        return self.median is other.median
 
     def z(self, y: Fixed) -> FloatArray:
         """Robust z of ``y`` int32[n, C]: distance to the median in scales; 0 until ready."""

@@ -54,14 +54,15 @@ class Heat:
         grad = view.stat("grad_norm")
         if grad is None:
             return self
-        heat = self if self.usual is view.usual else self._bounded(view.usual)
+        known = self.usual is not None and self.usual.says_the_same(view.usual)
+        heat = self if known else self._bounded(view.usual)
         if (heat.first != EMPTY).all() and not (np.abs(grad[rows]) >= heat.bound).any():
             return heat
         return heat.advance(view.layer, rows, view.ordinal[rows])
 
     def _bounded(self, usual: Baseline) -> Heat:
         bound = usual.bound(np.maximum(HOT_Z * usual.unit, bits(HOT_BITS)))
-        return replace(self, bound=bound, usual=usual)
+        return replace(self, bound=bound, usual=usual.summary())
 
     def advance(self, track: LayerTrack, rows: slice, ordinal: IntArray) -> Heat:
         """Take the rows of a view into memory; ``ordinal`` int64[k] of these rows."""

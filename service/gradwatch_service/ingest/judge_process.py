@@ -20,6 +20,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import NamedTuple, cast
 
+from gradwatch_service import memory
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
@@ -38,6 +39,7 @@ from gradwatch_service.ingest.judge import (
 PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
 ENDED = (EOFError, OSError)  # there is nobody at the other end
 OBJECTS_BEFORE_COLLECTION = 50_000
+ORDERS_BETWEEN_TRIMS = 4_096
 
 
 @dataclass(eq=False)
@@ -193,8 +195,10 @@ def _serve(orders: Connection, answers: Connection) -> None:
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])
     bench = _Bench()
     with suppress(*ENDED):
-        while True:
+        for number in count(1):
             answers.send(bench.answer(orders.recv()))
+            if not number % ORDERS_BETWEEN_TRIMS:
+                memory.give_back()
 
 
 class _Bench:

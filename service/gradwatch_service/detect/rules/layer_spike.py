@@ -78,7 +78,7 @@ class LayerSpike:
     def update(self, state: Range, view: View) -> tuple[Range, Signal]:
         """Look closer where a gradient is above its layer's bound."""
         grad = view.stat("grad_norm")
-        if state.usual is not view.usual:
+        if state.usual is None or not state.usual.says_the_same(view.usual):
             state = self._bounded(state, view)
         if not state.recent.any() and (grad is None or not (grad >= state.bound).any()):
             return _close(state, view), quiet(view)
@@ -107,7 +107,7 @@ class LayerSpike:
         far = np.maximum(self._limit(state) * usual.unit, bits(self.rise_bits))
         bound = usual.bound(far)
         bound[~_live(usual)] = np.inf
-        return replace(state, bound=bound, usual=usual)
+        return replace(state, bound=bound, usual=usual.summary())
 
     def _levels(self, view: View, spike: BoolArray, many: BoolArray) -> Levels:
         """One spike of an embedding or head is information, 3 of 8 are more."""
@@ -141,7 +141,7 @@ class LayerSpike:
 def _close(state: Range, view: View) -> Range:
     """At the end of a block keep it."""
     rows = None if view.block is None else view.block.rows.get("grad_norm")
-    return state if rows is None else replace(state, closed=(rows, view.usual))
+    return state if rows is None else replace(state, closed=(rows, view.usual.summary()))
 
 
 def _learned(state: Range) -> Range:
