@@ -20,8 +20,10 @@ LAYERS = (10, 100, 1_000, 10_000, 100_000)
 CONNECTIONS = 10
 FILLING_BATCH = 100
 SMALL = Shape(20, W2_STATS)
+BLOCK = 16
 ACTIVE_RUNS, ACTIVE = 1_000, Shape(300, W1_STATS, cycle=256)
 LARGEST_CYCLE, VALUES_PREPARED = 640, 8_000_000
+KNOWN_STEPS, STEPS_MEASURED, REPORTS_A_SECOND = 80, 16, 3_000
 STEPS_A_SECOND = 5_000  # more than a run gets
 FILLING_SECONDS = 600.0
 FIRST_STEPS, LAYERS_A_SECOND = 5, 5_000
@@ -59,12 +61,16 @@ def points(database: str, seconds: float) -> Iterator[Point]:
 
 
 def _runs(database: str, count: int, seconds: float) -> Point:
-    """Every run has reported once before it counts; runs take turns on a few connections."""
+    """Every run is known well before it counts; runs take turns on a few connections.
+
+    Long enough for every run to have some blocks of reports judged.
+    """
     with DATABASES[database]() as fresh, serving(fresh) as service:
         runs = [Reached(run) for run in register(service, SMALL.layers, count)]
-        send(service, SMALL, runs, steps=1, seconds=FILLING_SECONDS)
-        runs = [Reached(one.run, 1, 1) for one in runs]
-        found = send(service, SMALL, runs, steps=_plenty(seconds), seconds=seconds)
+        send(service, SMALL, runs, KNOWN_STEPS, FILLING_SECONDS, KNOWN_STEPS)
+        runs = [Reached(one.run, KNOWN_STEPS, 1) for one in runs]
+        longer = max(seconds, count * STEPS_MEASURED / REPORTS_A_SECOND)
+        found = send(service, SMALL, runs, steps=_plenty(longer), seconds=longer)
     return Point(RUNS_AXIS, count, SMALL.values, found)
 
 
@@ -99,7 +105,7 @@ def _memory(database: str) -> Point:
     """Many runs of many layers, each long enough to be known well."""
     with DATABASES[database]() as fresh, serving(fresh) as service:
         runs = [Reached(run) for run in register(service, ACTIVE.layers, ACTIVE_RUNS)]
-        steps, batch = ACTIVE.cycle, ACTIVE.cycle // 2
+        steps, batch = ACTIVE.cycle, BLOCK
         found = send(service, ACTIVE, runs, steps, FILLING_SECONDS, batch)
     return Point(MEMORY_AXIS, ACTIVE_RUNS, batch * ACTIVE.values, found)
 

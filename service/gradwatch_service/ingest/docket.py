@@ -25,6 +25,8 @@ from gradwatch_service.store import detector_states, heads
 MOST_TASKS, MOST_BYTES = 8, 3 * 2**18
 # Who pushes to a stream of which so many reports wait for a verdict waits for it too.
 PATIENCE = 128
+# And everybody does while so many streams wait, or so many bytes.
+MOST_DUE, MOST_BYTES_DUE = 256, 2**23
 # A state that is to be forgotten is kept as a checkpoint if the last is so many reports old.
 WORTH_KEEPING = 64
 
@@ -39,7 +41,8 @@ class Docket:
         self._judge = judge
         self._memory = memory
         self._take_back = take_back
-        self._due: dict[StreamKey, None] = {}
+        self._due: dict[StreamKey, int] = {}  # bytes of each
+        self._bytes_due = 0
         self._ahead: dict[StreamKey, _Ahead] = {}
         self._sent: dict[Future[Judged], int] = {}  # bytes of each
 
@@ -52,7 +55,8 @@ class Docket:
         """Take up the streams with full blocks."""
         for key, stream in streams:
             if stream.due():
-                self._due[key] = None
+                self._bytes_due += stream.bytes_waiting - self._due.get(key, 0)
+                self._due[key] = stream.bytes_waiting
 
     def keep(self, forgotten: Sequence[tuple[StreamKey, Stream]]) -> None:
         """Make checkpoints of streams that memory had no more room for."""
@@ -70,7 +74,9 @@ class Docket:
                 del self._ahead[key]
 
     def is_full(self, key: StreamKey) -> bool:
-        """Whether a stream should get no more before its verdict is here."""
+        """Whether a stream should get no more before more verdicts are here."""
+        if len(self._due) > MOST_DUE or self._bytes_due > MOST_BYTES_DUE:
+            return True
         if key not in self._ahead:
             return False
         stream = self._memory.streams.get(key)
@@ -81,7 +87,7 @@ class Docket:
         self._sent = {future: size for future, size in self._sent.items() if not future.done()}
         while self._due and len(self._sent) < MOST_TASKS and sum(self._sent.values()) < MOST_BYTES:
             key = next(iter(self._due))
-            del self._due[key]
+            self._bytes_due -= self._due.pop(key)
             stream = self._memory.streams.get(key)
             if stream is not None:
                 self._send(key, stream)
@@ -91,6 +97,7 @@ class Docket:
         self._judge.renew()
         self._memory.streams.clear()
         self._due, self._ahead, self._sent = {}, {}, {}
+        self._bytes_due = 0
 
     def _send(self, key: StreamKey, stream: Stream) -> None:
         """Have judged what is due in a stream, behind what is being judged."""

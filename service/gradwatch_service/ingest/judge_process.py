@@ -35,10 +35,13 @@ from gradwatch_service.ingest.judge import (
     born,
     judge,
 )
+from gradwatch_service.ingest.lru import Lru
+from gradwatch_service.store import checkpoint
 
 PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
 ENDED = (EOFError, OSError)  # there is nobody at the other end
 OBJECTS_BEFORE_COLLECTION = 50_000
+BYTES_UNPACKED = 288 * 2**20
 ORDERS_BETWEEN_TRIMS = 4_096
 
 
@@ -182,10 +185,11 @@ def _remote(state: State) -> _Remote:
 
 
 class _Held(NamedTuple):
-    """A state, and the layer table that its reports had last."""
+    """A state, and the layer table that its reports had last; ``packed``: what is left of it."""
 
-    state: WriterState
+    state: WriterState | None
     layers: LayerTable
+    packed: bytes = b""
 
 
 def _serve(orders: Connection, answers: Connection) -> None:
@@ -206,13 +210,15 @@ class _Bench:
 
     def __init__(self) -> None:
         self._fold = Fold()
-        self._held: dict[int, _Held] = {}
+        self._held: Lru[int, _Held] = Lru(BYTES_UNPACKED)
+        self._packed: dict[int, _Held] = {}
         self._tables: weakref.WeakValueDictionary[str, LayerTable] = weakref.WeakValueDictionary()
 
     def answer(self, order: _Order) -> Judged | Exception:
         """Carry out an order."""
         for number in order.released:
-            self._held.pop(number, None)
+            if self._held.pop(number) is None:
+                self._packed.pop(number, None)
         try:
             return self._carry_out(order)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
@@ -223,14 +229,25 @@ class _Bench:
             birth = replace(order.base, layers=self._shared(order.base.layers))
             state, layers = born(self._fold, birth), birth.layers
         else:
-            state, layers = self._held[order.base]
+            state, layers = self._state(order.base)
         parts: list[Part] = []
         for frame, table, lengths in order.parts:
             layers = layers if table is None else self._shared(table)
             parts.append(Part(frame, layers, lengths))
         found = judge(self._fold, state, parts, pack=order.pack)
-        self._held[order.target] = _Held(cast(WriterState, found.state), layers)
+        self._keep(order.target, cast(WriterState, found.state), layers)
         return replace(found, state=None)
+
+    def _keep(self, number: int, state: WriterState, layers: LayerTable) -> None:
+        """States that were not used for longest are packed to make room."""
+        for cold, held in self._held.put(number, _Held(state, layers), state.size):
+            packed = None if held.state is None else checkpoint.pack(held.state)
+            self._packed[cold] = held if packed is None else _Held(None, held.layers, packed)
+
+    def _state(self, number: int) -> tuple[WriterState, LayerTable]:
+        held = self._held.get(number) or self._packed[number]
+        state = held.state or checkpoint.unpack(held.packed, held.layers)
+        return cast(WriterState, state), held.layers
 
     def _shared(self, layers: LayerTable) -> LayerTable:
         """The one object that stands for all equal tables."""

@@ -31,6 +31,12 @@ class Lru(Generic[K, V]):
         self._entries.move_to_end(key)
         return entry[0]
 
+    def pop(self, key: K) -> V | None:
+        """Forget a value; None if it is not here."""
+        value, weight = self._entries.pop(key, (None, 0))
+        self._weight -= weight
+        return value
+
     def put(self, key: K, value: V, weight: int = 1) -> list[tuple[K, V]]:
         """Keep a value; returns those that make room for it."""
         self._weight += weight - self._entries.pop(key, (None, 0))[1]

@@ -17,8 +17,8 @@ from gradwatch_service.store.writers import guard_text
 
 # So much may wait in a stream, in reports and in bytes; then who pushes waits for the judge.
 MOST_WAITING, MOST_BYTES_WAITING = 256, 8 * 2**20
-# What a stream takes in memory beside its state.
-BYTES_A_STREAM = 1_000
+# What a stream takes in memory beside its state, and how much of a state is left when packed.
+BYTES_A_STREAM, PACKED = 4_000, 0.6
 # A checkpoint is taken after so many reports: no more are judged again after a restart.
 REPORTS_A_CHECKPOINT = 1_024
 
@@ -95,8 +95,8 @@ class Stream:
 
     @property
     def weight(self) -> int:
-        """About how many bytes of memory it takes, the judge's included."""
-        return BYTES_A_STREAM + self.state_bytes + self.bytes_waiting
+        """About how many bytes of memory it takes, the judge's included: its state is packed."""
+        return BYTES_A_STREAM + int(PACKED * self.state_bytes) + self.bytes_waiting
 
     def may_wait(self, frame: Frame) -> bool:
         """Whether the reports of a frame that comes next need not be judged at once."""

@@ -63,7 +63,7 @@ class Limits:
     jobs_in_group: int = 256
     bytes_in_group: int = 32 * 2**20
     jobs_in_queue: int = 4_096
-    stream_bytes_in_memory: int = 288 * 2**20
+    stream_bytes_in_memory: int = 448 * 2**20
 
 
 DEFAULT_LIMITS = Limits()
