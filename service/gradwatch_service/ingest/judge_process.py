@@ -40,6 +40,7 @@ from gradwatch_service.store import checkpoint
 
 PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
 ENDED = (EOFError, OSError)  # there is nobody at the other end
+PATIENCE_SECONDS = 30.0
 OBJECTS_BEFORE_COLLECTION = 50_000
 BYTES_UNPACKED = 288 * 2**20
 ORDERS_BETWEEN_TRIMS = 4_096
@@ -141,7 +142,8 @@ class _Link:
     def close(self) -> None:
         """Send nothing more; return when all is answered and the process has ended."""
         self._orders.close()
-        self._process.join()
+        self._process.join(PATIENCE_SECONDS)
+        self._process.kill()
         self._thread.join()
 
     def _hear(self) -> None:
