@@ -17,7 +17,7 @@ from gradwatch_service.ingest.pushes import Judgement
 from gradwatch_service.ingest.writer import Limits
 from gradwatch_service.store import checkpoint, detector_states, launches, runs, tables
 from tests.service.ingest.rig import DEADLINE, NOW, answer, frame_push, serving
-from tests.service.ingest.test_judgement import by_one_writer, new_run, told
+from tests.service.ingest.test_judgement import new_run, told
 from tests.streams import MLP, level, training
 
 REPORTS, EACH, LEFT = 1_140, 20, 1_100
@@ -49,6 +49,15 @@ def push(engine: Engine, run_id: uuid.UUID, first: int, last: int, **options: ob
     return noting.reports
 
 
+def undisturbed(engine: Engine) -> str:
+    """The verdict on a run that one process judged without a break."""
+    run_id = new_run(engine)
+    with serving(engine) as writer:
+        for seq, rows in enumerate([(0, 600), (600, REPORTS)]):
+            answer(writer, frame_push(run_id, seq, WHOLE.rows(*rows)))
+    return told(engine, run_id)
+
+
 def newest(engine: Engine, run_id: uuid.UUID) -> detector_states.Checkpoint | None:
     with engine.connect() as connection:
         return detector_states.find(connection, run_id, "w0")
@@ -61,7 +70,7 @@ def test_only_what_came_after_the_checkpoint_is_folded_again(engine: Engine) -> 
     assert found is not None
     assert 1_024 <= found.ordinal < LEFT
     assert push(engine, run_id, LEFT, REPORTS) == REPORTS - found.ordinal
-    assert told(engine, run_id) == by_one_writer(engine, WHOLE)
+    assert told(engine, run_id) == undisturbed(engine)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_without_a_good_checkpoint_all_is_folded_again(
     with engine.begin() as connection:
         connection.execute(update(tables.detector_states).values(body=damage(found.body)))
     assert push(engine, run_id, LEFT, REPORTS) == REPORTS
-    assert told(engine, run_id) == by_one_writer(engine, WHOLE)
+    assert told(engine, run_id) == undisturbed(engine)
 
 
 def test_a_stream_that_memory_has_no_room_for_goes_on_from_a_checkpoint(engine: Engine) -> None:
@@ -94,11 +103,12 @@ def test_a_stream_that_memory_has_no_room_for_goes_on_from_a_checkpoint(engine: 
         found = newest(engine, run_id)
         assert found is not None
         assert (found.ordinal, found.seq) == (100, 1)
-        answer(writer, frame_push(run_id, 1, WHOLE.rows(100, REPORTS)))
+        answer(writer, frame_push(run_id, 1, WHOLE.rows(100, 1_000)))
+        answer(writer, frame_push(run_id, 2, WHOLE.rows(1_000, REPORTS)))
         writer.run(lambda connection: None).result(DEADLINE)
         assert noting.reports == REPORTS + 40
     assert newest(engine, other) is None  # not worth keeping
-    assert told(engine, run_id) == by_one_writer(engine, WHOLE)
+    assert told(engine, run_id) == undisturbed(engine)
 
 
 def test_a_run_created_anew_does_not_begin_at_its_namesakes_checkpoint(engine: Engine) -> None:
@@ -109,4 +119,4 @@ def test_a_run_created_anew_does_not_begin_at_its_namesakes_checkpoint(engine: E
         wanted = launches.RunRequest(id=run_id, project="p", layers=MLP)
         launches.create_or_resume_run(connection, wanted, NOW.replace(hour=13))
     assert push(engine, run_id, 0, REPORTS) == REPORTS
-    assert told(engine, run_id) == by_one_writer(engine, WHOLE)
+    assert told(engine, run_id) == undisturbed(engine)
