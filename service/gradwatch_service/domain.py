@@ -182,6 +182,7 @@ class Frame:
 class Facts:
     """What the run's config says about the optimisation, as far as diagnosis can use it.
 
+    ``extra``: its numbers, by name.
     ``resumed``: the first reports are those of a net that has been trained before.
     """
 
@@ -201,7 +202,7 @@ class Facts:
             optimizer=str(config.get("optimizer") or "").lower(),
             framework=str(config.get("framework") or "").lower(),
             beta2=beta2,
-            extra=config,
+            extra={key: value for key, value in config.items() if isinstance(value, int | float)},
             resumed=resumed,
         )
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from fcntl import F_SETPIPE_SZ, fcntl
 from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import NamedTuple, cast
 
 from gradwatch_service import memory
@@ -26,12 +27,14 @@ from gradwatch_service.domain import Frame, LayerTable
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.judge import (
     Birth,
+    Failure,
     Judged,
     JudgeLostError,
     Part,
     State,
     Submitted,
     Task,
+    UnfitError,
     born,
     judge,
 )
@@ -131,12 +134,14 @@ class _Link:
 
     def send(self, order: _Order, sent: _Sent) -> Future[Judged]:
         """Send an order; the future holds ``JudgeLostError`` if nobody is there."""
+        body = ForkingPickler.dumps(order)  # first: what cannot be sent gets no answer
         self._waiting.append(sent)
-        try:
-            self._orders.send(order)
-        except ENDED:
-            self._thread.join()
-            self._break()
+        with suppress(*ENDED):
+            self._orders.send_bytes(body)
+            if not self.is_broken:
+                return sent.answer
+        self._thread.join()  # it may have heard of the end before this was waiting
+        self._break()
         return sent.answer
 
     def close(self) -> None:
@@ -223,8 +228,10 @@ class _Bench:
                 self._packed.pop(number, None)
         try:
             return self._carry_out(order)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
+        except UnfitError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is an answer
+            return RuntimeError(Failure.of(error).trace)  # not every exception can travel
 
     def _carry_out(self, order: _Order) -> Judged:
         if isinstance(order.base, Birth):

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, CursorResult, Dialect, Executable, Insert, Update
+from sqlalchemy import Connection, CursorResult, Dialect, Executable, Insert, Update, Uuid
+
+from gradwatch_service.store.types import UtcDateTime
 
 Convert: TypeAlias = Callable[[Any], Any]
+REMEMBERED = (Uuid, UtcDateTime)
 
 
 class Prepared:
@@ -64,6 +67,11 @@ class _Form:
 
 
 def _convert(kind: Any, dialect: Dialect) -> Convert | None:
-    """What turns a value into the driver's; equal values are turned but once."""
+    """What turns a value into the driver's; ids and times, which come again, are turned but once.
+
+    Others are not remembered: bodies are large, and equal values need not mean the same.
+    """
     convert: Convert | None = kind.dialect_impl(dialect).bind_processor(dialect)
-    return None if convert is None else lru_cache(maxsize=1_024)(convert)
+    if convert is None or not isinstance(kind, REMEMBERED):
+        return convert
+    return lru_cache(maxsize=1_024)(convert)

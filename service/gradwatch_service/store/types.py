@@ -61,7 +61,7 @@ class JsonText(TypeDecorator[JsonValue]):
 
 
 class milliseconds(FunctionElement[int]):  # noqa: N801 - reads like the functions of a database
-    """How many whole milliseconds lie between two times."""
+    """How many milliseconds lie between two times, each rounded to one, as SQLite does."""
 
     type = BigInteger()
     inherit_cache = True
@@ -79,4 +79,5 @@ def _in_sqlite(element: milliseconds, compiler: SQLCompiler, **options: Any) -> 
 @compiles(milliseconds, "postgresql")
 def _in_postgresql(element: milliseconds, compiler: SQLCompiler, **options: Any) -> str:
     earlier, later = (compiler.process(one, **options) for one in element.clauses)
-    return f"CAST(EXTRACT(EPOCH FROM ({later} - {earlier})) * 1000 AS BIGINT)"
+    first, last = (f"round(EXTRACT(EPOCH FROM {one}) * 1000)" for one in (earlier, later))
+    return f"CAST({last} - {first} AS BIGINT)"
