@@ -53,6 +53,14 @@ def test_counts_the_reports_it_folded() -> None:
     assert tell(healthy(70), [3, 40]).state.ordinal == 70
 
 
+def test_a_state_keeps_no_long_frame_in_memory() -> None:
+    frames = healthy(1_000).frames()
+    state, _ = fold.update(fold.init(mlp(), Facts()), frames[0], mlp())
+    kept = [rows for part in state.detector.substrate.open for rows in part.stats.values()]
+    assert kept
+    assert all(rows.base is None or rows.base.nbytes <= 2 * rows.nbytes for rows in kept)
+
+
 def test_an_empty_frame_changes_nothing() -> None:
     before = tell(data_outlier()).state
     empty = healthy(0).frames()
