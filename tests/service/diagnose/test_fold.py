@@ -1,7 +1,8 @@
 """The fold: the life of an alert report by report, and that only the reports decide."""
 
 import pickle
-from dataclasses import replace
+import sys
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gradwatch_service.diagnose import fold
 from gradwatch_service.domain import MISSING32, Facts, Guard, LayerTable, Severity
+from tests.everything import measured
 from tests.service.diagnose.faults import (
     FAULTS,
     data_outlier,
@@ -19,6 +21,7 @@ from tests.service.diagnose.faults import (
     spikes,
 )
 from tests.service.diagnose.streams import Stream, Told, healthy, mlp, tell
+from tests.streams import training
 
 
 def everything() -> Stream:
@@ -296,3 +299,31 @@ def test_a_run_that_reports_nothing_but_a_loss_is_folded() -> None:
     stream.stats = {}
     told = tell(stream, [50])
     assert (told.parts, told.state.guard.max_norm) == ({}, None)
+
+
+def bytes_of(value: object, seen: dict[int, object]) -> int:
+    """What a value takes in memory with all it refers to; what was seen before counts once."""
+    if value is None or id(value) in seen:
+        return 0
+    seen[id(value)] = value
+    inside: list[object] = []
+    if isinstance(value, np.ndarray):
+        inside = [value.base]
+    elif isinstance(value, dict):
+        inside = [*value, *value.values()]
+    elif isinstance(value, tuple | list | frozenset):
+        inside = list(value)
+    elif is_dataclass(value):
+        inside = [getattr(value, one.name) for one in fields(value)]
+        inside.append(getattr(value, "__dict__", None))
+    return sys.getsizeof(value) + sum(bytes_of(one, seen) for one in inside)
+
+
+@pytest.mark.parametrize("count", [3, 300, 2_000])
+def test_a_state_weighs_about_what_it_takes_in_memory(count: int) -> None:
+    layers = mlp(count)
+    frame = measured(training(200, layers=layers).frame, 1)
+    state = fold.init(layers, Facts())
+    for row in range(200):
+        state, _ = fold.update(state, frame.rows(row, row + 1), layers)
+    assert state.size == pytest.approx(bytes_of(state, {}), rel=0.25)
