@@ -1,5 +1,6 @@
 import datetime as dt
 import threading
+import time
 import uuid
 
 import pytest
@@ -9,12 +10,12 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.clock import utc_now
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
-from gradwatch_service.store import alerts
+from gradwatch_service.store import alerts, tables
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
 from gradwatch_service.store.runs import get_run
-from gradwatch_service.worker import run_worker, tick
-from tests.service.ingest.rig import NOW
+from gradwatch_service.worker import BUSY, GROUPS_WHEN_BUSY, compact, run_worker, tick
+from tests.service.ingest.rig import NOW, answer, create_run, frame_push, make_frame, rows, serving
 from tests.service.ingest.test_judgement import Process, judged, new_run, pushes
 
 
@@ -71,3 +72,17 @@ def test_a_worker_told_to_stop_does_not_tick_again():
     stop = threading.Event()
     stop.set()
     run_worker(lambda: pytest.fail("ticked"), 60, stop)
+
+
+def test_while_the_writer_is_busy_a_tick_seals_only_a_few_groups(engine: Engine):
+    run_id = create_run(engine)
+    with serving(engine) as writer:
+        for name in "abcdefgh":
+            answer(writer, frame_push(run_id, 0, make_frame(range(1_000), loss=1.0), name))
+        while writer.load.share <= BUSY:
+            writer.run(lambda _: time.sleep(0.9)).result(10)
+        served = Backend(engine, writer, Settings(), lambda: NOW, Ballast(engine, 0))
+        tick(served)
+        assert len(rows(engine, tables.tilings, run_id, "writer")) == GROUPS_WHEN_BUSY
+        compact(served)
+        assert len(rows(engine, tables.tilings, run_id, "writer")) == 8

@@ -164,9 +164,16 @@ def keep(
     """What the open block remembers of a segment: its tracks, its statistics, its scalars."""
     return Rows(
         scalars,
-        {name: rows for name, rows in stats.items() if name in KEPT},
+        {name: _alone(rows) for name, rows in stats.items() if name in KEPT},
         {name: values for name, values in (settings or {}).items() if name in KEPT_SCALARS},
     )
+
+
+def _alone(rows: Float32Array) -> Float32Array:
+    """The same numbers; a copy where a few rows would keep all of a long frame in memory."""
+    whole = rows.base
+    is_part = isinstance(whole, np.ndarray) and whole.nbytes > 2 * rows.nbytes
+    return rows.copy() if is_part else rows
 
 
 def close(rows: Sequence[Rows], layers: LayerTable) -> tuple[Fixed, Block]:

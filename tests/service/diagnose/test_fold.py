@@ -1,7 +1,8 @@
 """The fold: the life of an alert report by report, and that only the reports decide."""
 
 import pickle
-from dataclasses import replace
+import sys
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gradwatch_service.diagnose import fold
 from gradwatch_service.domain import MISSING32, Facts, Guard, LayerTable, Severity
+from tests.everything import measured
 from tests.service.diagnose.faults import (
     FAULTS,
     data_outlier,
@@ -19,6 +21,7 @@ from tests.service.diagnose.faults import (
     spikes,
 )
 from tests.service.diagnose.streams import Stream, Told, healthy, mlp, tell
+from tests.streams import training
 
 
 def everything() -> Stream:
@@ -51,6 +54,14 @@ def test_a_state_before_the_first_report_has_no_alert_and_no_limit() -> None:
 
 def test_counts_the_reports_it_folded() -> None:
     assert tell(healthy(70), [3, 40]).state.ordinal == 70
+
+
+def test_a_state_keeps_no_long_frame_in_memory() -> None:
+    frames = healthy(1_000).frames()
+    state, _ = fold.update(fold.init(mlp(), Facts()), frames[0], mlp())
+    kept = [rows for part in state.detector.substrate.open for rows in part.stats.values()]
+    assert kept
+    assert all(rows.base is None or rows.base.nbytes <= 2 * rows.nbytes for rows in kept)
 
 
 def test_an_empty_frame_changes_nothing() -> None:
@@ -288,3 +299,33 @@ def test_a_run_that_reports_nothing_but_a_loss_is_folded() -> None:
     stream.stats = {}
     told = tell(stream, [50])
     assert (told.parts, told.state.guard.max_norm) == ({}, None)
+
+
+def bytes_of(value: object, seen: dict[int, object]) -> int:
+    """What a value takes in memory with all it refers to; what was seen before counts once."""
+    if value is None or id(value) in seen:
+        return 0
+    seen[id(value)] = value
+    inside: list[object] = []
+    if isinstance(value, np.ndarray):
+        inside = [value.base]
+    elif isinstance(value, dict):
+        inside = [*value, *value.values()]
+    elif isinstance(value, tuple | list | frozenset):
+        inside = list(value)
+    elif is_dataclass(value):
+        inside = [getattr(value, one.name) for one in fields(value)]
+        inside.append(getattr(value, "__dict__", None))
+    return sys.getsizeof(value) + sum(bytes_of(one, seen) for one in inside)
+
+
+@pytest.mark.parametrize("count", [3, 300, 2_000])
+def test_a_state_weighs_about_what_it_takes_in_memory(count: int) -> None:
+    layers = mlp(count)
+    frame = measured(training(192, layers=layers).frame, 1)
+    state = fold.init(layers, Facts())
+    for row in range(192):
+        state, _ = fold.update(state, frame.rows(row, row + 1), layers)
+    seen: dict[int, object] = {}
+    bytes_of(layers, seen)  # runs share their tables
+    assert state.size == pytest.approx(bytes_of(state, seen), rel=0.25)

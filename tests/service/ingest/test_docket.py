@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest.docket import PATIENCE
@@ -22,6 +22,7 @@ from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.pushes import FramePush, Judgement, Receipt
 from gradwatch_service.ingest.writer import Limits, Writer
 from gradwatch_service.store import detector_states, launches, runs
+from tests.servers import poll
 from tests.service.ingest.rig import DEADLINE, NOW, answer, frame_push, serving
 from tests.service.ingest.test_judge_process import processes_of
 from tests.service.ingest.test_judgement import (
@@ -35,7 +36,6 @@ from tests.service.ingest.test_judgement import (
     spiked,
     told,
 )
-from tests.servers import poll
 from tests.streams import MLP, training
 
 LONG = replace(training(240).frame, layers_hash=MLP.hash)
@@ -210,6 +210,6 @@ def test_the_state_of_a_run_deleted_meanwhile_is_not_its_namesakes(
     _create(engine, run_id)
     slow.resume()
     answer(slow.writer, pushes(other)[0])  # judged behind it
-    slow.writer.run(lambda connection: None).result(DEADLINE)
+    slow.writer.run(Connection.get_transaction).result(DEADLINE)
     with engine.connect() as connection:
         assert detector_states.find(connection, run_id, "w0") is None

@@ -20,6 +20,7 @@ from gradwatch_service.ingest.judge import Birth, JudgeLostError, Part, State, T
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.pushes import FramePush, Judgement, Receipt
 from gradwatch_service.ingest.writer import Writer
+from tests.servers import poll
 from tests.service.ingest.rig import DEADLINE, serving
 from tests.service.ingest.test_judgement import (
     REPORTS,
@@ -30,7 +31,6 @@ from tests.service.ingest.test_judgement import (
     spiked,
     told,
 )
-from tests.servers import poll
 from tests.streams import MLP, training
 
 RUN = training(100)
