@@ -5,6 +5,7 @@ The states stay there; here they are numbers that count as held for as long as s
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import multiprocessing
 import signal
@@ -15,7 +16,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from fcntl import F_SETPIPE_SZ, fcntl
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -120,7 +120,7 @@ class _Link:
         theirs, self._orders = context.Pipe(duplex=False)
         self._answers, answers = context.Pipe(duplex=False)
         for end in (self._orders, answers):
-            fcntl(end.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
+            _widen(end)
         self._process = context.Process(
             target=_serve, args=(theirs, answers), name="gradwatch-judge", daemon=True
         )
@@ -166,6 +166,12 @@ class _Link:
         self.is_broken = True
         while self._waiting:
             self._waiting.popleft().answer.set_exception(JudgeLostError("its process has ended"))
+
+
+def _widen(end: Connection) -> None:
+    """Let much be on its way, where the system can (Linux)."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _order(task: Task, target: _Remote, released: Sequence[int]) -> _Order:

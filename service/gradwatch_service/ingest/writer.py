@@ -20,29 +20,23 @@ from gradwatch_service.clock import Clock, utc_now
 from gradwatch_service.errors import ServiceError, Unavailable
 from gradwatch_service.ingest.docket import Docket
 from gradwatch_service.ingest.fold import Fold
-from gradwatch_service.ingest.frame_path import place_frame
 from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.job import Job
 from gradwatch_service.ingest.judge import Judge, JudgeLostError, OwnJudge
-from gradwatch_service.ingest.judgement_path import place_judgement
 from gradwatch_service.ingest.load import Load
 from gradwatch_service.ingest.outcomes import outcome_of
+from gradwatch_service.ingest.paths import place
 from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.pushes import (
     FramePush,
     Judgement,
     Push,
     Receipt,
-    StepsPush,
     Verdict,
 )
 from gradwatch_service.ingest.settlement import settle
-from gradwatch_service.ingest.silence_path import place_silence
 from gradwatch_service.ingest.sources import Memory, Sources
-from gradwatch_service.ingest.steps_path import place_steps
-from gradwatch_service.ingest.verdict_path import place_verdict
 from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
-from gradwatch_service.store.silence import Silence
 
 T = TypeVar("T")
 
@@ -221,6 +215,7 @@ class Writer:
                 self._settle([job])
 
     def _commit(self, jobs: list[Job]) -> list[object]:
+        trouble = "others keep writing to the same run"
         with unavailable_when_down():
             for attempt in range(TRIES):
                 try:
@@ -229,11 +224,12 @@ class Writer:
                     continue
                 except JudgeLostError:
                     log.exception("the judge was lost; another begins")
+                    trouble = "what judges keeps ending"
                     self._docket.renew()
                     continue
                 if answers is not None:
                     return answers
-        raise _busy("others keep writing to the same run; send the same again", code=CONTENDED)
+        raise _busy(f"{trouble}; send the same again", code=CONTENDED)
 
     def _note_unjudged(self, pushes: Sequence[Push], group: Group) -> None:
         """A run leaves only when all its streams were looked at: one push touches but one."""
@@ -253,7 +249,7 @@ class Writer:
             done = [_command(connection, job.work) for job in jobs if callable(job.work)]
             sources = Sources(connection, self._memory, self._fold, self._judge, verify)
             group = Group(sources, pushes, now)
-            placed = [_place(group, push) for push in pushes]
+            placed = [place(group, push) for push in pushes]
             if not all(map(group.is_sure, pushes, placed)):
                 return None
             if not settle(group):
@@ -262,24 +258,6 @@ class Writer:
         self._docket.keep(group.install(self._memory))
         self._note_unjudged(pushes, group)
         return done + [_answer(group, outcome) for outcome in placed]
-
-
-def _place(group: Group, push: Push) -> Placed | ServiceError | None:
-    try:
-        match push:
-            case FramePush():
-                return place_frame(group, push)
-            case StepsPush():
-                return place_steps(group, push)
-            case Silence():
-                return place_silence(group, push)
-            case Judgement():
-                place_judgement(group, push)
-            case Verdict():
-                place_verdict(group, push)
-    except ServiceError as error:
-        return error
-    return None
 
 
 def _answer(group: Group, outcome: Placed | ServiceError | None) -> object:
