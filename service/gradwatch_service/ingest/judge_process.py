@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import gc
-import multiprocessing
 import signal
+import sys
 import threading
 import weakref
 from collections import deque
@@ -17,8 +17,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from multiprocessing.reduction import ForkingPickler
+from subprocess import Popen, TimeoutExpired
 from typing import NamedTuple, cast
 
 from gradwatch_service import memory
@@ -41,6 +42,7 @@ from gradwatch_service.ingest.judge import (
 from gradwatch_service.ingest.lru import Lru
 from gradwatch_service.store import checkpoint
 
+PROGRAM = "from gradwatch_service.ingest.judge_process import main; main()"
 PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
 ENDED = (EOFError, OSError)  # there is nobody at the other end
 PATIENCE_SECONDS = 30.0
@@ -116,17 +118,17 @@ class _Link:
     """A process that judges, and the thread that hears its answers."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        theirs, self._orders = context.Pipe(duplex=False)
-        self._answers, answers = context.Pipe(duplex=False)
-        for end in (self._orders, answers):
-            _widen(end)
-        self._process = context.Process(
-            target=_serve, args=(theirs, answers), name="gradwatch-judge", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        answers.close()
+        orders, self._orders = Pipe(duplex=False)
+        self._answers, answers = Pipe(duplex=False)
+        with orders, answers:
+            for end in (self._orders, answers):
+                _widen(end)
+            theirs = (orders.fileno(), answers.fileno())
+            command = [sys.executable, "-P", "-c", PROGRAM, *map(str, theirs)]
+            # In a session of its own: an interrupt from the keyboard is for the parent.
+            self._process = Popen(  # noqa: S603 - our own program
+                command, pass_fds=theirs, start_new_session=True
+            )
         self._waiting: deque[_Sent] = deque()
         self.is_broken = False
         self._thread = threading.Thread(target=self._hear, name="gradwatch-judge", daemon=True)
@@ -147,8 +149,10 @@ class _Link:
     def close(self) -> None:
         """Send nothing more; return when all is answered and the process has ended."""
         self._orders.close()
-        self._process.join(PATIENCE_SECONDS)
+        with suppress(TimeoutExpired):
+            self._process.wait(PATIENCE_SECONDS)
         self._process.kill()
+        self._process.wait()
         self._thread.join()
 
     def _hear(self) -> None:
@@ -205,8 +209,9 @@ class _Held(NamedTuple):
     packed: bytes = b""
 
 
-def _serve(orders: Connection, answers: Connection) -> None:
-    """Judge until nobody is there to ask; an interrupt from the keyboard is for the parent."""
+def main() -> None:
+    """Judge until nobody is there to ask."""
+    orders, answers = (Connection(int(number)) for number in sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])

@@ -55,10 +55,10 @@ def processes_of(pid: int) -> list[int]:
 
 
 def judges(pid: int) -> bool:
-    """Whether it is there, and a spawned process."""
+    """Whether it is there, and judges."""
     path = Path(f"/proc/{pid}/cmdline")
     try:
-        return b"spawn_main" in path.read_bytes()
+        return b"judge_process" in path.read_bytes()
     except OSError:
         return False
 
