@@ -173,9 +173,10 @@ class _Link:
 
 
 def _widen(end: Connection) -> None:
-    """Let much be on its way, where the system can (Linux)."""
+    """Let much be on its way, where the system can (Linux) and lets us."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        with suppress(OSError):
+            fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _order(task: Task, target: _Remote, released: Sequence[int]) -> _Order:
