@@ -18,6 +18,7 @@ from tests.databases import POSTGRES, PostgresServer
 from tests.reliability.counts import times
 from tests.reliability.pushers import check_stored, progress, pushing
 from tests.servers import Server, poll
+from tests.service.ingest.test_judge_process import processes_of
 
 pytestmark = pytest.mark.parametrize("backend", [POSTGRES])
 
@@ -30,7 +31,7 @@ ACKS_BETWEEN = times(6, 20)
 def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     environment = {"GRADWATCH_WORKERS": str(WORKERS), "GRADWATCH_WORKER_TICK_SECONDS": "0.2"}
     running = Server(database_url, tmp_path / "server.log", environment=environment).start()
-    poll(lambda: len(workers_of(running)) == WORKERS, "all workers are there")
+    poll(lambda: all_have_started(running), "all workers have started")
     yield running
     running.kill()
 
@@ -41,6 +42,12 @@ def workers_of(server: Server) -> list[int]:
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in command_of(int(child))]
+
+
+def all_have_started(server: Server) -> bool:
+    """Whether each has begun to judge: the supervisor waits long for one that starts to answer."""
+    workers = workers_of(server)
+    return len(workers) == WORKERS and all(map(processes_of, workers))
 
 
 def command_of(pid: int) -> bytes:
@@ -59,7 +66,7 @@ def kill_the_oldest(server: Server) -> None:
 
     def is_replaced() -> bool:
         now = workers_of(server)
-        return len(now) == WORKERS and other in now and victim not in now
+        return all_have_started(server) and other in now and victim not in now
 
     poll(is_replaced, "another takes its place")
 

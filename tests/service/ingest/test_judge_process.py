@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,11 @@ sys.stdin.read()
 
 def processes_of(pid: int) -> list[int]:
     """Processes that a process has spawned to judge."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        found += [int(child) for child in children if judges(int(child))]
-    return found
+    children: list[str] = []
+    with suppress(OSError):  # it may be gone by now
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += (task / "children").read_text().split()
+    return [int(child) for child in children if judges(int(child))]
 
 
 def judges(pid: int) -> bool:
