@@ -80,7 +80,7 @@ class Docket:
         if key not in self._ahead:
             return False
         stream = self._memory.streams.get(key)
-        return stream is not None and stream.reports - stream.judged >= PATIENCE
+        return stream is not None and stream.waiting >= PATIENCE
 
     def hand_out(self) -> None:
         """Have judged what has been due for longest, as much as may be under way."""

@@ -138,14 +138,13 @@ class Group:
     def judge(self) -> None:
         """Have judged all that waits in the urgent streams; the pushes are told what changed."""
         sent = [
-            (run, stream, count, self.sources.judge.submit(stream.task(count)).answer)
+            (run, stream, self.sources.judge.submit(stream.task(stream.waiting)).answer)
             for run in self.drafts.values()
             for writer in run.urgent
             if (stream := run.streams[writer]).unjudged
-            for count in (stream.reports - stream.judged,)
         ]
-        for run, stream, count, answer in sent:
-            self.apply(run, stream, count, answer.result())
+        for run, stream, answer in sent:
+            self.apply(run, stream, stream.waiting, answer.result())
         for run in self.drafts.values():
             for writer in run.told:
                 run.told[writer] = run.streams[writer].tell()

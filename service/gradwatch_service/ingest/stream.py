@@ -87,10 +87,15 @@ class Stream:
         vars(twin).update(vars(self))
         return twin
 
+    @property
+    def waiting(self) -> int:
+        """How many reports are not judged yet."""
+        return self.reports - self.judged
+
     def due(self, ahead: int = 0) -> int:
         """How many reports fill blocks of 16, beyond those ``ahead`` that are being judged."""
         first = self.ordinal + ahead
-        after = self.ordinal + self.reports - self.judged
+        after = self.ordinal + self.waiting
         return max(after // BLOCK * BLOCK - first, 0)
 
     @property
@@ -100,7 +105,7 @@ class Stream:
 
     def may_wait(self, frame: Frame) -> bool:
         """Whether the reports of a frame that comes next need not be judged at once."""
-        if self.reports - self.judged >= MOST_WAITING or self.bytes_waiting >= MOST_BYTES_WAITING:
+        if self.waiting >= MOST_WAITING or self.bytes_waiting >= MOST_BYTES_WAITING:
             return False
         return self.calm is not None and self.calm.holds(frame)
 
