@@ -24,6 +24,7 @@ from gradwatch_service.store import checkpoint
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate
+from gradwatch_service.store.write_ahead_log import kept_short
 from gradwatch_service.store.writers import runs_unjudged
 from gradwatch_service.worker import run_worker, tick
 
@@ -82,7 +83,8 @@ def backend(settings: Settings) -> Iterator[Backend]:
     writer = Writer(engine, clock=utc_now, judge=ProcessJudge(), left=left)
     writer.start()
     try:
-        yield Backend(engine, writer, settings, utc_now, ballast)
+        with kept_short(engine):
+            yield Backend(engine, writer, settings, utc_now, ballast)
     finally:
         writer.stop()
         engine.dispose()

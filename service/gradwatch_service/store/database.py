@@ -24,7 +24,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     f"PRAGMA busy_timeout={_SQLITE_BUSY_SECONDS * 1000}",
     "PRAGMA page_size=8192",  # of a new file: fewer writes for large bodies
-    "PRAGMA wal_autocheckpoint=1000",
+    "PRAGMA wal_autocheckpoint=4000",  # long before that: write_ahead_log
     "PRAGMA cache_size=-16384",
     "PRAGMA secure_delete=FAST",  # Debian's default writes every page that comes free
 )
