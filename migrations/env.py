@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
 from gradwatch_service.store.database import for_writing, make_engine
-from gradwatch_service.store.tables import metadata
+from gradwatch_service.store.schema import metadata
 
 
 def render_item(kind: str, item: object, _context: object) -> str | bool:

@@ -4,16 +4,13 @@ on."""
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import multiprocessing
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,11 +21,11 @@ from sqlalchemy import Engine
 
 from gradwatch_service.store.database import for_writing, make_engine
 from gradwatch_service.store.migration import alembic_config, migrate
-from gradwatch_service.store.tables import metadata
-from gradwatch_service.store.types import JsonText, UtcDateTime
+from gradwatch_service.store.schema import metadata
 from tests.databases import migrate_at
 from tests.reliability.counts import times
 from tests.reliability.pushers import Pusher, check_stored, progress, pushing
+from tests.rows import value
 from tests.servers import Server, poll
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +33,6 @@ RACERS = 8
 ROWS = times(1_000, 50_000)  # in every table
 ACKS = times(5, 50)
 LOCK_SECONDS_MAX = 3.0
-NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
-SAMPLES: Mapping[type, Any] = {
-    sa.String: "x", sa.Text: "x", sa.Boolean: False, sa.LargeBinary: bytes(512),
-    UtcDateTime: NOW, JsonText: {},
-}  # fmt: skip
 
 
 class Steps(logging.Handler):
@@ -92,13 +84,6 @@ def test_eight_processes_race_and_exactly_one_migrates(empty_database_url: str, 
     engine = make_engine(empty_database_url)
     assert set(metadata.tables) < set(sa.inspect(engine).get_table_names())
     engine.dispose()
-
-
-def value(column: sa.Column[Any], number: int) -> Any:
-    kind = type(column.type)
-    if kind is sa.Uuid:
-        return uuid.UUID(int=number)
-    return SAMPLES[kind] if kind in SAMPLES else number % 30_000
 
 
 def fill(engine: Engine) -> list[sa.Table]:

@@ -19,7 +19,8 @@ from sqlalchemy import Engine
 from gradwatch_service.domain import Frame
 from gradwatch_service.store import packing
 from gradwatch_service.store.database import make_engine
-from gradwatch_service.store.tables import frames, metadata, writers
+from gradwatch_service.store.schema import run_tables
+from gradwatch_service.store.tables import frames, writers
 from tests.databases import PostgresServer
 from tests.reliability.counts import times
 from tests.reliability.pushers import STEPS_PER_FRAME, progress, pushing
@@ -154,7 +155,7 @@ def test_a_backup_under_load_restores_to_the_same_runs_frames_alerts_and_state(
         copy = restore(file)
         check_moment(copy, engine, uuid.UUID(busy), count)
         for run in quiet:
-            for table in metadata.tables.values():
+            for table in run_tables():
                 assert rows(copy, table, run) == rows(engine, table, run), table.name
             assert verdict(copy, run)["alerts"]
     for run in quiet:

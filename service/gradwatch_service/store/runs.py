@@ -14,7 +14,8 @@ from sqlalchemy import Connection, RowMapping, Select, and_, delete, or_, select
 from gradwatch_service.domain import Health, JsonValue
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, rfc3339
-from gradwatch_service.store.tables import attempts, metadata, runs
+from gradwatch_service.store.schema import run_tables
+from gradwatch_service.store.tables import attempts, runs
 
 RunState = Literal["running", "finished", "failed", "stale"]
 
@@ -112,7 +113,7 @@ def delete_run(connection: Connection, run_id: uuid.UUID) -> None:
     """
     if not connection.execute(delete(runs).where(runs.c.run_id == run_id)).rowcount:
         raise NotFound(f"no run {run_id}")
-    for table in metadata.tables.values():
+    for table in run_tables():
         connection.execute(delete(table).where(table.c.run_id == run_id))
 
 

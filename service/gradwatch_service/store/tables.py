@@ -1,8 +1,8 @@
-"""The schema, one for SQLite and PostgreSQL.
+"""The schema of runs, one for SQLite and PostgreSQL; the whole is in ``schema``.
 
-Every table has ``run_id`` first in its primary key and no row refers to another run's, so that
-the whole schema can be distributed by ``run_id``. No sequences, no triggers. Floats that may be
-NaN live in packed bytes or JSON text, never in plain columns.
+Every table of runs has ``run_id`` first in its primary key and no row refers to another run's, so
+that they can be distributed by ``run_id``. No sequences, no triggers. Floats that may be NaN live
+in packed bytes or JSON text, never in plain columns.
 """
 
 from __future__ import annotations

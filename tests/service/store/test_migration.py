@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import alembic_config, migrate, migrations_folder
-from gradwatch_service.store.tables import metadata, runs
+from gradwatch_service.store.schema import metadata, run_tables
+from gradwatch_service.store.tables import runs
 from tests.databases import POSTGRES
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -32,7 +33,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
-        assert versions.all() == ["0005_checkpoints"]
+        assert versions.all() == ["0006_team"]
 
 
 def test_a_database_of_the_first_version_is_upgraded_with_its_runs(
@@ -66,9 +67,19 @@ def test_a_schema_of_a_later_version_is_left_as_it_is(
     assert version == "9999_later"
 
 
-def test_every_table_begins_its_primary_key_with_the_run() -> None:
-    firsts = {name: next(iter(table.primary_key)).name for name, table in metadata.tables.items()}
-    assert firsts == dict.fromkeys(metadata.tables, "run_id")
+def test_every_table_of_runs_begins_its_primary_key_with_the_run() -> None:
+    assert {next(iter(table.primary_key)).name for table in run_tables()} == {"run_id"}
+    shared = set(metadata.tables.values()) - set(run_tables())
+    assert {table.name for table in shared} == {
+        "audit",
+        "channels",
+        "heartbeats",
+        "keys",
+        "projects",
+        "rules",
+        "sessions",
+        "silences",
+    }
 
 
 def test_the_schema_needs_no_sequence_and_no_trigger(engine: Engine) -> None:
@@ -97,7 +108,8 @@ def test_migration_files_are_named_by_date_and_subject() -> None:
     names = sorted(path.name for path in (migrations_folder() / "versions").glob("*.py"))
     assert names == [
         "2026-11-23-silence.py", "2026-11-23-spine.py",
-        "2026-11-27-checkpoints.py", "2026-11-27-tiles.py", "2026-11-27-unjudged.py",
+        "2026-11-27-checkpoints.py", "2026-11-27-team.py", "2026-11-27-tiles.py",
+        "2026-11-27-unjudged.py",
     ]  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from gradwatch_service.store import detector_states, layers, runs
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run, facts_of
+from gradwatch_service.store.notice_tables import alert_acts, deliveries, notices, outbox
 from gradwatch_service.store.runs import Filters
-from gradwatch_service.store.tables import metadata
+from gradwatch_service.store.schema import run_tables
 from gradwatch_service.store.tables import runs as table
 from gradwatch_service.worker import compact
+from tests.rows import value
 from tests.service.ingest.rig import answer, events_push, serving, steps_push
 from tests.service.store.tiled import backend, finish
 
@@ -172,6 +174,10 @@ def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
         gone, kept = (uuid.UUID(create(connection)["id"]) for _ in range(2))
         states = [Checkpoint(run_id, "w", 0, 0, b"") for run_id in (gone, kept)]
         detector_states.save(connection, states)
+        for table in (alert_acts, outbox, notices, deliveries):
+            for run_id in (gone, kept):
+                row = {column.name: value(column, 0) for column in table.c} | {"run_id": run_id}
+                connection.execute(sa.insert(table).values(row))
     with serving(engine) as writer:
         for run_id in (gone, kept):
             answer(writer, steps_push(run_id, [0, 1], key="k", a=float("nan")))
@@ -180,9 +186,9 @@ def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
         compact(backend(engine, writer))
         writer.run(lambda connection: runs.delete_run(connection, gone)).result(60)
     with engine.connect() as connection:
-        for name, one in metadata.tables.items():
+        for one in run_tables():
             left = set(connection.execute(sa.select(one.c.run_id)).scalars())
-            assert left == {kept}, name
+            assert left == {kept}, one.name
 
 
 def test_a_list_is_newest_first_and_continues_where_it_ended(connection: Connection) -> None:

@@ -1,0 +1,78 @@
+"""From an alert to the people it concerns: what they did about it, and what they were told."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, Uuid
+
+from gradwatch_service.store.tables import metadata
+from gradwatch_service.store.types import JsonText, UtcDateTime
+
+
+def _run_id() -> Column[object]:
+    return Column("run_id", Uuid, primary_key=True)
+
+
+# What people did about an alert: the newest counts. ``step``: the alert's last when they did it.
+alert_acts = Table(
+    "alert_acts",
+    metadata,
+    _run_id(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("act_id", Uuid, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+# Alerts of which something has changed since the channels were last considered. Written in the
+# transaction of the change; ``version`` counts the changes, so that none is missed meanwhile.
+outbox = Table(
+    "outbox",
+    metadata,
+    _run_id(),
+    Column("alert_id", Uuid, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "changed_at"),
+)
+
+# What a channel knows of a run: ``told`` alert id -> the state it was last told, ``episode`` counts
+# the times that all was well between; ``due_at``: when to consider it again, NULL when all is well.
+notices = Table(
+    "notices",
+    metadata,
+    _run_id(),
+    Column("channel_id", Uuid, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("episode", Integer, nullable=False),
+    Column("told", JsonText, nullable=False),
+    Column("told_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Index(None, "due_at"),
+)
+
+# Messages on their way to a channel. ``state``: pending, sent, superseded, dead. The id is stable:
+# whoever gets it twice knows.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _run_id(),
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("channel_id", Uuid, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("body", JsonText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index(None, "state", "due_at"),
+    Index(None, "channel_id", "created_at"),
+)
