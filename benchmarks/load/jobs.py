@@ -9,7 +9,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -105,8 +105,8 @@ def reports(workload: Workload, place: int) -> list[list[dict[str, float]]]:
 
 def _tell(job: subprocess.Popen[str]) -> None:
     assert job.stdin is not None
-    job.stdin.write("\n")
-    job.stdin.flush()
+    with suppress(BrokenPipeError):  # who has ended is heard to have
+        os.write(job.stdin.fileno(), b"\n")
 
 
 def _hear(job: subprocess.Popen[str]) -> str:
