@@ -176,24 +176,19 @@ def test_who_pushes_much_to_one_stream_waits_for_the_judge(engine: Engine, slow:
     assert judged(engine, run_id) == [(212, 212)]
 
 
-def test_who_is_held_goes_on_though_what_was_due_is_judged_otherwise(
+def test_who_is_held_goes_on_when_the_verdict_leaves_nothing_to_be_judged(
     engine: Engine, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docket, "MOST_TASKS", 1)
     monkeypatch.setattr(docket, "MOST_BYTES_DUE", 0)
-    run_id, gate = new_run(engine), threading.Event()
+    run_id = new_run(engine)
     answer(slow.writer, frame_push(run_id, 0, LONG.rows(0, JUDGED)))
     slow.pause()
     answer(slow.writer, frame_push(run_id, 1, LONG.rows(64, 80)))  # under way
-    answer(slow.writer, frame_push(run_id, 2, LONG.rows(80, 96)))  # due
-    closed = slow.writer.run(lambda _: gate.wait(DEADLINE))
-    poll(closed.running, "the writer is busy")
-    asked = slow.writer.submit(Judgement(run_id))
-    held = slow.writer.submit(frame_push(run_id, 3, LONG.rows(96, 97)))
+    answer(slow.writer, frame_push(run_id, 2, LONG.rows(80, 81)))  # waits with it
+    held = slow.writer.submit(frame_push(run_id, 3, LONG.rows(81, 82)))
+    poll(held.running, "the writer has looked at it")
     slow.resume()
-    poll(lambda: slow.writer._queue.qsize() == 3, "the verdict is queued, too")
-    gate.set()
-    asked.result(DEADLINE)
     assert held.result(DEADLINE).status == "stored"
 
 
