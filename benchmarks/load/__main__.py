@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.load import curves, growth, ours, peer
+from benchmarks.load import curves, growth, ours
 from benchmarks.load.databases import DATABASES
-from benchmarks.load.peer import Peer
+from benchmarks.load.jobs import Jobs
+from benchmarks.load.peer import Peer, all_peers
 from benchmarks.load.reading import ReadRow, our_rows, read_table
 from benchmarks.load.table import Row, table
 from benchmarks.load.writing import WRITING, Workload
@@ -59,7 +60,7 @@ def _rows(workload: Workload, args: argparse.Namespace) -> Iterator[Row]:
         yield ours.row(database, workload, args.seconds, args.warmup, args.settle)
     for one in _peers(args):
         _say(f"{workload.name} on {one.name}")
-        yield from peer.rows(one, workload, args.seconds, args.warmup)
+        yield from one.rows(workload, args.seconds, args.warmup)
 
 
 def _read_rows(args: argparse.Namespace) -> Iterator[ReadRow]:
@@ -68,11 +69,11 @@ def _read_rows(args: argparse.Namespace) -> Iterator[ReadRow]:
         yield from our_rows(database, args.settle)
     for one in _peers(args):
         _say(f"W3 on {one.name}")
-        yield from peer.read_rows(one)
+        yield from one.read_rows()
 
 
-def _peers(args: argparse.Namespace) -> Iterator[Peer]:
-    for one in peer.all_peers() if args.peers else []:
+def _peers(args: argparse.Namespace) -> Iterator[Peer | Jobs]:
+    for one in all_peers() if args.peers else []:
         if reason := one.missing():
             _say(f"{one.name}: skipped ({reason})")
         else:
