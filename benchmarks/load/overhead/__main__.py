@@ -1,8 +1,9 @@
-"""``python -m benchmarks.load.overhead``: what watching adds to a training step, paired in one run."""
+"""``python -m benchmarks.load.overhead``: what watching adds to a training step, all paired."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,10 @@ PROCESSES = 3
 
 def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that everything is stopped
     device = torch.device(args.device)
     torch.set_num_threads(1)
-    watchers = [one for one in WATCHERS if not _is_left_out(one, args.watcher)]
+    watchers = [one for one in WATCHERS if _is_chosen(one, args)]
     with receiver.receiving(args.server) as url:
         print(_setting(device, args), table.HEAD, sep="\n", flush=True)
         for model in args.model or SIZES[device.type]:
@@ -53,11 +55,14 @@ def rows(
         yield Row(model, name, measures, found[name], found[BARE], added)
 
 
-def _is_left_out(watcher: Watcher, chosen: Sequence[str] | None) -> bool:
+def _is_chosen(watcher: Watcher, args: argparse.Namespace) -> bool:
+    if watcher.name == BARE:
+        return True
+    if watcher.name not in (args.watcher or [watcher.name]) or (watcher.is_peer and not args.peers):
+        return False
     if watcher.is_missing:
         print(f"{watcher.name}: skipped (pip install {watcher.package})", file=sys.stderr)
-        return True
-    return watcher.name != BARE and chosen is not None and watcher.name not in chosen
+    return not watcher.is_missing
 
 
 def _resident(name: str, url: str) -> int:
@@ -79,10 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=list(SIZES), default=device)
     parser.add_argument("--model", nargs="+", choices=models, help="all of the device's, if none")
     parser.add_argument("--watcher", nargs="+", choices=[one.name for one in WATCHERS])
-    parser.add_argument("--rounds", type=int, default=24, help="blocks of each watcher")
-    parser.add_argument("--steps", type=int, default=4, help="steps of a block")
+    parser.add_argument("--rounds", type=int, default=12, help="blocks of each watcher")
+    parser.add_argument("--steps", type=int, default=10, help="steps of a block")
     parser.add_argument(
         "--server", choices=[receiver.SERVE, receiver.STAND_IN], default=receiver.best()
+    )
+    parser.add_argument(
+        "--no-peers", dest="peers", action="store_false", help="leave out what we compare with"
     )
     parser.add_argument(
         "--no-client", dest="client", action="store_false", help="leave out log() and memory"

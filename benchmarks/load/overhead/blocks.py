@@ -13,7 +13,7 @@ import torch
 from benchmarks.load.overhead.jobs import Job
 from benchmarks.load.overhead.watchers import Watching
 
-TOKEN = "synchronizing"  # noqa: S105: a word of torch's warning
+WARNING = "synchronizing"  # a word of torch's own
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,4 @@ def synchronisations(job: Job, watching: Watching, steps: int = 10) -> float:
             step(job, watching)
         torch.cuda.set_sync_debug_mode("default")
     watching.detach()
-    return sum(TOKEN in str(one.message) for one in caught) / steps
+    return sum(WARNING in str(one.message) for one in caught) / steps

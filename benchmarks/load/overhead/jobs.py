@@ -113,7 +113,7 @@ def job(model: str, sizes: Sizes, device: torch.device) -> Job:
     """A fresh model, its optimizer and its batches; on a GPU in bfloat16 by autocast."""
     torch.manual_seed(7)
     net = MODELS[model](sizes).to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-4)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     batches = _batches(sizes, device)
 
     def loss() -> Tensor:

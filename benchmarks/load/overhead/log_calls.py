@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-import gradwatch
 import numpy as np
+
+import gradwatch
 
 CALLS, FIRST_CALLS, PAUSE_SECONDS = 2_000, 100, 0.002
 STATS = ("grad_norm", "grad_max", "weight_norm", "update_norm")

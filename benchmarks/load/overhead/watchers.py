@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-import gradwatch
 from torch import Tensor, nn
 
+import gradwatch
 from benchmarks.load.overhead.jobs import Job
 
 NO_LIMIT = 1e9
-BARE = "bare"
+BARE, TORCH = "bare", "torch"
 EVERYTHING = "norms of gradients, weights and updates"
 
 
@@ -42,7 +43,12 @@ class Watcher:
     name: str
     measures: str
     open: Callable[[Job, str], AbstractContextManager[Watching]]
-    package: str = "torch"
+    package: str = TORCH
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is what we compare with."""
+        return self.package != TORCH
 
     @property
     def is_missing(self) -> bool:
@@ -80,34 +86,38 @@ def _gradwatch(level: int) -> Callable[[Job, str], AbstractContextManager[Watchi
 def _wandb(job: Job, _url: str) -> Iterator[Watching]:
     wandb = importlib.import_module("wandb")
     quiet = wandb.Settings(silent=True, console="off")
-    with tempfile.TemporaryDirectory(prefix="gradwatch-wandb-") as folder:
-        with wandb.init(mode="offline", dir=folder, project="overhead", settings=quiet) as run:
+    with (
+        tempfile.TemporaryDirectory(prefix="gradwatch-wandb-") as folder,
+        wandb.init(mode="offline", dir=folder, project="overhead", settings=quiet) as run,
+    ):
 
-            def step(loss: Tensor) -> bool:
-                run.log({"loss": loss.item()})
-                return True
+        def step(loss: Tensor) -> bool:
+            run.log({"loss": loss.item()})
+            return True
 
-            def attach() -> None:
-                run.watch(job.model, log="gradients", log_freq=1)
+        def attach() -> None:
+            run.watch(job.model, log="gradients", log_freq=1)
 
-            yield Watching(step, attach, lambda: run.unwatch(job.model))
+        yield Watching(step, attach, lambda: run.unwatch(job.model))
 
 
 @contextmanager
 def _tensorboard(job: Job, _url: str) -> Iterator[Watching]:
     writer_type = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-    with tempfile.TemporaryDirectory(prefix="gradwatch-tensorboard-") as folder:
-        with writer_type(folder) as writer:
-            steps = iter(range(1 << 62))
+    with (
+        tempfile.TemporaryDirectory(prefix="gradwatch-tensorboard-") as folder,
+        writer_type(folder) as writer,
+    ):
+        steps = itertools.count()
 
-            def step(loss: Tensor) -> bool:
-                number = next(steps)
-                writer.add_scalar("loss", loss.item(), number)
-                for name, parameter in job.model.named_parameters():
-                    writer.add_histogram(name, parameter.grad, number)
-                return True
+        def step(loss: Tensor) -> bool:
+            number = next(steps)
+            writer.add_scalar("loss", loss.item(), number)
+            for name, parameter in job.model.named_parameters():
+                writer.add_histogram(name, parameter.grad, number)
+            return True
 
-            yield Watching(step)
+        yield Watching(step)
 
 
 WATCHERS = (
