@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gradwatch import clock
 from gradwatch.integrations.bench import Bench
-from gradwatch.integrations.foreach import Sent, global_norm
+from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
-from gradwatch.integrations.pilot import PASS, Pilot, Verdict
+from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
+from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
 from gradwatch.values import Float32Array
 from gradwatch.watching import Means
 
 if TYPE_CHECKING:
     from gradwatch.run import Run
-
 
 READ_LATER = ("cuda",)  # ROCm too; elsewhere there is nothing to wait for, or no event to ask
 
@@ -55,27 +55,14 @@ def _is_measurable(parameter: torch.Tensor) -> bool:
     return plain and strided and parameter.is_floating_point()
 
 
-@dataclass(frozen=True)
-class Unread:
-    """A step whose numbers are on their way; what was decided, and whether a copy was made."""
-
-    step: int
-    time: float
-    sent: Sent
-    profiles: Mapping[str, Float32Array]
-    has_gradient: bool
-    verdict: Verdict = PASS
-    copied: bool = False
-
-
 class Monitor:
     """Watches one model; made by ``Run.watch``.
 
     Call ``step`` once per update, between ``backward()`` and ``optimizer.step()`` (after
     ``scaler.unscale_`` under mixed precision). The update made after a step is measured at the
     next call, so the report of a step leaves one step later. On a GPU the host does not wait for
-    the numbers of a step: it reads them at the next call, unless they may change this update. They
-    may while the guard is armed, and always from level 2 of the autopilot on.
+    the numbers of a step, it reads them at the next call; but it waits while the guard is armed,
+    and always from level 2 of the autopilot on, because they may then change this update.
     """
 
     def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench, pilot: Pilot) -> None:
@@ -88,6 +75,7 @@ class Monitor:
         self._next_step = bench.step
         self._reads_later = self._parameters[0].device.type in READ_LATER
         self._unread: Unread | None = None
+        self._inherited: Unread | None = None
         self._held: Measured | None = None
         self._broken = False
         run.add_config(_facts(bench.optimizer, self._probe.copy_interval))
@@ -144,6 +132,9 @@ class Monitor:
 
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
+        self._inherited = (
+            self._unread
+        )  # freeing pinned memory would call CUDA, which a fork may not
         self._unread = self._held = None
         self._probe.forget()
 
