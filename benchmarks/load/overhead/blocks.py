@@ -13,7 +13,7 @@ import torch
 from benchmarks.load.overhead.jobs import Job
 from benchmarks.load.overhead.watchers import Watching
 
-WARNING = "synchronizing"  # a word of torch's own
+WARNING = "called a synchronizing"  # of torch
 
 
 @dataclass(frozen=True)
