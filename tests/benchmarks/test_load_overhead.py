@@ -12,10 +12,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from benchmarks.load.overhead import receiver, table  # noqa: E402
+from benchmarks.load.overhead import apart, receiver, table  # noqa: E402
 from benchmarks.load.overhead.__main__ import rows  # noqa: E402
 from benchmarks.load.overhead.blocks import Samples, step  # noqa: E402
-from benchmarks.load.overhead.estimate import overhead  # noqa: E402
+from benchmarks.load.overhead.estimate import Overhead, overhead  # noqa: E402
 from benchmarks.load.overhead.jobs import Sizes, job  # noqa: E402
 from benchmarks.load.overhead.log_calls import seconds_of_calls  # noqa: E402
 from benchmarks.load.overhead.watchers import WATCHERS, Watching  # noqa: E402
@@ -84,18 +84,18 @@ def test_the_stand_in_acknowledges_what_is_logged() -> None:
     assert (answer.status_code, answer.json()) == (201, {"guard": receiver.GUARD})
 
 
-def test_the_overhead_is_a_ratio_of_medians_with_an_interval_around_it() -> None:
+def test_the_overhead_is_found_however_the_speed_of_the_machine_changes() -> None:
     rng = np.random.default_rng(3)
-    load = np.exp(rng.normal(0.0, 0.3, 60))  # what both blocks of a round suffer
+    load = np.exp(rng.normal(0.0, 0.5, 60))  # what both blocks of a round suffer
     bare = load * rng.normal(1.0, 0.01, 60)
-    watched = 1.1 * load * rng.normal(1.0, 0.01, 60)
+    watched = 1.05 * load * rng.normal(1.0, 0.01, 60)
 
     found = overhead(list(watched), list(bare))
 
-    assert found.ratio == pytest.approx(np.median(watched) / np.median(bare) - 1)
-    assert found.low <= found.ratio <= found.high
-    assert found.low < 0.1 < found.high
-    assert overhead([2.0, 2.0], [1.0, 1.0]) == overhead([4.0, 4.0], [2.0, 2.0])
+    assert found.low < 0.05 < found.high
+    assert found.low < found.ratio < found.high
+    assert found.high - found.low < 0.02
+    assert overhead([2.0, 8.0], [1.0, 4.0]) == Overhead(1.0, 1.0, 1.0)
 
 
 def test_added_synchronisations_are_shown_where_they_were_counted() -> None:
@@ -113,3 +113,9 @@ def test_neither_the_service_nor_other_workloads_are_needed() -> None:
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert shown.stdout == "[]\n"
+
+
+def test_without_pytorch_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "find_spec", lambda _: None)
+
+    assert list(apart.lines(None, peers=True)) == ["W4  skipped (pip install torch)"]
