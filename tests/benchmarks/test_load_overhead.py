@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import httpx
 import numpy as np
@@ -30,6 +31,14 @@ TINY = {
 }
 NOT_PEERS = [one for one in WATCHERS if not one.is_peer]
 ROUNDS, STEPS = 3, 4
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("model", TINY)
