@@ -12,13 +12,14 @@ from typing import TypeVar
 from benchmarks.load import curves, growth, ours
 from benchmarks.load.databases import DATABASES
 from benchmarks.load.jobs import Jobs
+from benchmarks.load.overhead import apart
 from benchmarks.load.peer import Peer, all_peers
 from benchmarks.load.reading import ReadRow, our_rows, read_table
 from benchmarks.load.table import Row, table
 from benchmarks.load.writing import WRITING, Workload
 
-READING, GROWTH = "w3", "growth"
-WORKLOADS = (*WRITING, READING, GROWTH)
+READING, OVERHEAD, GROWTH = "w3", "w4", "growth"
+WORKLOADS = (*WRITING, READING, OVERHEAD, GROWTH)
 FOLDER = Path("build")
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
 def _measured(name: str, args: argparse.Namespace) -> str:
     if name == READING:
         return read_table(list(_told(_read_rows(args), read_table)))
+    if name == OVERHEAD:
+        return "\n".join(_told(apart.lines(args.device, peers=args.peers), "\n".join))
     if name == GROWTH:
         return "\n".join(_growth(database, args.seconds) for database in _databases(args))
     if args.profile:
@@ -104,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settle", type=float, default=12.0, help="seconds to compact before bytes are counted"
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="of W4; a GPU if there is one")
     parser.add_argument(
         "--no-peers", dest="peers", action="store_false", help="leave out what we compare with"
     )
