@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 
 def slack(text: str) -> str:
-    """For Slack's markup and Markdown alike, where ``&``, ``<`` and ``>`` are written as entities."""
+    """For Slack's markup and Markdown alike; ``&``, ``<`` and ``>`` become entities."""
     return markup.escape(_quiet(text), quote=False)
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.headerregistry import Address
 from email.message import EmailMessage
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import plain
@@ -46,7 +46,7 @@ Mailbox = Annotated[Word, AfterValidator(_mailbox)]
 
 
 class Settings(Options):
-    """``security``: ``starttls`` (usual on 587), ``tls`` (465), or none where the operator allows."""
+    """``security``: ``starttls`` (usual on 587), ``tls`` (465); none if the operator allows it."""
 
     host: Word
     port: Annotated[int, Field(ge=1, le=65_535)] = 587
