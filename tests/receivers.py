@@ -136,7 +136,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    options = ["-nodes", "-days", "2", "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
+    options = [
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        f"/CN={NAME}",
+        "-addext",
+        f"subjectAltName=DNS:{NAME}",
+    ]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     subprocess.run([*command, *options, *files], check=True, capture_output=True)
     return Certificate(folder)
@@ -169,7 +177,9 @@ def _login(_: SMTP, __: Session, ___: Envelope, ____: str, data: Any) -> AuthRes
 
 
 @contextmanager
-def mail_server(certificate: Certificate | None = None, *, implicit: bool = False) -> Iterator[Mailbox]:
+def mail_server(
+    certificate: Certificate | None = None, *, implicit: bool = False
+) -> Iterator[Mailbox]:
     """A mail server on loopback: plain, with STARTTLS, or with TLS from the first byte on."""
     mailbox = Mailbox()
     tls = None if certificate is None else certificate.server
@@ -182,7 +192,7 @@ def mail_server(certificate: Certificate | None = None, *, implicit: bool = Fals
         port=free_port(),
         ssl_context=tls if implicit else None,
         authenticator=_login,
-        auth_require_tls=tls is not None,
+        auth_require_tls=bool(options),
         **options,
     )
     controller.start()

@@ -40,13 +40,13 @@ class Panel:
     def low(self) -> float:
         """The lowest number, or a little below if there is only one."""
         low, high = self._ends
-        return low if low < high else low - 0.5
+        return low if low < high else low - _little(low)
 
     @property
     def high(self) -> float:
         """The highest number, or a little above if there is only one."""
         low, high = self._ends
-        return high if low < high else high + 0.5
+        return high if low < high else high + _little(high)
 
     def height(self, value: float) -> float:
         """Where a number lies."""
@@ -57,6 +57,10 @@ class Panel:
     def _ends(self) -> tuple[float, float]:
         finite = [value for value in self.values if math.isfinite(value)]
         return (min(finite), max(finite)) if finite else (0.0, 0.0)
+
+
+def _little(value: float) -> float:
+    return max(0.5, abs(value) * 0.01)
 
 
 def picture_of(message: Message) -> bytes | None:

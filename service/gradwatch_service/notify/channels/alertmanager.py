@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import line, plain
 from gradwatch_service.notify.message import Message, Subject
 from gradwatch_service.notify.options import Authorization, Options, Url
@@ -56,7 +57,7 @@ class Way:
         headers = {**JSON, **self._headers}
         require_taken(self._outgoing.send("POST", self._url, headers, content))
 
-    def _firing(self, run_id: str) -> Iterator[Labels]:
+    def _firing(self, run_id: str) -> list[Labels]:
         """As what the alerts of a run fire there: severity and rule may have changed since."""
         wanted = quote(f'run_id="{run_id}"')
         answer = self._outgoing.send(
@@ -66,7 +67,12 @@ class Way:
             answer_bytes_max=LISTED_BYTES_MAX,
         )
         require_taken(answer)
-        yield from (one["labels"] for one in json.loads(answer.body))
+        try:
+            found: list[Labels] = [one["labels"] for one in json.loads(answer.body)]
+        except (ValueError, TypeError, KeyError) as error:
+            said = "the receiver does not answer as an Alertmanager does"
+            raise UndeliveredError(said, permanent=True) from error
+        return found
 
 
 def _alerts(message: Message) -> Iterator[dict[str, Any]]:
