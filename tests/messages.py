@@ -71,7 +71,7 @@ def with_curves(given: Message) -> Message:
     """The run of a message with something to draw: fine until step 212, infinite at the end."""
     steps = tuple(range(120, 220))
     growth = [max(0, step - 212) for step in steps]
-    loss = tuple(1.0 + 4.0**steep for steep in growth[:-1]) + (math.inf,)
+    loss = (*(1.0 + 4.0**steep for steep in growth[:-1]), math.inf)
     return replace(
         given, steps=steps, loss=loss, log2_grad_norm=tuple(0.5 + steep for steep in growth)
     )

@@ -77,7 +77,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_PUT = handle_any
+        do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server calls them so
 
         @override
         def log_message(self, format: str, *args: object) -> None:
@@ -165,7 +165,9 @@ class Mailbox:
     taken: list[Envelope] = field(default_factory=list)
     refusal: str = ""
 
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802 - aiosmtpd calls it so
+        self, _: SMTP, __: Session, envelope: Envelope
+    ) -> str:
         if self.refusal:
             return self.refusal
         self.taken.append(envelope)

@@ -23,7 +23,7 @@ from tests.service.notify.channels.opening import failure, opened
 # {port} is the canary's, which listens on all of these.
 CANARY_ADDRESSES = ("127.0.0.1", "127.1.2.3", "::1")
 
-URLS = """
+FORMS = """
 https://127.0.0.1:{port}/            https://127.1.2.3:{port}/           https://[::1]:{port}/
 https://localhost:{port}/            https://LocalHost:{port}/           https://localhost.:{port}/
 https://ip6-localhost:{port}/        https://canary.test:{port}/         https://canary.test.:{port}/
@@ -52,7 +52,8 @@ ftp://127.0.0.1:{port}/              unix:///var/run/docker.sock         //127.0
 https:127.0.0.1:{port}/              https:///127.0.0.1:{port}/          https://:{port}/
 HTTPS://127.0.0.1:{port}/            https://nat64.test:{port}/          https://sixtofour.test:{port}/
 https://shared.test:{port}/          https://metadata.test:{port}/       https://zoned.test:{port}/
-""".split()
+"""
+URLS = FORMS.split()
 
 # What names lead to; all of a name's addresses have to be outside.
 NAMES = {
@@ -112,7 +113,7 @@ def _counted(listener: socket.socket, canary: Canary) -> Iterator[None]:
     thread.join()
 
 
-def resolve(host: str, port: int) -> list[str]:
+def resolve(host: str, _: int) -> list[str]:
     """A resolver in whose eyes every name leads to the canary, if to nothing worse."""
     return NAMES.get(host, ["127.0.0.1"])
 
@@ -166,7 +167,7 @@ class Rebinding:
         self.asked = 0
         self._answers = answers
 
-    def __call__(self, host: str, port: int) -> list[str]:
+    def __call__(self, *_: object) -> list[str]:
         self.asked += 1
         return self._answers[min(self.asked, len(self._answers)) - 1]
 

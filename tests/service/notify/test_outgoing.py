@@ -55,7 +55,7 @@ def drip_body(connection: socket.socket) -> None:
     drip_head(connection)
 
 
-def hang(connection: socket.socket) -> None:
+def hang(_: socket.socket) -> None:
     time.sleep(2)
 
 
@@ -70,7 +70,7 @@ def test_whoever_answers_slowly_is_cut_off(
 
 
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
-    def resolve(host: str, port: int) -> list[str]:
+    def resolve(*_: object) -> list[str]:
         time.sleep(2)
         return ["127.0.0.1"]
 
@@ -79,7 +79,7 @@ def test_a_resolver_that_hangs_is_not_waited_for() -> None:
 
 
 def test_a_name_that_is_not_known_is_not_for_ever() -> None:
-    def resolve(host: str, port: int) -> list[str]:
+    def resolve(*_: object) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     error = refusal(Outgoing(resolve=resolve), "https://example.org/")

@@ -12,7 +12,7 @@ from gradwatch_service.notify.message import Message
 from gradwatch_service.notify.picture import CURVE, MARK, SHADE, picture_of
 from tests.messages import SUBJECT, message, over, with_curves
 
-NEARLY = 24
+CURVES = slice(26, 292)  # below the labels
 VALUES = st.lists(st.floats(), min_size=2, max_size=40)
 
 
@@ -23,10 +23,11 @@ def drawn(given: Message) -> Image.Image:
 
 
 def share(image: Image.Image, colour: str, left: int, right: int) -> float:
-    """How much of a stretch of the picture has about this colour."""
-    pixels = np.asarray(image, np.int64)[:, left:right]
-    wanted = [*bytes.fromhex(colour[1:])]
-    return float(np.mean(np.all(np.abs(pixels - wanted) < NEARLY, axis=-1)))
+    """How much of a stretch of the curves is tinted like this colour: grey is not tinted at all."""
+    pixels = np.asarray(image, np.int64)[CURVES, left:right]
+    red, _, blue = bytes.fromhex(colour[1:])
+    tint = pixels[..., 0] - pixels[..., 2]
+    return float(np.mean(np.abs(tint - (red - blue)) < abs(red - blue) / 3))
 
 
 def test_it_shows_both_curves_and_where_the_alert_is() -> None:

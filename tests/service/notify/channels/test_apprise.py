@@ -103,7 +103,7 @@ def test_the_kinds_that_are_allowed_at_first_have_hosts_of_their_own(
     """Nothing in such a URL chooses the host, and nothing is asked but our way out."""
     asked: list[str] = []
 
-    def resolve(host: str, port: int) -> list[str]:
+    def resolve(host: str, _: int) -> list[str]:
         asked.append(host)
         return ["127.0.0.1"]
 

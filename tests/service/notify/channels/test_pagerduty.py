@@ -1,10 +1,10 @@
 import uuid
 from dataclasses import replace
 
+from gradwatch_service.notify.channels import check
 from tests.messages import LINK, RUN, SUBJECT, a_test, message, over, resolved
 from tests.receivers import Receiver
 from tests.service.notify.channels.opening import LOOPBACK, failure, opened
-from gradwatch_service.notify.channels import check
 
 OTHER = replace(SUBJECT, run_id=uuid.UUID(int=7), run_name="other")
 
