@@ -1,4 +1,4 @@
-"""docs/channels.md does what it says: a newcomer's lines run as printed, and the message is real."""
+"""docs/channels.md does what it says: its lines run as printed, and its message is real."""
 
 from __future__ import annotations
 

@@ -147,15 +147,11 @@ def mail_of(message: Message, sender: str, to: list[str]) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(words.text(plain))
     picture_id = f"picture.{message.delivery_id}@{NAME}" if picture else ""
-    mail.add_alternative(page_of(words, picture_id), subtype="html")
+    page = EmailMessage()
+    page.set_content(page_of(words, picture_id), subtype="html")
     if picture:
-        page = mail.get_payload()[1]  # type: ignore[index]
-        page.add_related(
-            picture,
-            "image",
-            "png",
-            cid=f"<{picture_id}>",
-            filename="run.png",
-            disposition="inline",
-        )  # type: ignore[union-attr]
+        cid = f"<{picture_id}>"
+        page.add_related(picture, "image", "png", cid=cid, filename="run.png", disposition="inline")
+    mail.make_alternative()
+    mail.attach(page)
     return mail

@@ -1,6 +1,7 @@
 """Against a real Alertmanager, which tells a real receiver."""
 
 import datetime as dt
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,18 @@ def test_hostile_names_are_labels_like_others(alertmanager: Alertmanager) -> Non
     (alert,) = alertmanager.alerts()
     assert alert["labels"]["run"] == hostile.run_name
     assert "<!" not in alert["annotations"]["layers"]
+
+
+@pytest.mark.alertmanager
+def test_a_run_without_a_name_fires_and_a_digest_is_of_many_runs(
+    alertmanager: Alertmanager,
+) -> None:
+    nameless = [
+        replace(fresh(), run_id=uuid.uuid4(), alert_id=uuid.uuid4(), run_name="") for _ in range(60)
+    ]
+    for _ in range(2):
+        opened("alertmanager", url=alertmanager.url).deliver(told("digest", *nameless))
+    assert len(alertmanager.alerts()) == 60
 
 
 @pytest.mark.alertmanager

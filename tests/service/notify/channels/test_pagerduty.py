@@ -36,6 +36,7 @@ def test_a_digest_touches_the_incident_of_every_run(receiver: Receiver) -> None:
         ("trigger", f"gradwatch/{RUN}"),
         ("resolve", f"gradwatch/{OTHER.run_id}"),
     ]
+    assert receiver.received[0].json["payload"]["summary"].startswith("CRITICAL: gpt-small: The")
 
 
 def test_a_test_ends_its_own_incident(receiver: Receiver) -> None:
