@@ -76,6 +76,12 @@ def test_names_cannot_add_headers() -> None:
     assert mailbox.taken[0].rcpt_tos == TO
 
 
+def test_names_of_any_script_arrive() -> None:
+    with mail_server() as mailbox:
+        opened("email", **settings(mailbox)).deliver(message(run_name="größer-模型-β"))
+    assert read(mailbox)[0]["Subject"].startswith("CRITICAL: größer-模型-β: The learning rate")
+
+
 @pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "tls"])
 def test_it_logs_in_through_tls(certificate: Certificate, implicit: bool) -> None:
     outgoing = encrypted(certificate)
