@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, curve_shapes, frames, shapes
+from gradwatch_service.api import bodies, channel_shapes, curve_shapes, frames, shapes
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -29,6 +29,11 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,
     curve_shapes.ProfileBody,
+    channel_shapes.ChannelBody,
+    channel_shapes.ChannelChanges,
+    channel_shapes.Channel,
+    shapes.Items[channel_shapes.Channel],
+    channel_shapes.Delivered,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,
