@@ -14,7 +14,7 @@ from gradwatch_service.detect.rule import Rule
 from gradwatch_service.detect.rules import catalogue
 from gradwatch_service.detect.substrate import SubstrateState
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.domain import Frame, LayerTable, RuleChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,14 @@ class RuleState:
 
 @dataclass(frozen=True, slots=True)
 class DetectorState:
-    """The state of every rule over one writer's reports; a value, never changed in place."""
+    """The state of every rule over one writer's reports; a value, never changed in place.
+
+    ``changes``: what is set of the rules.
+    """
 
     substrate: SubstrateState
     rules: Mapping[str, RuleState]
+    changes: RuleChanges = ()
 
     @property
     def episodes(self) -> Mapping[str, Episode]:
@@ -47,11 +51,12 @@ class Seen:
     episodes: Mapping[str, Episode]
 
 
-def init(layers: LayerTable) -> DetectorState:
+def init(layers: LayerTable, changes: RuleChanges = ()) -> DetectorState:
     """The state before the first report."""
     return DetectorState(
         substrate=substrate.init(layers),
-        rules={rule.id: RuleState(rule.init(layers)) for rule in catalogue()},
+        rules={rule.id: RuleState(rule.init(layers)) for rule in catalogue(changes)},
+        changes=changes,
     )
 
 
@@ -76,11 +81,11 @@ def _observe(state: DetectorState, part: Frame) -> tuple[DetectorState, Seen]:
     base, view = substrate.observe(state.substrate, part)
     rules: dict[str, RuleState] = {}
     findings: list[Finding] = []
-    for rule in catalogue():
+    for rule in catalogue(state.changes):
         rules[rule.id], found = _judge(rule, state.rules[rule.id], view)
         findings += found
     findings.sort(key=lambda finding: finding.ordinal)  # stable: catalogue order within a report
-    state = DetectorState(base, rules)
+    state = DetectorState(base, rules, state.changes)
     return state, Seen(view, tuple(findings), state.episodes)
 
 

@@ -82,7 +82,7 @@ class Outcome:
 
 def init(layers: LayerTable, facts: Facts) -> WriterState:
     """The state before the first report."""
-    return WriterState(engine.init(layers), facts, History.empty(layers))
+    return WriterState(engine.init(layers, facts.rules), facts, History.empty(layers))
 
 
 def update(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[WriterState, Outcome]:
