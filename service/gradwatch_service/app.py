@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gradwatch_service.api import alerts, documents, frames, health, problems, runs, series
+from gradwatch_service.api import alerts, documents, frames, health, problems, rules, runs, series
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
@@ -45,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts):
+    for module in (runs, frames, series, alerts, rules):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)
@@ -84,7 +90,9 @@ def backend(settings: Settings) -> Iterator[Backend]:
     writer.start()
     try:
         with kept_short(engine):
-            yield Backend(engine, writer, settings, utc_now, ballast)
+            served = Backend(engine, writer, settings, utc_now, ballast)
+            with closing(served.rehearsals):
+                yield served
     finally:
         writer.stop()
         engine.dispose()

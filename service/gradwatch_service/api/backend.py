@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from gradwatch_service.api.waiting import Answers
 from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
+from gradwatch_service.ingest.backtest_process import Rehearsals
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
@@ -33,9 +34,11 @@ class Backend:
     clock: Clock
     ballast: Ballast
     answers: Answers = field(init=False)
+    rehearsals: Rehearsals = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", Answers(self.settings.handler_deadline_seconds))
+        object.__setattr__(self, "rehearsals", Rehearsals(self.settings.database_url))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

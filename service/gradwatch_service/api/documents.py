@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, curve_shapes, frames, shapes
+from gradwatch_service.api import bodies, curve_shapes, frames, rule_shapes, shapes
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -29,6 +29,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,
     curve_shapes.ProfileBody,
+    rule_shapes.RulesBody,
+    rule_shapes.BacktestBody,
+    rule_shapes.RulesShape,
+    rule_shapes.BacktestShape,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gradwatch_service.detect.rules import catalogue
+from gradwatch_service.detect.tuning import SWITCHES, thresholds
 from gradwatch_service.domain import JsonValue
 from gradwatch_service.errors import Invalid, ItemError
 
@@ -20,6 +22,8 @@ KNOWN = frozenset({
     "project", "name", "id", "config", "tags", "launch_id", "resume_step", "depth", "shape",
     "dtype", "activation", "normalised", "residual", "state", "reason",
     "writer", "query", "limit", "cursor", "points", "from", "to", "metric", "layer",
+    "settings", "runs", "by", *SWITCHES, *(rule.id for rule in catalogue()),
+    *(one.name for rule in catalogue() for one in thresholds(rule)),
 })  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -32,6 +33,12 @@ class Threshold:
     def is_whole(self) -> bool:
         """Whether it counts something."""
         return isinstance(self.default, int)
+
+
+def sees(rule: Any) -> str:
+    """What a rule sees, in a sentence: that of its module."""
+    words = (sys.modules[type(rule).__module__].__doc__ or "").split("\n\n")[0]
+    return " ".join(words.partition(": ")[2].split())
 
 
 def settable(default: N, meaning: str, low: N, high: N, unit: str = "") -> N:
