@@ -26,7 +26,9 @@ from uvicorn.supervisors import Multiprocess
 
 from gradwatch_service import app
 from gradwatch_service.app import backend, create_app
+from gradwatch_service.backtest import changes_of, table
 from gradwatch_service.errors import ServiceError
+from gradwatch_service.ingest.backtest import Bench, Trial
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
@@ -107,6 +109,31 @@ def backup(argv: Sequence[str]) -> int:
     except (BackupError, ArgumentError) as error:
         return _fail(str(error))
     _tell(f"{target} is a copy of {_database(settings)}")
+    return DONE
+
+
+def backtest(argv: Sequence[str]) -> int:
+    """Try other settings of the rules on stored runs: what would have alerted?"""
+    parser = _parser("backtest", "Try other settings of the rules on stored runs.")
+    parser.add_argument("--project", required=True, help="whose runs")
+    parser.add_argument("--runs", type=int, default=50, help="the newest so many (default 50)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="RULE.SETTING=VALUE",
+        help="such as gradient-spike.threshold=7 or loss-plateau.enabled=off; more than once",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=600.0, help="to take at most (600)")
+    asked, settings = parser.parse_args(argv), _settings(parser, argv)
+    if not _is_migrated(settings):
+        return FAILED
+    engine = make_engine(settings.database_url)
+    try:
+        changes = changes_of(asked.set)
+        limits = {"seconds": asked.seconds, "reports": sys.maxsize}
+        _tell(table(Bench(engine).run(Trial(asked.project, changes, asked.runs, **limits))))
+    except ServiceError as error:
+        return _fail(error.detail)
+    finally:
+        engine.dispose()
     return DONE
 
 
