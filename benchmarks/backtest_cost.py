@@ -70,9 +70,7 @@ def story(seed: int, table: LayerTable, reports: int) -> Frame:
 
 
 def main() -> None:
-    print(
-        "| runs x layers x reports | first | again | alerts change | none changes | memory |"
-    )
+    print("| runs x layers x reports | first | again | alerts change | none changes | memory |")
     for runs, layers, reports in SHAPES:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(make_engine(store(Path(folder), runs, layers, reports)))

@@ -17,9 +17,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gradwatch_service.api import alerts, documents, frames, health, problems, rules, runs, series
+from gradwatch_service.api import (
+    alerts,
+    documents,
+    frames,
+    health,
+    metrics,
+    problems,
+    rules,
+    runs,
+    series,
+)
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
+from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
@@ -53,11 +64,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for module in (runs, frames, series, alerts, rules):
         app.include_router(module.router, prefix=PREFIX)
-    for router in (health.router, documents.router):
+    for router in (health.router, documents.router, metrics.router):
         app.include_router(router)
     app.router.routes.append(frames.put_frame)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings)  # around all others
+    app.add_middleware(Intake, settings=settings)  # around all routes
+    app.add_middleware(Metering)
     problems.install(app)
     return app
 

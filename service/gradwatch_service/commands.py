@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -29,6 +30,7 @@ from gradwatch_service.app import backend, create_app
 from gradwatch_service.backtest import changes_of, table
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.ingest.backtest import Bench, Trial
+from gradwatch_service.meters import FOLDER
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
@@ -203,6 +205,12 @@ def _run(settings: Settings, listener: socket.socket) -> int:
 def _supervise(settings: Settings, listener: socket.socket) -> int:
     """Servers in processes of their own, replaced when they die; the periodic work is done here."""
     of_server = settings.model_copy(update={"embedded_worker": False})
+    with tempfile.TemporaryDirectory(prefix="gradwatch-") as folder:
+        os.environ[FOLDER] = folder  # noqa: TID251 - the servers count into files there
+        return _supervised(of_server, settings, listener)
+
+
+def _supervised(of_server: Settings, settings: Settings, listener: socket.socket) -> int:
     supervisor = Multiprocess(_config(partial(_app_of_server, of_server), settings), [listener])
     with ExitStack() as stack:
         if settings.embedded_worker:

@@ -164,6 +164,12 @@ class Frame:
         return len(self.steps)
 
     @property
+    def numbers(self) -> int:
+        """How many numbers it brings."""
+        blocks = (*self.layers.values(), *self.profiles.values())
+        return len(self) * len(self.scalars) + sum(values.size for values in blocks)
+
+    @property
     def layers_bytes(self) -> int:
         """The size of what makes frames large."""
         return sum(values.nbytes for values in self.layers.values())

@@ -17,6 +17,7 @@ from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.ingest.backtest_process import Rehearsals
 from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.meters import Meters
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import DISK_FULL, unavailable_when_down
@@ -39,6 +40,11 @@ class Backend:
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", Answers(self.settings.handler_deadline_seconds))
         object.__setattr__(self, "rehearsals", Rehearsals(self.settings.database_url))
+
+    @property
+    def meters(self) -> Meters:
+        """What this process counts of itself."""
+        return self.writer.meters
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

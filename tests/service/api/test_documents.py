@@ -5,6 +5,8 @@ from tests.service.api.conftest import Api
 ROUTES = {
     "/api/v1/alerts": "get",
     "/api/v1/alerts/{alert_id}": "get",
+    "/api/v1/projects/{project}/rules": "get put",
+    "/api/v1/projects/{project}/rules/backtest": "post",
     "/api/v1/runs": "get post",
     "/api/v1/runs/{run_id}": "delete get patch",
     "/api/v1/runs/{run_id}/advice": "get",
