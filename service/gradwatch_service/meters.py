@@ -8,7 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 # The library's own switch: where set before it is imported, processes count into files there.
@@ -18,6 +24,9 @@ _LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 Observe = Callable[[float], None]
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # as many series again, of no use here
 
 
 class Meters:

@@ -58,7 +58,7 @@ class AdamMomentLag:
     rms: float = settable(
         2.3, "rms of gradient over √v in one layer; 1 is right", 1.5, 10.0, "times"
     )
-    lasting: int = settable(32, "for so many reports on end", 8, 512, "reports")
+    lasting: int = settable(32, "reports on end that must show it", 8, 512, "reports")
     most_rms: float = 5.0
     most_lasting: int = 8
     warm_up: int = 100

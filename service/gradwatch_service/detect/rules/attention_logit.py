@@ -42,7 +42,7 @@ class AttentionLogit:
     id: ClassVar[str] = "attention-logit"
     clear_after: ClassVar[int] = 32
     warning: float = settable(1e3, "largest attention logit for a warning", 10.0, 1e06)
-    error: float = settable(1e4, "and for an error", 100.0, 1e08)
+    error: float = settable(1e4, "largest attention logit for an error", 100.0, 1e08)
     lasting: int = 4
     t_limit: float = 6.0
 

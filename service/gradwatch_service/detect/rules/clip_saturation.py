@@ -45,7 +45,7 @@ class ClipSaturation:
     clear_after: ClassVar[int] = 32
     warning_share: float = settable(0.5, "share of clipped norms for a warning", 0.3, 1.0, "share")
     warning_bits: float = 1.0
-    error_share: float = settable(0.9, "and for an error", 0.3, 1.0, "share")
+    error_share: float = settable(0.9, "share of clipped norms for an error", 0.3, 1.0, "share")
     error_bits: float = 2.0
     clear_share: float = 0.25
     loss_fall: float = 0.02

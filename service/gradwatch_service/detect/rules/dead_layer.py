@@ -84,7 +84,9 @@ class DeadLayer:
     risen: float = 0.25
     warm_up: int = 192
     blocks: int = 2
-    silent: int = settable(16, "or no gradient at all for so many reports", 4, 256, "reports")
+    silent: int = settable(
+        16, "reports on end without a gradient at which a layer is dead", 4, 256, "reports"
+    )
     net_silent: int = 6
 
     def init(self, layers: LayerTable) -> Life:

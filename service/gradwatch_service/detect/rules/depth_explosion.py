@@ -33,7 +33,13 @@ class DepthExplosion:
         64.0,
         "bits",
     )
-    error_bits: float = settable(10.0, "and for an error", 2.0, 64.0, "bits")
+    error_bits: float = settable(
+        10.0,
+        "growth from the last to the first layer, in powers of two, for an error",
+        2.0,
+        64.0,
+        "bits",
+    )
     spearman: float = 0.8
     blocks: int = 2
 

@@ -74,7 +74,7 @@ class EarlyExplosion:
     above_first_bits: float = 2.0
     falls: float = 2.0
     loss_factor: float = settable(
-        10.0, "or growth of the loss over its first value", 2.0, 1e06, "times"
+        10.0, "growth of the loss over its first value", 2.0, 1e06, "times"
     )
     joint_factor: float = 3.0
     joint_bits: float = 3.32

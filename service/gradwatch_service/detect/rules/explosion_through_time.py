@@ -87,7 +87,13 @@ class ExplosionThroughTime:
         32.0,
         "bits",
     )
-    extreme_bits: float = settable(8.0, "and for a critical one", 3.0, 64.0, "bits")
+    extreme_bits: float = settable(
+        8.0,
+        "growth of the gradient back through the sequence, in powers of two, for a critical alert",
+        3.0,
+        64.0,
+        "bits",
+    )
     early_bits: float = 3.0
     early: int = 32
     lasting: int = 3

@@ -44,7 +44,13 @@ class InitGainProfile:
         64.0,
         "bits",
     )
-    error_bits: float = settable(10.0, "and for an error", 2.0, 64.0, "bits")
+    error_bits: float = settable(
+        10.0,
+        "gain of a fresh net from end to end, in powers of two, for an error",
+        2.0,
+        64.0,
+        "bits",
+    )
     min_layers: int = 3
 
     def init(self, _layers: LayerTable) -> bool:

@@ -51,7 +51,11 @@ class LossAboveInitial:
         1.5, "how many times its first values the loss is", 1.05, 1e06, "times"
     )
     far: float = settable(
-        10.0, "from which on it is a warning without large updates, too", 1.05, 1e06, "times"
+        10.0,
+        "how many times its first values the loss is for a warning where updates are small",
+        1.05,
+        1e06,
+        "times",
     )
     large_ratio: float = 0.05
     within: int = 256

@@ -61,7 +61,9 @@ class LossDivergence:
 
     id: ClassVar[str] = "loss-divergence"
     clear_after: ClassVar[int] = 32
-    scales: float = settable(1.5, "and in units of its own noise", 0.5, 50.0, "scales")
+    scales: float = settable(
+        1.5, "rise of the loss over its level before, in units of its noise", 0.5, 50.0, "scales"
+    )
     share: float = settable(
         0.5, "rise of the loss over its level before, relative", 0.05, 100.0, "share"
     )

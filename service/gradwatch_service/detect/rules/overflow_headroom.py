@@ -50,7 +50,9 @@ class OverflowHeadroom:
     warning_bits: float = settable(
         3.0, "powers of two left below overflow for a warning", 0.5, 4.0, "bits"
     )
-    error_bits: float = settable(1.0, "and for an error", 0.1, 4.0, "bits")
+    error_bits: float = settable(
+        1.0, "powers of two left below overflow for an error", 0.1, 4.0, "bits"
+    )
     clear_bits: float = 4.0
 
     def init(self, _layers: LayerTable) -> Held:

@@ -47,7 +47,9 @@ class SlowRun:
     slow: float = settable(
         1.25, "seconds a step over the run's usual, for information", 1.05, 10.0, "times"
     )
-    warning: float = settable(2.0, "and for a warning", 1.05, 100.0, "times")
+    warning: float = settable(
+        2.0, "seconds a step over the run's usual, for a warning", 1.05, 100.0, "times"
+    )
     in_a_row: int = 4
     least: int = 8
 

@@ -37,7 +37,7 @@ class UpdateRatioHigh:
     warning: float = settable(
         0.02, "size of updates over weights for a warning; about .001 is usual", 0.01, 1.0
     )
-    error: float = settable(0.05, "and for an error", 0.01, 10.0)
+    error: float = settable(0.05, "size of updates over weights for an error", 0.01, 10.0)
     relative: float = 0.01
     above_slow_bits: float = 2.0
     loss_fall: float = 0.2

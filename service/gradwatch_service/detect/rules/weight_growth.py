@@ -64,7 +64,9 @@ class WeightGrowth:
     )
     even_bits: float = 0.08
     alike: float = 0.85
-    doubled_bits: float = settable(1.0, "or of one layer's over a long time", 0.25, 8.0, "bits")
+    doubled_bits: float = settable(
+        1.0, "rise of one layer's weights over a long time, in powers of two", 0.25, 8.0, "bits"
+    )
     above_first_bits: float = 2.0
     lasting: float = 0.8
     loss_fall: float = 0.02
