@@ -72,8 +72,8 @@ def _rule_page(rule: Rule[Any]) -> str:
 def _settable(rule: Rule[Any]) -> Iterator[str]:
     found = thresholds(rule)
     yield (
-        "[A project may set](../rules-per-project.md) whether it judges (`enabled`), whether it may "
-        "call people (`notify`)" + (", and:" if found else ".")
+        "[A project may set](../rules-per-project.md) whether it judges (`enabled`), whether it "
+        "may call people (`notify`)" + (", and:" if found else ".")
     )
     if found:
         rows = [
