@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("updated_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project", name=op.f("pk_rules")),
     )
+    op.add_column("attempts", sa.Column("rules", sa.Text(), nullable=False, server_default="{}"))
     op.create_table(
         "heartbeats",
         sa.Column("worker", sa.Text(), nullable=False),
@@ -159,6 +160,7 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("alert_acts")
     op.drop_table("heartbeats")
+    op.drop_column("attempts", "rules")
     op.drop_table("rules")
     op.drop_table("silences")
     op.drop_table("channels")

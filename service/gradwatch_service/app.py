@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from functools import partial
 from importlib.metadata import version
 
@@ -17,12 +23,15 @@ from gradwatch_service.api import (
     documents,
     frames,
     health,
+    metrics,
     problems,
+    rules,
     runs,
     series,
 )
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
+from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
@@ -54,13 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, channels):
+    for module in (runs, frames, series, alerts, channels, rules):
         app.include_router(module.router, prefix=PREFIX)
-    for router in (health.router, documents.router):
+    for router in (health.router, documents.router, metrics.router):
         app.include_router(router)
     app.router.routes.append(frames.put_frame)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings)  # around all others
+    app.add_middleware(Intake, settings=settings)  # around all routes
+    app.add_middleware(Metering)
     problems.install(app)
     return app
 
@@ -93,7 +103,9 @@ def backend(settings: Settings) -> Iterator[Backend]:
     writer.start()
     try:
         with kept_short(engine):
-            yield Backend(engine, writer, settings, utc_now, ballast)
+            served = Backend(engine, writer, settings, utc_now, ballast)
+            with closing(served.rehearsals):
+                yield served
     finally:
         writer.stop()
         engine.dispose()

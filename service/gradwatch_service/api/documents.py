@@ -12,7 +12,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, channel_shapes, curve_shapes, frames, shapes
+from gradwatch_service.api import (
+    bodies,
+    channel_shapes,
+    curve_shapes,
+    frames,
+    rule_shapes,
+    shapes,
+)
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -34,6 +41,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     channel_shapes.Channel,
     shapes.Items[channel_shapes.Channel],
     channel_shapes.Delivered,
+    rule_shapes.RulesBody,
+    rule_shapes.BacktestBody,
+    rule_shapes.RulesShape,
+    rule_shapes.BacktestShape,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,

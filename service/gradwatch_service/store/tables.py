@@ -72,6 +72,7 @@ runs = Table(
     Index(None, "state"),
 )
 
+# ``rules``: what the project had set of the rules then; it is judged by that to its end.
 attempts = Table(
     "attempts",
     metadata,
@@ -80,6 +81,7 @@ attempts = Table(
     Column("launch_id", Text),
     Column("resume_step", BigInteger),
     Column("config", JsonText, nullable=False),
+    Column("rules", JsonText, nullable=False, server_default="{}"),
     Column("started_at", UtcDateTime, nullable=False),
 )
 

@@ -8,6 +8,8 @@ ROUTES = {
     "/api/v1/projects/{project}/channels": "get post",
     "/api/v1/projects/{project}/channels/{channel_id}": "delete patch",
     "/api/v1/projects/{project}/channels/{channel_id}/test": "post",
+    "/api/v1/projects/{project}/rules": "get put",
+    "/api/v1/projects/{project}/rules/backtest": "post",
     "/api/v1/runs": "get post",
     "/api/v1/runs/{run_id}": "delete get patch",
     "/api/v1/runs/{run_id}/advice": "get",
