@@ -68,7 +68,7 @@ def standing(
     found = Standing(alert) if act is None else _heeded(alert, spans, act)
     if ended and found.alert.state != "resolved":
         over = replace(found.alert, state="resolved", resolved_step=alert.last_step)
-        return Standing(over, ENDED_BY, ENDED)
+        return Standing(over, None if alert.state == "pending" else ENDED_BY, ENDED)
     return found
 
 
@@ -82,7 +82,9 @@ def _heeded(alert: Alert, spans: Collection[Span], act: Act) -> Standing:
     if act.kind == "acknowledged":
         same = alert.state == "firing" and _since(spans) <= act.place
         holds = same and alert.severity <= act.severity
-        return replace(said, alert=replace(alert, state="acknowledged")) if holds else Standing(alert)
+        return (
+            replace(said, alert=replace(alert, state="acknowledged")) if holds else Standing(alert)
+        )
     if reached(spans) > act.place:  # it was seen again
         return Standing(replace(alert, regressed=True))
     return replace(said, alert=replace(alert, state="resolved", resolved_step=act.place.step))

@@ -1,4 +1,4 @@
-"""What somebody says of an alert: it is acknowledged, or resolved, from the place it has reached."""
+"""What somebody says of an alert: it is acknowledged, or resolved, as far as it is known."""
 
 from __future__ import annotations
 

@@ -42,9 +42,7 @@ def newest(
     connection: Connection, run_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, dict[uuid.UUID, Act]]:
     """Run -> alert -> the act that counts."""
-    query = (
-        select(alert_acts).where(alert_acts.c.run_id.in_(run_ids)).order_by(alert_acts.c.number)
-    )
+    query = select(alert_acts).where(alert_acts.c.run_id.in_(run_ids)).order_by(alert_acts.c.number)
     found: dict[uuid.UUID, dict[uuid.UUID, Act]] = {}
     for row in connection.execute(query):
         found.setdefault(row.run_id, {})[row.alert_id] = _act(row)

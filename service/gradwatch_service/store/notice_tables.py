@@ -12,7 +12,7 @@ def _run_id() -> Column[object]:
     return Column("run_id", Uuid, primary_key=True)
 
 
-# What people did about an alert: the newest, that of the highest ``number``, counts. ``attempt`` and
+# What people did about an alert: the newest, of the highest ``number``, counts. ``attempt`` and
 # ``step`` are the alert's last when they did it, ``severity`` what it had.
 alert_acts = Table(
     "alert_acts",
