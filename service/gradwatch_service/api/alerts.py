@@ -89,7 +89,7 @@ def _in_full(connection: Connection, alert_id: uuid.UUID, now: dt.datetime) -> J
     if alert.get("resolved_by") == ENDED_BY:
         past.append(_ending(alert))
     past.sort(key=lambda event: str(event["at"]))
-    return {**alert, "history": past}
+    return {**alert, "history": [*past]}
 
 
 def _run_of(alert: Json) -> uuid.UUID:

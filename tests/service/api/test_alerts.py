@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from gradwatch_service.api import shapes
+from gradwatch_service.api import alert_shapes, shapes
 from tests.service.api.conftest import Api, problem
 
 
@@ -30,7 +30,13 @@ def test_an_alert_is_raised_and_shown(api: Api, run: str):
     assert alert["run_id"] == run.removeprefix("/runs/")
     assert (alert["rule"], alert["state"], alert["opened_step"]) == ("non-finite", "firing", 40)
     assert alert["advice"]
-    assert api.get(f"/alerts/{alert['id']}").json() == alert
+    shown = api.get(f"/alerts/{alert['id']}").json()
+    alert_shapes.AlertWithHistory.model_validate(shown)
+    assert [(past["kind"], past["step"], past["writer"]) for past in shown.pop("history")] == [
+        ("firing", 40, "steps"),
+        ("worsened", 43, "steps"),
+    ]
+    assert shown == alert
 
 
 def test_the_run_is_critical(api: Api, run: str):
