@@ -152,8 +152,9 @@ def test_an_alert_is_acknowledged_and_resolved_and_fires_again(api: Api):
     assert done == [("acknowledged", "ada"), ("resolved", "somebody")]
 
 
+@pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("act", ["acknowledge", "resolve"])
-def test_an_act_on_no_alert_or_of_no_sense_is_refused(api: Api, run: str, act: str):
+def test_an_act_on_no_alert_or_of_no_sense_is_refused(api: Api, act: str):
     (alert,) = api.get("/alerts", project="alarming", rule="non-finite").json()["items"]
     assert problem(api.post(f"/alerts/{uuid.uuid4()}/{act}", {})) == (404, "not-found")
     for body in ({"by": ""}, {"comment": 3}, {"why": "x"}):
