@@ -569,7 +569,7 @@ def test_help_lists_every_command(command: Run) -> None:
     text = " ".join(" ".join(out).split())
     assert code == 2
     for line in (
-        "alerts List alerts, the newest first.",
+        "alerts List alerts, the newest first; acknowledge, resolve or silence them.",
         "tail Follow a run until it ends.",
         "greet Say hello, 100 % politely.",
         "serve needs the service: pip install 'gradwatch[service]'",
