@@ -6,20 +6,22 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Table, select
 
 from gradwatch_service.diagnose.acts import ENDED, ENDED_BY, Act, ActKind, Place
-from gradwatch_service.domain import Severity, alert_id
+from gradwatch_service.domain import AlertPart, Severity, alert_id
 from gradwatch_service.errors import Conflict, NotFound
 from gradwatch_service.ingest.pushes import FramePush, Judgement, Word
 from gradwatch_service.ingest.writer import Writer
-from gradwatch_service.store import acts, alerts, runs, tables
+from gradwatch_service.store import acts, alerts, parts, runs, tables
+from gradwatch_service.store.alerts import AlertFilters
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.notice_tables import alert_acts, outbox
 from gradwatch_service.store.silence import Silence, silences
@@ -454,3 +456,31 @@ def test_acts_come_back_as_they_were_saved(engine: Engine, run_id: uuid.UUID) ->
         ("bob", "acknowledged", ""),
         ("ada", "resolved", "why"),
     ]
+
+
+def test_an_alert_that_only_goes_on_is_not_written_anew(
+    engine: Engine, writer: Writer, run_id: uuid.UUID, burning: str
+) -> None:
+    def written(table: Table) -> list[tuple[Any, ...]]:
+        return rows(engine, table, run_id, "cause", "body")
+
+    before, parts_before = alerts_of(engine, run_id), parts_of(engine, run_id)
+    texts, part_texts = written(tables.alerts), written(tables.alert_parts)
+    answer(writer, cut(run_id, STORIES["rank0"], [SEEN, 104], "rank0")[1])
+    assert written(tables.alerts) == texts
+    assert written(tables.alert_parts) == part_texts
+    moved, parts_moved = alerts_of(engine, run_id)[burning], parts_of(engine, run_id)[burning]
+    assert moved == before[burning] | {"last_step": 103}
+    assert parts_moved == {"rank0": replace(parts_before[burning]["rank0"], last_step=103)}
+    with engine.connect() as connection:
+        assert alerts.get_alert(connection, alert_id(run_id, burning)) == moved
+        assert moved in alerts.list_alerts(connection, AlertFilters(run_id=run_id)).items
+
+
+def parts_of(engine: Engine, run_id: uuid.UUID) -> dict[str, dict[str, AlertPart]]:
+    with engine.connect() as connection:
+        found = parts.of_runs(connection, [run_id])[run_id]
+    return {
+        cause: {writer: one.part for writer, one in shares.items()}
+        for cause, shares in found.items()
+    }
