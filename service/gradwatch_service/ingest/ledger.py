@@ -21,6 +21,7 @@ from gradwatch_service.store import (
     layers,
     outbox,
     parts,
+    transitions,
 )
 from gradwatch_service.store.alerts import Incident
 from gradwatch_service.store.detector_states import Checkpoint
@@ -84,8 +85,8 @@ class Ledger:
         alerts.move(connection, self.moved)
         acts.add(connection, self.acts)
         outbox.note(connection, self.changes, self.now)
-        alerts.retract_transitions(connection, self.retracted)
-        alerts.add_transitions(connection, self.transitions)
+        transitions.retract(connection, self.retracted)
+        transitions.add(connection, self.transitions)
         events.append(connection, self.events)
         idempotency.add(connection, self.keys, self.now)
         detector_states.save(connection, self.checkpoints)

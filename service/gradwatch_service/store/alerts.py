@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, cast
@@ -14,8 +14,6 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
-    delete,
-    insert,
     or_,
     select,
     update,
@@ -23,16 +21,15 @@ from sqlalchemy import (
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
-from gradwatch_service.domain import AlertEvent, AlertState, Severity
+from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
 from gradwatch_service.store.prepared import Prepared
-from gradwatch_service.store.tables import alert_events, alerts
+from gradwatch_service.store.tables import alerts
 from gradwatch_service.store.types import UtcDateTime
 from gradwatch_service.store.upsert import upsert
 
 _BODY = (alerts.c.body, alerts.c.last_step, alerts.c.updated_at)
-_insert_event = insert(alert_events)
 _move = Prepared(
     update(alerts)
     .where(alerts.c.run_id == bindparam("run"), alerts.c.alert_id == bindparam("alert"))
@@ -148,37 +145,6 @@ def save(connection: Connection, incidents: Sequence[Incident]) -> None:
     upsert(connection, alerts, rows)
 
 
-def add_transitions(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert alert events, all of a group at once."""
-    if rows:
-        connection.execute(_insert_event, rows)
-
-
-def retract_transitions(
-    connection: Connection, retracted: Sequence[tuple[uuid.UUID, str, int]]
-) -> None:
-    """Delete the transitions of a writer from a number on."""
-    for run_id, writer, first in retracted:
-        connection.execute(
-            delete(alert_events).where(
-                alert_events.c.run_id == run_id,
-                alert_events.c.writer == writer,
-                alert_events.c.number >= first,
-            )
-        )
-
-
-def transitions(connection: Connection, run_id: uuid.UUID, writer: str) -> tuple[AlertEvent, ...]:
-    """All transitions of a writer, in order."""
-    query = (
-        select(alert_events)
-        .where(alert_events.c.run_id == run_id, alert_events.c.writer == writer)
-        .order_by(alert_events.c.number)
-    )
-    rows = connection.execute(query)
-    return tuple(AlertEvent(row.cause, row.kind, row.step, row.text) for row in rows)
-
-
 def of_runs(
     connection: Connection, run_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, dict[str, Kept]]:
@@ -244,23 +210,3 @@ def _body(body: Json, last_step: int | None, updated_at: dt.datetime) -> Json:
     if last_step is None or last_step <= cast(int, body["last_step"]):
         return body
     return {**body, "last_step": last_step, "updated_at": rfc3339(updated_at)}
-
-
-def history(connection: Connection, run_id: uuid.UUID, identity: uuid.UUID) -> tuple[Json, ...]:
-    """The transitions of an alert, writer by writer, each in order."""
-    query = (
-        select(alert_events)
-        .where(alert_events.c.run_id == run_id, alert_events.c.alert_id == identity)
-        .order_by(alert_events.c.writer, alert_events.c.number)
-    )
-    return tuple(
-        {
-            "writer": row.writer,
-            "by": None,
-            "kind": row.kind,
-            "step": row.step,
-            "text": row.text,
-            "at": rfc3339(row.at),
-        }
-        for row in connection.execute(query)
-    )

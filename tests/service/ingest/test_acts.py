@@ -20,7 +20,7 @@ from gradwatch_service.domain import AlertPart, Severity, alert_id
 from gradwatch_service.errors import Conflict, NotFound
 from gradwatch_service.ingest.pushes import FramePush, Judgement, Word
 from gradwatch_service.ingest.writer import Writer
-from gradwatch_service.store import acts, alerts, parts, runs, tables
+from gradwatch_service.store import acts, alerts, parts, runs, tables, transitions
 from gradwatch_service.store.alerts import AlertFilters
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.notice_tables import alert_acts, outbox
@@ -186,7 +186,7 @@ def test_the_whole_life_of_an_alert(engine: Engine, writer: Writer) -> None:
 def acts_and_transitions(engine: Engine, run_id: uuid.UUID, cause: str) -> list[object]:
     identity = alert_id(run_id, cause)
     with engine.connect() as connection:
-        seen = alerts.history(connection, run_id, identity)
+        seen = transitions.of_alert(connection, run_id, identity)
         done = acts.history(connection, run_id, identity)
     return [one["kind"] for one in sorted([*seen, *done], key=lambda one: int(str(one["step"])))]
 

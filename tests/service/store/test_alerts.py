@@ -16,7 +16,7 @@ from gradwatch_service.diagnose import merge
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.domain import Advice, AlertPart, Evidence, Severity, Suspect, alert_id
 from gradwatch_service.errors import NotFound
-from gradwatch_service.store import alerts, parts
+from gradwatch_service.store import alerts, parts, transitions
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
 from gradwatch_service.store.alerts import AlertFilters, Incident
 from gradwatch_service.store.database import for_writing
@@ -236,8 +236,8 @@ def test_the_history_of_an_alert_is_kept_in_order(connection: Connection) -> Non
         }
         for number, kind in enumerate(["firing", "worsened", "resolved"])
     ]
-    alerts.add_transitions(connection, rows[::-1])
-    found = alerts.history(connection, RUN, identity)
+    transitions.add(connection, rows[::-1])
+    found = transitions.of_alert(connection, RUN, identity)
     assert [(one["kind"], one["step"]) for one in found] == [
         ("firing", 3),
         ("worsened", 4),
