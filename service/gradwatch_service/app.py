@@ -28,6 +28,7 @@ from gradwatch_service.api import (
     rules,
     runs,
     series,
+    silences,
 )
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, channels, rules):
+    for module in (runs, frames, series, alerts, silences, channels, rules):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router, metrics.router):
         app.include_router(router)

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
 from gradwatch_service.api import (
+    alert_shapes,
     bodies,
     channel_shapes,
     curve_shapes,
@@ -32,6 +33,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[shapes.Run],
     shapes.Items[shapes.Alert],
     shapes.Items[shapes.Advice],
+    alert_shapes.AlertWithHistory,
+    alert_shapes.SilenceBody,
+    alert_shapes.SilenceShape,
+    shapes.Items[alert_shapes.SilenceShape],
     shapes.ReceiptBody,
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,

@@ -10,6 +10,8 @@ ROUTES = {
     "/api/v1/projects/{project}/channels/{channel_id}/test": "post",
     "/api/v1/projects/{project}/rules": "get put",
     "/api/v1/projects/{project}/rules/backtest": "post",
+    "/api/v1/alerts/{alert_id}/acknowledge": "post",
+    "/api/v1/alerts/{alert_id}/resolve": "post",
     "/api/v1/runs": "get post",
     "/api/v1/runs/{run_id}": "delete get patch",
     "/api/v1/runs/{run_id}/advice": "get",
@@ -21,6 +23,8 @@ ROUTES = {
     "/api/v1/runs/{run_id}/series": "get",
     "/api/v1/runs/{run_id}/steps": "post",
     "/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": "put",
+    "/api/v1/silences": "get post",
+    "/api/v1/silences/{silence_id}": "delete",
     "/healthz": "get",
     "/readyz": "get",
 }
