@@ -1,7 +1,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -212,7 +212,7 @@ def test_after_a_message_the_channel_knows_what_fires_and_what_is_over():
 class Listener:
     """A channel of which every message arrives at once."""
 
-    known: Knowledge = Knowledge()
+    known: Knowledge = field(default_factory=Knowledge)
     sent: tuple[tuple[dt.datetime, str, frozenset[tuple[uuid.UUID, Severity]]], ...] = ()
 
     def hear(self, alerts: Sequence[Standing], now: dt.datetime) -> Decision:
