@@ -99,13 +99,15 @@ def upgrade() -> None:
         "alert_acts",
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("alert_id", sa.Uuid(), nullable=False),
-        sa.Column("act_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("severity", sa.SmallInteger(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "alert_id", "act_id", name=op.f("pk_alert_acts")),
+        sa.PrimaryKeyConstraint("run_id", "alert_id", "number", name=op.f("pk_alert_acts")),
     )
     op.create_table(
         "outbox",

@@ -11,7 +11,16 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gradwatch_service.api import alerts, documents, frames, health, problems, runs, series
+from gradwatch_service.api import (
+    alerts,
+    documents,
+    frames,
+    health,
+    problems,
+    runs,
+    series,
+    silences,
+)
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
@@ -45,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts):
+    for module in (runs, frames, series, alerts, silences):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)

@@ -351,7 +351,7 @@ class AlertPart:
 
     Parts of several writers are joined into the alert by ``diagnose.merge``; the join does not
     depend on the order in which the writers' frames arrived. ``causes``: the two likeliest, this
-    one first.
+    one first; ``since_step``: where it was found, this time, if it had been resolved before.
     """
 
     cause: str
@@ -370,6 +370,7 @@ class AlertPart:
     evidence: tuple[Evidence, ...]
     advice: tuple[Advice, ...]
     causes: tuple[Suspect, ...] = ()
+    since_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, curve_shapes, frames, shapes
+from gradwatch_service.api import alert_shapes, bodies, curve_shapes, frames, shapes
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -25,6 +25,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[shapes.Run],
     shapes.Items[shapes.Alert],
     shapes.Items[shapes.Advice],
+    alert_shapes.AlertWithHistory,
+    alert_shapes.SilenceBody,
+    alert_shapes.SilenceShape,
+    shapes.Items[alert_shapes.SilenceShape],
     shapes.ReceiptBody,
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,

@@ -118,11 +118,9 @@ def finish_run(
     """End a run."""
     backend.judged(run_id)
     now = backend.clock()
-    run = backend.write(
+    backend.write(
         lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)
     )
-    if not run["open_alerts"]:
-        return answer(run)
     backend.wait(backend.writer.submit(Silence.over(run_id, now)))
     with backend.reading() as connection:
         return answer(runs.get_run(connection, run_id))

@@ -9,19 +9,23 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from gradwatch_service.diagnose.acts import Act
 from gradwatch_service.domain import AlertEvent, LayerTable, alert_id
 from gradwatch_service.store import (
+    acts,
     alerts,
     detector_states,
     events,
     frames,
     idempotency,
     layers,
+    outbox,
     parts,
 )
 from gradwatch_service.store.alerts import Incident
 from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.frames import Identity
+from gradwatch_service.store.outbox import Change
 from gradwatch_service.store.parts import Contribution, Share
 
 Row = Mapping[str, object]
@@ -39,6 +43,8 @@ class Ledger:
     ordinals: dict[Identity, int | None] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    acts: list[tuple[uuid.UUID, uuid.UUID, Act]] = field(default_factory=list)
     retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
     transitions: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
@@ -72,6 +78,8 @@ class Ledger:
         frames.set_ordinals(connection, self.ordinals)
         parts.save(connection, self.parts)
         alerts.save(connection, self.incidents)
+        acts.add(connection, self.acts)
+        outbox.note(connection, self.changes, self.now)
         alerts.retract_transitions(connection, self.retracted)
         alerts.add_transitions(connection, self.transitions)
         events.append(connection, self.events)

@@ -6,10 +6,12 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, cast
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select
 
+from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
 from gradwatch_service.domain import AlertEvent, AlertState, Severity
 from gradwatch_service.errors import NotFound
@@ -31,20 +33,27 @@ class AlertFilters:
     rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Incident:
     """An alert where and when it happened; ``writers`` are those that contribute to it."""
 
-    alert: Alert
+    standing: Standing
     project: str
     writers: tuple[str, ...]
     opened_at: dt.datetime
     updated_at: dt.datetime
 
-    def as_json(self) -> Json:
+    @property
+    def alert(self) -> Alert:
+        """The alert as people see it."""
+        return self.standing.alert
+
+    @cached_property
+    def body(self) -> Json:
         """The alert as in ``GET /alerts``."""
         return {
             **cast(Json, plain(self.alert.as_json())),
+            **_acted(self.standing),
             "project": self.project,
             "writers": list(self.writers),
             "opened_at": rfc3339(self.opened_at),
@@ -52,11 +61,27 @@ class Incident:
         }
 
 
+def _acted(standing: Standing) -> Json:
+    """Who acknowledged or resolved it, if it stands so by somebody's word."""
+    by, at = standing.by, standing.at
+    known = standing.alert.state == "acknowledged"
+    return {
+        "acknowledged_by": by if known else None,
+        "acknowledged_at": rfc3339(at) if known and at is not None else None,
+        "resolved_by": None if known else by,
+        "comment": standing.comment,
+    }
+
+
 class Kept(NamedTuple):
     """An alert as it is stored."""
 
     body: Json
     opened_at: dt.datetime
+
+    def says(self, body: Json) -> bool:
+        """Whether it says the same, whenever it was written."""
+        return self.body | {"updated_at": ""} == body | {"updated_at": ""}
 
 
 def save(connection: Connection, incidents: Sequence[Incident]) -> None:
@@ -71,7 +96,7 @@ def save(connection: Connection, incidents: Sequence[Incident]) -> None:
             "severity": int(incident.alert.severity),
             "state": incident.alert.state,
             "actionable": incident.alert.actionable,
-            "body": incident.as_json(),
+            "body": incident.body,
             "opened_at": incident.opened_at,
             "updated_at": incident.updated_at,
         }
@@ -173,6 +198,7 @@ def history(connection: Connection, run_id: uuid.UUID, identity: uuid.UUID) -> t
     return tuple(
         {
             "writer": row.writer,
+            "by": None,
             "kind": row.kind,
             "step": row.step,
             "text": row.text,

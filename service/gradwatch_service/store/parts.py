@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, select
 
+from gradwatch_service.diagnose.acts import Place, Span
 from gradwatch_service.domain import (
     Advice,
     AlertPart,
@@ -41,6 +42,16 @@ class Contribution(NamedTuple):
         if self.attempt >= attempt or self.part.state == "resolved":
             return self.part
         return replace(self.part, state="resolved", resolved_step=self.part.last_step)
+
+    def span(self, attempt: int) -> Span:
+        """Where its writer found the alert, the last time."""
+        part = self.as_of(attempt)
+        end = None if part.state != "resolved" else part.resolved_step or part.last_step
+        return Span(
+            begin=Place(self.attempt, part.since_step),
+            last=Place(self.attempt, part.last_step),
+            end=None if end is None else Place(self.attempt, end),
+        )
 
 
 def save(connection: Connection, changed: Mapping[Share, Contribution]) -> None:
@@ -75,6 +86,7 @@ def _part(body: Mapping[str, Any]) -> AlertPart:
             "evidence": tuple(_evidence(item) for item in fields["evidence"]),
             "advice": tuple(_advice(item) for item in fields["advice"]),
             "causes": tuple(_suspect(item) for item in fields.get("causes", ())),
+            "since_step": fields.get("since_step", fields["opened_step"]),
         }
     )
 
