@@ -23,7 +23,9 @@ class RunName(NamedTuple):
 
 def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, RunName]:
     """The names of those that exist."""
-    query = select(runs.c.run_id, runs.c.project, runs.c.name, runs.c.tags).where(runs.c.run_id.in_(run_ids))
+    query = select(runs.c.run_id, runs.c.project, runs.c.name, runs.c.tags).where(
+        runs.c.run_id.in_(run_ids)
+    )
     rows = connection.execute(query)
     return {
         row.run_id: RunName(row.run_id, row.project, row.name or str(row.run_id), tuple(row.tags))
