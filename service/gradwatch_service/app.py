@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gradwatch_service.api import (
     alerts,
+    deliveries,
     documents,
     frames,
     health,
@@ -26,6 +27,8 @@ from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
+from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
+from gradwatch_service.delivery.opening import opener
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
@@ -54,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, silences):
+    for module in (runs, frames, series, alerts, deliveries, silences):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)
@@ -100,15 +103,24 @@ def backend(settings: Settings) -> Iterator[Backend]:
 
 
 @contextmanager
-def worker(served: Backend) -> Iterator[None]:
-    """Run the worker in a thread of this process."""
+def worker(served: Backend, open_channel: OpenChannel | None = None) -> Iterator[None]:
+    """Run the worker in threads of this process; ``open_channel``: by default to real channels."""
+    courier = Courier(served, open_channel or opener(served.settings))
+    beats = (
+        (partial(tick, served), served.settings.worker_tick_seconds, "worker"),
+        (courier.beat, BEAT_SECONDS, "delivery"),
+    )
     stop = threading.Event()
-    work = partial(tick, served)
-    pause_seconds = served.settings.worker_tick_seconds
-    thread = threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name="worker")
-    thread.start()
+    threads = [
+        threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name=name)
+        for work, pause_seconds, name in beats
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+        courier.close()

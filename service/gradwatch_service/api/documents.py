@@ -12,7 +12,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import alert_shapes, bodies, curve_shapes, frames, shapes
+from gradwatch_service.api import (
+    alert_shapes,
+    bodies,
+    curve_shapes,
+    delivery_shapes,
+    frames,
+    shapes,
+)
 from gradwatch_service.api.answers import answer
 
 router = APIRouter(include_in_schema=False)
@@ -31,6 +38,8 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[alert_shapes.SilenceShape],
     shapes.ReceiptBody,
     shapes.SeriesBody,
+    delivery_shapes.DeliveryShape,
+    shapes.Items[delivery_shapes.DeliveryShape],
     curve_shapes.HeatmapBody,
     curve_shapes.ProfileBody,
     shapes.Accepted,

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from gradwatch_service.delivery.knowledge import as_json, knowledge, settled
 from gradwatch_service.delivery.standing import standings
@@ -70,7 +70,7 @@ def consider(
 
 
 def _decided(
-    situation: Situation, notice: Notice, pending: Delivery | None, settings: Json
+    situation: Situation, notice: Notice, pending: Delivery | None, settings: Mapping[str, Any]
 ) -> Step:
     known = knowledge(notice, pending)
     alerts = standings(situation.bodies, situation.silences, situation.run, settings)
@@ -141,7 +141,7 @@ def _delivery(situation: Situation, notice: Notice, news: News) -> Delivery:
         kind="resolved" if news.is_over else "firing",
         body={
             "reason": news.decision.reason,
-            "run_name": situation.run.name,
+            "run_name": situation.run.shown,
             "repeats": news.decision.reason == "repeat",
             "at": rfc3339(situation.now),
             "told": as_json({k: one for k, one in news.after.items() if one.arrival != "unsent"}),

@@ -36,6 +36,7 @@ T = TypeVar("T")
 OpenChannel: TypeAlias = Callable[[ChannelRow], Channel]
 ChannelKey: TypeAlias = tuple[str, uuid.UUID]
 
+BEAT_SECONDS: Final = 0.5
 CHANNELS_AT_ONCE: Final = 16
 HEARTBEAT: Final = dt.timedelta(seconds=5)
 LEASE_TIMEOUTS: Final = 3  # a lease outlasts sending and settling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from gradwatch_service.domain import AlertState, JsonValue, Severity
 from gradwatch_service.notify.policy import Standing
@@ -17,7 +17,7 @@ from gradwatch_service.store.silences import Silence
 
 
 def standings(
-    bodies: Sequence[Json], silences: Sequence[Silence], run: RunName, settings: Json
+    bodies: Sequence[Json], silences: Sequence[Silence], run: RunName, settings: Mapping[str, Any]
 ) -> list[Standing]:
     """All alerts of a run, as a channel with these settings is concerned by them."""
     least = settings.get("min_severity")

@@ -13,12 +13,17 @@ from gradwatch_service.store.tables import runs
 
 
 class RunName(NamedTuple):
-    """A run as people know it; without a name of its own it goes by its id."""
+    """A run as people know it."""
 
     run_id: uuid.UUID
     project: str
     name: str
     tags: tuple[JsonValue, ...]
+
+    @property
+    def shown(self) -> str:
+        """Its name, or for want of one its id."""
+        return self.name or str(self.run_id)
 
 
 def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, RunName]:
@@ -27,7 +32,4 @@ def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.U
         runs.c.run_id.in_(run_ids)
     )
     rows = connection.execute(query)
-    return {
-        row.run_id: RunName(row.run_id, row.project, row.name or str(row.run_id), tuple(row.tags))
-        for row in rows
-    }
+    return {row.run_id: RunName(row.run_id, row.project, row.name, tuple(row.tags)) for row in rows}

@@ -5,6 +5,8 @@ from tests.service.api.conftest import Api
 ROUTES = {
     "/api/v1/alerts": "get",
     "/api/v1/alerts/{alert_id}": "get",
+    "/api/v1/projects/{project}/deliveries": "get",
+    "/api/v1/projects/{project}/deliveries/{delivery_id}/replay": "post",
     "/api/v1/runs": "get post",
     "/api/v1/runs/{run_id}": "delete get patch",
     "/api/v1/runs/{run_id}/advice": "get",
