@@ -26,18 +26,25 @@ CAUSE = "learning-rate-too-high"
 _versions = itertools.count(1)
 
 
-def new_run(connection: Connection, name: str = "job", now: dt.datetime = NOW) -> uuid.UUID:
-    request = RunRequest(id=uuid.uuid4(), project=PROJECT, name=name)
+def new_run(
+    connection: Connection, name: str = "job", now: dt.datetime = NOW, project: str = PROJECT
+) -> uuid.UUID:
+    request = RunRequest(id=uuid.uuid4(), project=project, name=name)
     create_or_resume_run(connection, request, now)
     return request.id
 
 
 def new_channel(
-    connection: Connection, url: str, *, enabled: bool = True, **settings: Any
+    connection: Connection,
+    url: str,
+    *,
+    project: str = PROJECT,
+    enabled: bool = True,
+    **settings: Any,
 ) -> uuid.UUID:
     channel_id = uuid.uuid4()
     row = {
-        "project": PROJECT,
+        "project": project,
         "channel_id": channel_id,
         "name": "ops",
         "kind": "webhook",
@@ -59,13 +66,13 @@ def set_alert(
     **fields: Any,
 ) -> uuid.UUID:
     """An alert in this state, and the change of it in the outbox, in one transaction."""
-    now = fields.pop("now", NOW)
+    now, project = fields.pop("now", NOW), fields.get("project", PROJECT)
     key = alert_id(run_id, cause)
     body = _body(run_id, cause, now) | {"state": state, "severity": severity.label} | fields
     row = {name: body[name] for name in ("cause", "rule", "state", "actionable")}
-    row |= {"run_id": run_id, "alert_id": key, "project": PROJECT, "severity": int(severity)}
+    row |= {"run_id": run_id, "alert_id": key, "project": project, "severity": int(severity)}
     upsert(connection, tables.alerts, [row | {"body": body, "opened_at": now, "updated_at": now}])
-    outbox.note(connection, [Change(run_id, key, PROJECT, next(_versions))], now)
+    outbox.note(connection, [Change(run_id, key, project, next(_versions))], now)
     return key
 
 

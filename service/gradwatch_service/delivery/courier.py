@@ -37,6 +37,7 @@ OpenChannel: TypeAlias = Callable[[ChannelRow], Channel]
 ChannelKey: TypeAlias = tuple[str, uuid.UUID]
 
 BEAT_SECONDS: Final = 0.5
+ROUNDS_A_BEAT: Final = 64
 CHANNELS_AT_ONCE: Final = 16
 HEARTBEAT: Final = dt.timedelta(seconds=5)
 LEASE_TIMEOUTS: Final = 3  # a lease outlasts sending and settling
@@ -46,10 +47,11 @@ PAUSE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A message being sent; ``overdue_at``: on the monotonic clock."""
+    """A message being sent; ``overdue_at``: on the monotonic clock; ``done``: it is settled."""
 
     claim: Claim
     thread: threading.Thread
+    done: threading.Event
     overdue_at: float
 
 
@@ -73,23 +75,34 @@ class Courier:
         self._timeout_seconds = served.settings.delivery_timeout_seconds
         self._lease = dt.timedelta(seconds=LEASE_TIMEOUTS * self._timeout_seconds)
         self._flights: dict[ChannelKey, Flight] = {}
+        self._landed = threading.Event()
         self._abandoned: list[threading.Thread] = []
         self._beat_at: dt.datetime | None = None
 
     def beat(self) -> None:
-        """Do once what there is to do; messages leave in threads of their own."""
-        with self._served.reading() as connection:
-            now = self._now(connection)
-        self._show_life(now)
-        self._plan()
-        self._land()
-        self._send_due()
+        """Do what there is to do; messages leave in threads of their own.
+
+        As long as these come back soon, what they make due is done at once.
+        """
+        for _ in range(ROUNDS_A_BEAT):
+            self._landed.clear()
+            self._round()
+            if not self._flights or not self._landed.wait(BEAT_SECONDS):
+                return
 
     def close(self) -> None:
         """Wait for the messages under way, as long as each may take; then this worker ends."""
         for flight in self._flights.values():
             flight.thread.join(self._timeout_seconds)
         self._write(lambda connection: heartbeats.stop(connection, self.name))
+
+    def _round(self) -> None:
+        with self._served.reading() as connection:
+            now = self._now(connection)
+        self._show_life(now)
+        self._plan()
+        self._land()
+        self._send_due()
 
     def _show_life(self, now: dt.datetime) -> None:
         if self._beat_at is None or abs(now - self._beat_at) >= HEARTBEAT:
@@ -111,7 +124,7 @@ class Courier:
         """Forget what is done; give up waiting for what takes too long."""
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         for key, flight in tuple(self._flights.items()):
-            if not flight.thread.is_alive():
+            if flight.done.is_set():
                 del self._flights[key]
             elif time.monotonic() > flight.overdue_at:
                 del self._flights[key]
@@ -146,16 +159,22 @@ class Courier:
         return claim(connection, key, now, self._lease, self._served.settings.deliveries_per_minute)
 
     def _launch(self, claimed: Claim) -> None:
-        thread = threading.Thread(target=self._fly, args=(claimed,), name="courier", daemon=True)
+        done = threading.Event()
+        thread = threading.Thread(
+            target=self._fly, args=(claimed, done), name="courier", daemon=True
+        )
         overdue_at = time.monotonic() + self._timeout_seconds
-        self._flights[claimed.channel] = Flight(claimed, thread, overdue_at)
+        self._flights[claimed.channel] = Flight(claimed, thread, done, overdue_at)
         thread.start()
 
-    def _fly(self, claimed: Claim) -> None:
+    def _fly(self, claimed: Claim, done: threading.Event) -> None:
         try:
             self._settle(claimed, self._deliver(claimed))
         except ServiceError as error:  # its lease runs out, and it is sent again
             log.warning("a message may be sent twice: %s", error.detail)
+        finally:
+            done.set()
+            self._landed.set()
 
     def _deliver(self, claimed: Claim) -> UndeliveredError | None:
         with self._served.reading() as connection:
