@@ -141,7 +141,7 @@ def _delivery(situation: Situation, notice: Notice, news: News) -> Delivery:
         kind="resolved" if news.is_over else "firing",
         body={
             "reason": news.decision.reason,
-            "run_name": situation.run.shown,
+            "run_name": situation.run.name,
             "repeats": news.decision.reason == "repeat",
             "at": rfc3339(situation.now),
             "told": as_json({k: one for k, one in news.after.items() if one.arrival != "unsent"}),

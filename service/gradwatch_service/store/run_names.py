@@ -20,11 +20,6 @@ class RunName(NamedTuple):
     name: str
     tags: tuple[JsonValue, ...]
 
-    @property
-    def shown(self) -> str:
-        """Its name, or for want of one its id."""
-        return self.name or str(self.run_id)
-
 
 def of_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, RunName]:
     """The names of those that exist."""
