@@ -15,6 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("alerts", sa.Column("last_step", sa.BigInteger(), nullable=True))
+    op.add_column("alert_parts", sa.Column("last_step", sa.BigInteger(), nullable=True))
     op.create_table(
         "projects",
         sa.Column("project", sa.Text(), nullable=False),
@@ -179,3 +181,5 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_table("keys")
     op.drop_table("projects")
+    op.drop_column("alert_parts", "last_step")
+    op.drop_column("alerts", "last_step")

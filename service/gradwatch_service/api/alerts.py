@@ -21,7 +21,7 @@ from gradwatch_service.api.shapes import Advice, Alert, GuardBody, Items
 from gradwatch_service.diagnose.acts import ENDED, ENDED_BY, ActKind
 from gradwatch_service.ingest.pushes import Word
 from gradwatch_service.notify.silencing import covering, labels_of
-from gradwatch_service.store import acts, advice, alerts, runs, silences, writers
+from gradwatch_service.store import acts, advice, alerts, runs, silences, transitions, writers
 from gradwatch_service.store.codec import Json, Page
 
 router = APIRouter(tags=["alerts"])
@@ -83,13 +83,13 @@ def _in_full(connection: Connection, alert_id: uuid.UUID, now: dt.datetime) -> J
     alert = next(_muted(connection, [alerts.get_alert(connection, alert_id)], now))
     run_id = _run_of(alert)
     past: list[Json] = [
-        *alerts.history(connection, run_id, alert_id),
+        *transitions.of_alert(connection, run_id, alert_id),
         *acts.history(connection, run_id, alert_id),
     ]
     if alert.get("resolved_by") == ENDED_BY:
         past.append(_ending(alert))
     past.sort(key=lambda event: str(event["at"]))
-    return {**alert, "history": past}
+    return {**alert, "history": [*past]}
 
 
 def _run_of(alert: Json) -> uuid.UUID:

@@ -48,7 +48,10 @@ def _noted(run: RunDraft, cause: str, found: Standing, ledger: Ledger) -> Kept:
     writers = tuple(sorted(run.contributions()[cause]))
     incident = Incident(found, head.project, writers, opened_at, ledger.now)
     if before is not None and before.says(incident.body):
-        return before
+        if before.last_step == found.alert.last_step:
+            return before
+        ledger.moved.append(incident)
+        return Kept(incident.body, opened_at)
     ledger.incidents.append(incident)
     if is_news(None if before is None else before.body, incident.body):
         change = Change(run.run_id, found.alert.id, head.project, head.version + 1)

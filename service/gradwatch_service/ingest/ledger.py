@@ -21,6 +21,7 @@ from gradwatch_service.store import (
     layers,
     outbox,
     parts,
+    transitions,
 )
 from gradwatch_service.store.alerts import Incident
 from gradwatch_service.store.detector_states import Checkpoint
@@ -42,7 +43,9 @@ class Ledger:
     frames: list[Row] = field(default_factory=list)
     ordinals: dict[Identity, int | None] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
+    moved_parts: dict[Share, int] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    moved: list[Incident] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     acts: list[tuple[uuid.UUID, uuid.UUID, Act]] = field(default_factory=list)
     retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
@@ -76,12 +79,14 @@ class Ledger:
             layers.add(connection, run_id, table)
         frames.append(connection, self.frames)
         frames.set_ordinals(connection, self.ordinals)
+        parts.move(connection, self.moved_parts)
         parts.save(connection, self.parts)
         alerts.save(connection, self.incidents)
+        alerts.move(connection, self.moved)
         acts.add(connection, self.acts)
         outbox.note(connection, self.changes, self.now)
-        alerts.retract_transitions(connection, self.retracted)
-        alerts.add_transitions(connection, self.transitions)
+        transitions.retract(connection, self.retracted)
+        transitions.add(connection, self.transitions)
         events.append(connection, self.events)
         idempotency.add(connection, self.keys, self.now)
         detector_states.save(connection, self.checkpoints)

@@ -142,9 +142,13 @@ class RunDraft:
 
     def change(self, writer: str, contribution: Contribution, ledger: Ledger) -> None:
         """Replace a writer's part of an alert."""
-        cause = contribution.part.cause
+        cause, share = contribution.part.cause, Share(self.run_id, contribution.part.cause, writer)
+        stored = self.view.parts.get(cause, {}).get(writer)
+        if share not in ledger.parts and contribution.goes_on(stored):
+            ledger.moved_parts[share] = contribution.part.last_step
+        else:
+            ledger.parts[share] = contribution
         self.changed.setdefault(cause, {})[writer] = contribution
-        ledger.parts[Share(self.run_id, cause, writer)] = contribution
 
     def push_row(self, now: dt.datetime) -> dict[str, object]:
         """What ``store.heads.note_pushes`` writes."""

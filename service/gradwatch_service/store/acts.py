@@ -50,7 +50,7 @@ def newest(
 
 
 def history(connection: Connection, run_id: uuid.UUID, alert_id: uuid.UUID) -> list[Json]:
-    """All acts on an alert, the oldest first, in the form of ``alerts.history``."""
+    """All acts on an alert, the oldest first, in the form of ``transitions.of_alert``."""
     query = (
         select(alert_acts)
         .where(alert_acts.c.run_id == run_id, alert_acts.c.alert_id == alert_id)

@@ -202,6 +202,7 @@ idempotency_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# ``last_step`` moves on by itself while an alert goes on; that of the body may be behind it.
 alerts = Table(
     "alerts",
     metadata,
@@ -213,6 +214,7 @@ alerts = Table(
     Column("severity", SmallInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("actionable", Boolean, nullable=False),
+    Column("last_step", BigInteger),
     Column("body", JsonText, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -222,7 +224,7 @@ alerts = Table(
     Index(None, "state", "rule"),
 )
 
-# What each writer contributes to an alert; the alert is their join.
+# What each writer contributes to an alert; the alert is their join. ``last_step`` as in ``alerts``.
 alert_parts = Table(
     "alert_parts",
     metadata,
@@ -230,6 +232,7 @@ alert_parts = Table(
     Column("cause", Text, primary_key=True),
     Column("writer", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
+    Column("last_step", BigInteger),
     Column("body", JsonText, nullable=False),
 )
 

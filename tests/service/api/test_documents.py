@@ -5,6 +5,8 @@ from tests.service.api.conftest import Api
 ROUTES = {
     "/api/v1/alerts": "get",
     "/api/v1/alerts/{alert_id}": "get",
+    "/api/v1/alerts/{alert_id}/acknowledge": "post",
+    "/api/v1/alerts/{alert_id}/resolve": "post",
     "/api/v1/projects/{project}/deliveries": "get",
     "/api/v1/projects/{project}/deliveries/{delivery_id}/replay": "post",
     "/api/v1/runs": "get post",
@@ -18,6 +20,8 @@ ROUTES = {
     "/api/v1/runs/{run_id}/series": "get",
     "/api/v1/runs/{run_id}/steps": "post",
     "/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": "put",
+    "/api/v1/silences": "get post",
+    "/api/v1/silences/{silence_id}": "delete",
     "/healthz": "get",
     "/readyz": "get",
 }
