@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gradwatch_service.api import (
     alerts,
+    channels,
     deliveries,
     documents,
     frames,
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, deliveries, silences):
+    for module in (runs, frames, series, alerts, silences, channels, deliveries):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gradwatch_service import app
 from gradwatch_service.settings import Settings
-from tests.receiver import open_plain
+from tests.listener import open_plain
 
 ENVIRONMENT = {
     "GRADWATCH_GROUP_WAIT_SECONDS": "0.2",

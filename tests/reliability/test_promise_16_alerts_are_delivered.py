@@ -18,7 +18,7 @@ from gradwatch_service.clock import utc_now
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.notice_tables import deliveries, outbox
 from tests import alerting
-from tests.receiver import Receiver
+from tests.listener import Listener
 from tests.reliability.alert_worker import AlertWorker
 from tests.reliability.counts import times
 from tests.servers import poll
@@ -62,14 +62,14 @@ class Story:
     """Runs that explode, and recover only after somebody was told that they exploded."""
 
     engine: Engine
-    receiver: Receiver
+    listener: Listener
     runs: set[str] = field(default_factory=set)
     recovered: set[str] = field(default_factory=set)
 
     def open_channel(self) -> None:
         """One: there a worker that dies leaves at most one message unsettled."""
         with for_writing(self.engine).begin() as connection:
-            alerting.new_channel(connection, f"{self.receiver.url}/ops")
+            alerting.new_channel(connection, f"{self.listener.url}/ops")
 
     def explode(self, count: int) -> None:
         with for_writing(self.engine).begin() as connection:
@@ -80,7 +80,7 @@ class Story:
 
     def recover(self) -> None:
         """Whatever somebody was told of."""
-        told = {one["run_id"] for one in list(self.receiver.heard)} - self.recovered
+        told = {one["run_id"] for one in list(self.listener.heard)} - self.recovered
         if not told:
             return
         with for_writing(self.engine).begin() as connection:
@@ -89,18 +89,18 @@ class Story:
         self.recovered |= told
 
     def heard(self, kind: str) -> set[str]:
-        return {one["run_id"] for one in list(self.receiver.heard) if one["kind"] == kind}
+        return {one["run_id"] for one in list(self.listener.heard) if one["kind"] == kind}
 
     def grows_by(self, count: int) -> Callable[[], bool]:
-        goal = len(self.receiver.heard) + count
-        return lambda: len(self.receiver.heard) >= goal
+        goal = len(self.listener.heard) + count
+        return lambda: len(self.listener.heard) >= goal
 
 
 @pytest.mark.timeout(1200)
 def test_every_event_is_told_although_workers_die(
-    engine: Engine, database_url: str, receiver: Receiver, tmp_path: Path
+    engine: Engine, database_url: str, listener: Listener, tmp_path: Path
 ):
-    story, chance = Story(engine, receiver), random.Random(16)
+    story, chance = Story(engine, listener), random.Random(16)
     story.open_channel()
     with working(database_url, tmp_path / "workers.log") as team:
         for done in range(KILLS):
@@ -117,7 +117,7 @@ def test_every_event_is_told_although_workers_die(
         poll(lambda: is_settled(engine), "everything is settled", DEADLINE_SECONDS)
     assert len(story.runs) == EVENTS // 2
     assert story.heard("firing") == story.runs
-    check_ids(receiver)
+    check_ids(listener)
 
 
 def is_settled(engine: Engine) -> bool:
@@ -127,13 +127,13 @@ def is_settled(engine: Engine) -> bool:
     return states <= {"sent", "superseded"} and waiting == 0
 
 
-def check_ids(receiver: Receiver) -> None:
+def check_ids(listener: Listener) -> None:
     """Each event has one id; no more came twice than workers died."""
-    events = {(one["run_id"], one["kind"]) for one in receiver.heard}
-    ids = Counter(one["id"] for one in receiver.heard)
+    events = {(one["run_id"], one["kind"]) for one in listener.heard}
+    ids = Counter(one["id"] for one in listener.heard)
     assert len(events) == len(ids) == EVENTS
-    assert {(one["id"], one["run_id"], one["kind"]) for one in receiver.heard} == {
-        (one["id"], *event) for one in receiver.heard for event in [(one["run_id"], one["kind"])]
+    assert {(one["id"], one["run_id"], one["kind"]) for one in listener.heard} == {
+        (one["id"], *event) for one in listener.heard for event in [(one["run_id"], one["kind"])]
     }
     twice = sum(count - 1 for count in ids.values())
     print(f"{EVENTS} events, {KILLS} kills: 0 lost, {twice} told twice")

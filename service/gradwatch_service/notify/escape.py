@@ -7,27 +7,27 @@ import re
 import unicodedata
 
 ZERO_WIDTH = "\u200b"
+SPACES = frozenset({"Cc", "Zl", "Zp", "Zs"})
 
 _LOOKALIKES = str.maketrans({
     "@": f"@{ZERO_WIDTH}", "`": "\u02cb", "*": "\u2217", "~": "\u223c", "|": "\u2223",
 })  # fmt: skip
 _UNDERSCORES = re.compile(r"_{2,}|(?<![^\W_])_|_(?![^\W_])")
-_LINK = re.compile(r"\](?=[(\[])|:(?=//)|\bwww(?=\.)|:(?=[\w+-]+:)", re.IGNORECASE)
+_LINK = re.compile(r"\](?=[(\[])|:(?=//)|www(?=\.)|:(?=[\w+-]+:)", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[^\s\d=])")
 
 
 def line(text: str, length_max: int) -> str:
-    """One line without control, format and surrogate characters, cut where it gets long."""
+    """One line of printable characters, cut where it gets long."""
     shown = "".join(map(_shown, text))
     shown = " ".join(shown.split())
     return shown if len(shown) <= length_max else f"{shown[: length_max - 1].rstrip()}…"
 
 
 def _shown(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in {"Cc", "Zl", "Zp"}:
-        return " "
-    return "" if category in {"Cf", "Cs"} else character
+    if character.isprintable():
+        return character
+    return " " if unicodedata.category(character) in SPACES else ""
 
 
 def _quiet(text: str) -> str:
@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 
 def slack(text: str) -> str:
-    """For Slack's markup and Markdown alike, where ``&``, ``<`` and ``>`` are written as entities."""
+    """For Slack's markup and Markdown alike; ``&``, ``<`` and ``>`` become entities."""
     return markup.escape(_quiet(text), quote=False)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -35,9 +36,14 @@ class Options(BaseModel):
         """Everything, to be kept."""
         return {key: _open(value) for key, value in self.model_dump().items()}
 
-    def masked(self) -> dict[str, Any]:
-        """What may be shown."""
-        return {key: _masked(value) for key, value in self.model_dump().items()}
+    @classmethod
+    def masked(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What may be shown of settings that are kept, be they still good or not."""
+        return {
+            key: _masked(value) if _is_secret(cls.model_fields[key].annotation) else value
+            for key, value in stored.items()
+            if key in cls.model_fields
+        }
 
     def selected(self, message: Message) -> Message | None:
         """The part of a message that this channel wants; None: nothing of it is."""
@@ -57,11 +63,15 @@ def _open(value: object) -> object:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def _masked(value: object) -> object:
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
+def _masked(value: object) -> str | None:
     """Of a secret address, the part that tells people which it is; of other secrets nothing."""
-    if not isinstance(value, SecretStr):
-        return value
-    scheme, separator, rest = value.get_secret_value().partition("://")
+    if value is None:
+        return None
+    scheme, separator, rest = str(value).partition("://")
     if not separator:
         return "***"
     host = rest.partition("/")[0] if scheme in {"http", "https"} else ""

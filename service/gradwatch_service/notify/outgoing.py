@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import httpcore
 import httpx
-from typing_extensions import override
 
 from gradwatch_service.notify.addresses import (
     Address,
@@ -25,6 +24,7 @@ from gradwatch_service.notify.addresses import (
     why_not_a_host,
 )
 from gradwatch_service.notify.channel import UndeliveredError
+from gradwatch_service.notify.connection import Way, connected, troubles
 from gradwatch_service.notify.deadline import Deadline
 from gradwatch_service.settings import Settings
 
@@ -34,7 +34,6 @@ WEB_PORTS = frozenset({443, 8443})
 MAIL_PORTS = frozenset({25, 465, 587, 2525})
 DEADLINE_SECONDS = 10.0
 ANSWER_BYTES_MAX = 4_096
-ADDRESSES_TRIED = 4
 
 INSIDE = (
     "leads into an internal network; only the operator can allow that (GRADWATCH_OUTGOING_ALLOW)"
@@ -142,8 +141,8 @@ class Outgoing:
             raise UndeliveredError(f"the address is refused: {unfit}", permanent=True)
         parsed = httpx.URL(url)
         deadline = Deadline(self._deadline_seconds)
-        with _troubles(deadline), ExitStack() as stack:
-            way = _Way(lambda: stack.enter_context(self._stream(_target(parsed), deadline)))
+        with troubles(deadline), ExitStack() as stack:
+            way = Way(lambda: stack.enter_context(self._stream(_target(parsed), deadline)))
             pool = stack.enter_context(
                 httpcore.ConnectionPool(ssl_context=self.tls, network_backend=way)
             )
@@ -175,12 +174,12 @@ class Outgoing:
         if unfit:
             raise UndeliveredError(f"the address is refused: {unfit}", permanent=True)
         deadline = Deadline(self._deadline_seconds)
-        with _troubles(deadline), self._stream(target, deadline) as stream:
+        with troubles(deadline), self._stream(target, deadline) as stream:
             yield stream.get_extra_info("socket")
 
     @contextmanager
     def _stream(self, target: Target, deadline: Deadline) -> Iterator[httpcore.NetworkStream]:
-        stream = _connected(self._addresses(target, deadline), target.port, deadline)
+        stream = connected(self._addresses(target, deadline), target.port, deadline)
         with closing(stream), deadline.ends(stream.get_extra_info("socket")):
             yield stream
 
@@ -229,38 +228,6 @@ def _for_httpcore(url: httpx.URL) -> httpcore.URL:
     )
 
 
-class _Way(httpcore.NetworkBackend):
-    """How httpcore gets its connection: ours, whatever it asks for."""
-
-    def __init__(self, connect: Callable[[], httpcore.NetworkStream]) -> None:
-        self._connect = connect
-
-    @override
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect to the address that was checked."""
-        return self._connect()
-
-
-def _connected(
-    addresses: Iterable[Address], port: int, deadline: Deadline
-) -> httpcore.NetworkStream:
-    """A connection with the first of the addresses that takes one."""
-    failed: Exception = httpcore.ConnectError("no address")
-    for address in [*addresses][:ADDRESSES_TRIED]:
-        try:
-            return httpcore.SyncBackend().connect_tcp(str(address), port, deadline.left)
-        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            failed = error
-    raise failed
-
-
 def _read(response: httpcore.Response, bytes_max: int) -> Answer:
     """The answer, cut where it gets long."""
     body = b""
@@ -272,33 +239,3 @@ def _read(response: httpcore.Response, bytes_max: int) -> Answer:
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
     }
     return Answer(response.status, headers, body[:bytes_max])
-
-
-@contextmanager
-def _troubles(deadline: Deadline) -> Iterator[None]:
-    """Whatever breaks on the way is no failure for ever."""
-    try:
-        yield
-    except (
-        httpcore.NetworkError,
-        httpcore.TimeoutException,
-        httpcore.ProtocolError,
-        OSError,
-    ) as error:
-        raise UndeliveredError(_in_words(error, deadline), permanent=False) from error
-
-
-def _in_words(error: BaseException, deadline: Deadline) -> str:
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    for one in causes:
-        if isinstance(one, ssl.SSLCertVerificationError):
-            return f"its certificate cannot be trusted: {one.verify_message}"
-        if isinstance(one, socket.gaierror):
-            return "its name is not known (DNS)"
-    if deadline.has_passed or isinstance(error, TimeoutError | httpcore.TimeoutException):
-        return f"it did not answer within {deadline.seconds:g} s"
-    if isinstance(error, httpcore.ConnectError):
-        return "it cannot be reached"
-    return "the connection broke before there was an answer"

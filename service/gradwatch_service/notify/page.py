@@ -46,4 +46,4 @@ def _item(item: Item) -> Iterator[str]:
         yield f'<p style="margin:4px 0"><b>{html(question)}:</b> {html(answer)}</p>'
     if item.steps:
         steps = "".join(f"<li>{html(step)}</li>" for step in item.steps)
-        yield f'<p style="margin:8px 0 0"><b>What to do:</b></p><ol style="margin:4px 0">{steps}</ol>'
+        yield f'<p style="margin:8px 0 0"><b>What to do:</b></p><ol>{steps}</ol>'

@@ -21,7 +21,7 @@ PAPER, INK, FAINT, CURVE, SHADE, MARK = (
     "#fbe3e0",
     "#c0392b",
 )
-WIDE_RANGE = 100.0
+WIDE_RANGE, LARGEST = 100.0, 1e300
 POINTS_MIN = 2
 
 Point = tuple[float, float]
@@ -40,13 +40,13 @@ class Panel:
     def low(self) -> float:
         """The lowest number, or a little below if there is only one."""
         low, high = self._ends
-        return low if low < high else low - 0.5
+        return low if low < high else low - _little(low)
 
     @property
     def high(self) -> float:
         """The highest number, or a little above if there is only one."""
         low, high = self._ends
-        return high if low < high else high + 0.5
+        return high if low < high else high + _little(high)
 
     def height(self, value: float) -> float:
         """Where a number lies."""
@@ -57,6 +57,10 @@ class Panel:
     def _ends(self) -> tuple[float, float]:
         finite = [value for value in self.values if math.isfinite(value)]
         return (min(finite), max(finite)) if finite else (0.0, 0.0)
+
+
+def _little(value: float) -> float:
+    return max(0.5, abs(value) * 0.01)
 
 
 def picture_of(message: Message) -> bytes | None:
@@ -78,7 +82,7 @@ def _panels(message: Message) -> list[Panel]:
         ("gradient norm, log2", message.log2_grad_norm),
     ]
     given = [
-        (label, values[: len(message.steps)])
+        (label, tuple(map(_drawable, values[: len(message.steps)])))
         for label, values in named
         if any(math.isfinite(value) for value in values)
     ]
@@ -90,6 +94,11 @@ def _panels(message: Message) -> list[Panel]:
         Panel(label, values, top, top + room)
         for (label, values), top in zip(given, tops, strict=True)
     ]
+
+
+def _drawable(value: float) -> float:
+    """Numbers so large that their differences overflow count as infinite."""
+    return value if abs(value) < LARGEST else value * math.inf
 
 
 def _loss(values: Sequence[float]) -> tuple[tuple[float, ...], bool]:
@@ -126,6 +135,9 @@ class _Sheet:
         first, last = self._steps[0], self._steps[-1]
         self._text((LEFT, HEIGHT - 6), f"step {first:,}", "ls")
         self._text((WIDTH - RIGHT, HEIGHT - 6), f"step {last:,}", "rs")
+        if spans:
+            since = f"alert from step {min(opened for opened, _ in spans):,}"
+            self._text((WIDTH - RIGHT, TOP - 6), since, "rs", MARK)
 
     def _across(self, step: float) -> float:
         first, last = self._steps[0], self._steps[-1]
@@ -173,8 +185,9 @@ class _Sheet:
     def _dot(self, x: float, y: float) -> None:
         self._draw.ellipse(_finer((x - 2, y - 2), (x + 2, y + 2)), fill=MARK)
 
-    def _text(self, at: Point, text: str, anchor: str) -> None:
-        self._draw.text(*_finer(at), text, fill=INK, font=self._font, anchor=anchor)
+    def _text(self, at: Point, text: str, anchor: str, colour: str = INK) -> None:
+        (place,) = _finer(at)
+        self._draw.text(place, text, fill=colour, font=self._font, anchor=anchor)
 
 
 def _finer(*points: Point) -> list[Point]:

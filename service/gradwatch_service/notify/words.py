@@ -46,8 +46,10 @@ def words_of(message: Message) -> Words:
     """Put a message into words."""
     shown = message.subjects[: DIGEST_SHOWN if message.kind == "digest" else SUBJECTS_SHOWN]
     left = len(message.subjects) - len(shown)
-    describe = _in_short if message.kind == "digest" else _item
-    items = [describe(subject, message) for subject in shown]
+    if message.kind == "digest":
+        items = [_in_short(subject) for subject in shown]
+    else:
+        items = [_item(subject, message) for subject in shown]
     if len(items) == 1 and items[0].facts:
         items = [replace(items[0], heading="")]  # the title says it
     return Words(
@@ -113,7 +115,7 @@ def _item(subject: Subject, message: Message) -> Item:
     )
 
 
-def _in_short(subject: Subject, message: Message) -> Item:
+def _in_short(subject: Subject) -> Item:
     state = subject.severity.label.upper() if subject.is_firing else "RESOLVED"
     heading = f"{state}: {name(subject.run_name)}: {line(subject.title, TITLE_MAX)}"
     return Item(heading, ())

@@ -1,4 +1,4 @@
-"""Couriers on a real database with a real writer, a real receiver, and a clock set by hand."""
+"""Couriers on a real database with a real writer, a real listener, and a clock set by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.notice_tables import deliveries, notices, outbox
 from tests import alerting
 from tests.alerting import NOW
-from tests.receiver import Receiver, open_plain
+from tests.listener import Listener, open_plain
 from tests.servers import poll
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Post:
     """Everything of a service that delivery needs; ``now`` moves when a test says so."""
 
     served: Backend
-    receiver: Receiver
+    listener: Listener
     now: dt.datetime = NOW
     couriers: list[Courier] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ class Post:
         return self.write(lambda connection: alerting.new_run(connection, name))
 
     def channel(self, path: str = "/ops", **settings: Any) -> uuid.UUID:
-        url = self.receiver.url + path
+        url = self.listener.url + path
         return self.write(lambda connection: alerting.new_channel(connection, url, **settings))
 
     def alert(self, run_id: uuid.UUID, state: str = "firing", **fields: Any) -> uuid.UUID:
@@ -71,7 +71,7 @@ class Post:
 
     def heard(self, path: str = "/ops") -> list[tuple[str, int]]:
         """Kind of each message, and how many alerts it says are firing."""
-        return [(one["kind"], len(one["firing"])) for one in self.receiver.of(path)]
+        return [(one["kind"], len(one["firing"])) for one in self.listener.of(path)]
 
     def deliveries(self) -> list[Any]:
         with self.served.reading() as connection:
@@ -99,13 +99,13 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def post(engine: Engine, receiver: Receiver, settings: Settings) -> Iterator[Post]:
+def post(engine: Engine, listener: Listener, settings: Settings) -> Iterator[Post]:
     writer = Writer(engine)
     writer.start()
     served = Backend(engine, writer, settings, lambda: NOW, Ballast(engine, 0))
-    made = Post(served, receiver)
+    made = Post(served, listener)
     yield made
-    receiver.gate.set()
+    listener.gate.set()
     for courier in made.couriers:
         courier.close()
     writer.stop()

@@ -18,7 +18,7 @@ from gradwatch_service.store.silences import Matcher, Silence, add
 from gradwatch_service.store.team_tables import channels as channel_table
 from gradwatch_service.store.team_tables import heartbeats
 from tests.alerting import NOW, PROJECT
-from tests.receiver import open_plain
+from tests.listener import open_plain
 from tests.servers import poll
 from tests.service.delivery.conftest import Post, threads
 
@@ -51,7 +51,7 @@ def test_a_run_is_told_once_with_all_its_alerts_and_once_that_it_is_over(post: P
     assert post.after(0).heard() == [("firing", 2)]
     assert post.after(5).heard() == [("firing", 2), ("resolved", 0)]
     assert post.after(10**6).heard() == [("firing", 2), ("resolved", 0)]
-    first, last = post.receiver.heard
+    first, last = post.listener.heard
     assert first["link"] == f"https://watch.example/runs/{run}"
     assert (first["run_name"], first["titles"]) == ("resnet", ["The gradient explodes"] * 2)
     assert first["id"] != last["id"]
@@ -92,7 +92,7 @@ def test_what_still_fires_is_repeated_and_says_so(post: Post):
     post.after(0).after(5).after(4 * 3600 - 10)
     assert len(post.heard()) == 1
     post.after(20)
-    assert [one["repeats"] for one in post.receiver.heard] == [False, True]
+    assert [one["repeats"] for one in post.listener.heard] == [False, True]
     post.alert(run, "acknowledged")
     assert len(post.after(4 * 3600).heard()) == 2
 
@@ -112,16 +112,16 @@ def test_a_silence_keeps_quiet_until_it_ends(post: Post):
 def test_what_fails_for_a_while_is_tried_again_under_the_same_id(post: Post):
     post.channel()
     post.alert(post.run())
-    post.receiver.answers["/ops"] = 503
+    post.listener.answers["/ops"] = 503
     post.after(0).after(5)
     (delivery,) = post.deliveries()
     assert (delivery.state, delivery.attempts) == ("pending", 1)
     assert delivery.error == "it answered 503"
     post.after(6.1).after(3)
     assert post.deliveries()[0].attempts == 2
-    del post.receiver.answers["/ops"]
+    del post.listener.answers["/ops"]
     post.after(37)
-    (told,) = post.receiver.heard
+    (told,) = post.listener.heard
     assert told["id"] == str(delivery.delivery_id)
     assert [(one.state, one.attempts) for one in post.deliveries()] == [("sent", 3)]
 
@@ -129,7 +129,7 @@ def test_what_fails_for_a_while_is_tried_again_under_the_same_id(post: Post):
 def test_the_other_side_may_say_when_to_come_back(post: Post):
     post.channel()
     post.alert(post.run())
-    post.receiver.answers["/ops"], post.receiver.retry_after = 503, "100"
+    post.listener.answers["/ops"], post.listener.retry_after = 503, "100"
     post.after(0).after(5)
     assert post.deliveries()[0].due_at == post.now + dt.timedelta(seconds=100)
 
@@ -137,7 +137,7 @@ def test_the_other_side_may_say_when_to_come_back(post: Post):
 def test_what_was_never_received_is_a_dead_letter_after_ten_tries_over_a_day(post: Post):
     post.channel()
     post.alert(post.run())
-    post.receiver.answers["/ops"] = 500
+    post.listener.answers["/ops"] = 500
     post.after(0).after(5)
     begun = post.now
     while post.deliveries()[0].state == "pending":
@@ -150,7 +150,7 @@ def test_a_permanent_refusal_is_a_dead_letter_at_once_and_not_tried_as_news(post
     post.channel()
     run = post.run()
     post.alert(run)
-    post.receiver.answers["/ops"] = 404
+    post.listener.answers["/ops"] = 404
     post.after(0).after(5).after(60)
     assert states(post) == ["dead"]
     post.alert(run, severity=Severity.CRITICAL)
@@ -167,7 +167,7 @@ def test_the_end_of_what_was_told_is_given_up_only_once(post: Post):
     run = post.run()
     post.alert(run)
     post.after(0).after(5)
-    post.receiver.answers["/ops"] = 404
+    post.listener.answers["/ops"] = 404
     post.alert(run, "resolved")
     post.after(0).after(5).after(60).after(10**6)
     assert states(post) == ["sent", "dead"]
@@ -177,13 +177,13 @@ def test_a_dead_letter_is_sent_once_more_when_somebody_asks(post: Post):
     post.channel()
     run = post.run()
     post.alert(run)
-    post.receiver.answers["/ops"] = 404
+    post.listener.answers["/ops"] = 404
     post.after(0).after(5)
     (dead,) = post.deliveries()
-    del post.receiver.answers["/ops"]
+    del post.listener.answers["/ops"]
     post.write(lambda c: letters.replay(c, PROJECT, dead.delivery_id, post.now))
     assert post.after(0).heard() == [("firing", 1)]
-    assert post.receiver.heard[0]["id"] == str(dead.delivery_id)
+    assert post.listener.heard[0]["id"] == str(dead.delivery_id)
     post.alert(run, "resolved")
     assert post.after(0).after(5).heard() == [("firing", 1), ("resolved", 0)]
 
@@ -192,10 +192,10 @@ def test_a_dead_letter_sent_once_more_after_all_is_over_is_followed_by_the_end(p
     post.channel()
     run = post.run()
     post.alert(run)
-    post.receiver.answers["/ops"] = 404
+    post.listener.answers["/ops"] = 404
     post.after(0).after(5)
     (dead,) = post.deliveries()
-    del post.receiver.answers["/ops"]
+    del post.listener.answers["/ops"]
     post.alert(run, "resolved")
     post.after(0).after(60)
     post.write(lambda c: letters.replay(c, PROJECT, dead.delivery_id, post.now))
@@ -205,20 +205,20 @@ def test_a_dead_letter_sent_once_more_after_all_is_over_is_followed_by_the_end(p
 def test_the_end_of_what_never_left_is_not_told(post: Post):
     post.channel()
     run, other = post.run(), post.run()
-    post.receiver.gate.clear()
+    post.listener.gate.clear()
     post.alert(other)
     courier = post.hire()
     courier.beat()
     post.now += dt.timedelta(seconds=5)
     courier.beat()
-    post.receiver.arrived.wait(10)  # the channel is busy with the other run
+    post.listener.arrived.wait(10)  # the channel is busy with the other run
     post.alert(run)
     courier.beat()
     post.now += dt.timedelta(seconds=5)
     courier.beat()
     post.alert(run, "resolved")
     courier.beat()
-    post.receiver.gate.set()
+    post.listener.gate.set()
     poll(lambda: not threads(), "the other run is told")
     post.after(60)
     assert post.heard() == [("firing", 1)]
@@ -229,10 +229,10 @@ def test_what_is_on_its_way_gives_way_to_what_is_newer(post: Post):
     post.channel()
     run = post.run()
     post.alert(run)
-    post.receiver.answers["/ops"] = 503
+    post.listener.answers["/ops"] = 503
     post.after(0).after(5)
     post.alert(run, "resolved")
-    del post.receiver.answers["/ops"]
+    del post.listener.answers["/ops"]
     post.after(0).after(5)
     # The first may have arrived although it seemed to fail: its end is told.
     assert post.heard() == [("resolved", 0)]
@@ -247,21 +247,21 @@ def test_a_storm_becomes_a_digest_and_nothing_is_dropped(post: Post):
     post.after(0).after(5)
     for _ in range(20):
         post.after(0)
-    assert [one["kind"] for one in post.receiver.heard] == ["firing"] * 9 + ["digest"]
-    digest = post.receiver.heard[-1]
+    assert [one["kind"] for one in post.listener.heard] == ["firing"] * 9 + ["digest"]
+    digest = post.listener.heard[-1]
     assert (digest["run_name"], len(digest["runs"])) == ("21 runs", 21)
     assert digest["link"] == "https://watch.example/"
-    assert {run for one in post.receiver.heard for run in one["runs"]} == set(map(str, runs))
+    assert {run for one in post.listener.heard for run in one["runs"]} == set(map(str, runs))
     assert states(post) == ["sent"] * 30
     for run in runs:
         post.alert(run, "resolved")
     post.after(0).after(5)
-    assert len(post.receiver.heard) == 10
+    assert len(post.listener.heard) == 10
     post.after(60)
     for _ in range(20):
         post.after(0)
-    assert [one["kind"] for one in post.receiver.heard[10:]] == ["resolved"] * 9 + ["digest"]
-    assert post.receiver.heard[-1]["firing"] == []
+    assert [one["kind"] for one in post.listener.heard[10:]] == ["resolved"] * 9 + ["digest"]
+    assert post.listener.heard[-1]["firing"] == []
 
 
 def test_a_digest_that_failed_goes_out_again_as_it_was(post: Post):
@@ -269,16 +269,16 @@ def test_a_digest_that_failed_goes_out_again_as_it_was(post: Post):
     for _ in range(12):
         post.alert(post.run())
     post.after(0)
-    post.receiver.answers["/ops"] = 503
+    post.listener.answers["/ops"] = 503
     post.after(5)
     for _ in range(10):
         post.after(0.1)
     digested = {one.digest_id for one in post.deliveries()} - {None}
     assert len(digested) == 1
-    del post.receiver.answers["/ops"]
+    del post.listener.answers["/ops"]
     for _ in range(12):
         post.after(61)
-    ids = [one["id"] for one in post.receiver.heard]
+    ids = [one["id"] for one in post.listener.heard]
     assert len(ids) == len(set(ids))
     assert str(*digested) in ids
     assert states(post) == ["sent"] * 12
@@ -290,7 +290,7 @@ def test_one_message_at_a_time_goes_to_a_channel_whoever_sends(post: Post):
     for _ in range(3):
         post.alert(post.run())
     both = [post.hire(), post.hire()]
-    post.receiver.gate.clear()
+    post.listener.gate.clear()
     both[0].beat()
     post.now += dt.timedelta(seconds=5)
     for _ in range(3):
@@ -299,7 +299,7 @@ def test_one_message_at_a_time_goes_to_a_channel_whoever_sends(post: Post):
     assert len(threads()) == 2  # one for each channel
     leased = [one for one in post.deliveries() if one.attempts]
     assert len({one.channel_id for one in leased}) == len(leased) == 2
-    post.receiver.gate.set()
+    post.listener.gate.set()
     poll(lambda: not threads(), "both are settled")
     for _ in range(3):
         post.after(0)
@@ -320,9 +320,9 @@ def test_what_a_worker_that_died_was_sending_is_sent_again_under_the_same_id(pos
     assert threads() == []
     post.now += dt.timedelta(seconds=31)
     heir.beat()
-    poll(lambda: len(post.receiver.heard) == 1, "another worker sends it")
+    poll(lambda: len(post.listener.heard) == 1, "another worker sends it")
     poll(lambda: states(post) == ["sent"], "it is settled")
-    assert post.receiver.heard[0]["id"] == str(post.deliveries()[0].delivery_id)
+    assert post.listener.heard[0]["id"] == str(post.deliveries()[0].delivery_id)
     assert post.deliveries()[0].attempts == 2
 
 
@@ -332,12 +332,12 @@ def test_a_channel_that_takes_too_long_is_given_up_and_what_it_says_late_counts_
     object.__setattr__(post.served, "settings", Settings(delivery_timeout_seconds=0.2))
     post.channel()
     post.alert(post.run())
-    post.receiver.gate.clear()
+    post.listener.gate.clear()
     courier = post.hire()
     courier.beat()
     post.now += dt.timedelta(seconds=5)
     courier.beat()
-    assert post.receiver.arrived.wait(10)
+    assert post.listener.arrived.wait(10)
 
     def is_given_up() -> bool:
         courier.beat()
@@ -346,7 +346,7 @@ def test_a_channel_that_takes_too_long_is_given_up_and_what_it_says_late_counts_
     poll(is_given_up, "it is given up")
     (delivery,) = post.deliveries()
     assert (delivery.state, delivery.attempts) == ("pending", 1)
-    post.receiver.gate.set()
+    post.listener.gate.set()
     poll(lambda: not threads(), "it answers at last")
     assert states(post) == ["pending"]
 
@@ -377,7 +377,7 @@ def test_a_channel_that_is_gone_is_not_told_and_nothing_waits_for_it(post: Post)
     post.channel("/ops2")
     run = post.run()
     post.alert(run)
-    post.receiver.answers["/ops"] = 503
+    post.listener.answers["/ops"] = 503
     post.after(0).after(5)
     statement = sa.delete(channel_table).where(channel_table.c.channel_id == gone)
     post.write(lambda connection: connection.execute(statement).rowcount)

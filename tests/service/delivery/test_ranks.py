@@ -42,4 +42,4 @@ def test_an_explosion_on_64_ranks_is_told_once_and_so_is_its_end(post: Post, eng
     assert states(engine, run) == {"resolved"}
     post.after(5).after(5).after(10**5)
     assert [kind for kind, _ in post.heard()] == ["firing", "resolved"]
-    assert {one["run_name"] for one in post.receiver.heard} == {"llama"}
+    assert {one["run_name"] for one in post.listener.heard} == {"llama"}

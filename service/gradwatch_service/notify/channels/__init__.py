@@ -63,6 +63,12 @@ def open_channel(kind: str, settings: Mapping[str, Any], outgoing: Outgoing) -> 
     return _Selective(kinds()[kind].Way(options, outgoing), options)
 
 
+def masked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be shown of the settings of a channel; nothing if its kind is no longer known."""
+    known = kinds().get(kind)
+    return {} if known is None else dict(known.Settings.masked(settings))
+
+
 class _Selective:
     """A channel that is told only what it wants to hear."""
 

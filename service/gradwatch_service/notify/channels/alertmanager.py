@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import line, plain
 from gradwatch_service.notify.message import Message, Subject
 from gradwatch_service.notify.options import Authorization, Options, Url
@@ -17,7 +18,7 @@ from gradwatch_service.notify.words import EXPLANATION_MAX, layers_in_words, wor
 
 PATH = "/api/v2/alerts"
 JSON = {"Content-Type": "application/json"}
-LISTED_BYTES_MAX = 2**18
+LISTED_BYTES_MAX, RUNS_MAX = 2**22, 50
 REMEDIES_MAX = 1_000
 # It fires there until told otherwise, or until nothing has been heard of it for so long: more
 # than the pause after which what still fires is told again.
@@ -47,18 +48,21 @@ class Way:
         """Post one message; what its alerts fire as there under other labels ends with it."""
         posted = [_of_test(message)] if message.kind == "test" else [*_alerts(message)]
         kept = [one["labels"] for one in posted]
-        for run_id in sorted({str(subject.run_id) for subject in message.subjects}):
-            for labels in self._firing(run_id):
-                ours = {one["alert_id"] for one in kept}
-                if labels not in kept and labels.get("alert_id") in ours:
-                    posted.append({"labels": labels, "endsAt": _time(message.at)})
+        ours = {str(subject.alert_id) for subject in message.subjects}
+        posted += [
+            {"labels": labels, "endsAt": _time(message.at)}
+            for labels in self._firing(sorted({str(one.run_id) for one in message.subjects}))
+            if labels not in kept and labels.get("alert_id") in ours
+        ]
         content = json.dumps(posted).encode()
         headers = {**JSON, **self._headers}
         require_taken(self._outgoing.send("POST", self._url, headers, content))
 
-    def _firing(self, run_id: str) -> Iterator[Labels]:
-        """As what the alerts of a run fire there: severity and rule may have changed since."""
-        wanted = quote(f'run_id="{run_id}"')
+    def _firing(self, run_ids: list[str]) -> list[Labels]:
+        """As what the alerts of runs fire there: severity and rule may have changed since."""
+        if not run_ids:
+            return []
+        wanted = quote(f'run_id=~"{"|".join(run_ids[:RUNS_MAX])}"')
         answer = self._outgoing.send(
             "GET",
             f"{self._url}?filter={wanted}",
@@ -66,7 +70,12 @@ class Way:
             answer_bytes_max=LISTED_BYTES_MAX,
         )
         require_taken(answer)
-        yield from (one["labels"] for one in json.loads(answer.body))
+        try:
+            found: list[Labels] = [one["labels"] for one in json.loads(answer.body)]
+        except (ValueError, TypeError, KeyError) as error:
+            said = "the receiver does not answer as an Alertmanager does"
+            raise UndeliveredError(said, permanent=True) from error
+        return found
 
 
 def _alerts(message: Message) -> Iterator[dict[str, Any]]:
@@ -83,12 +92,12 @@ def _alerts(message: Message) -> Iterator[dict[str, Any]]:
 
 def labels_of(subject: Subject, message: Message) -> Labels:
     """What an alert is known by; names as they are, so that routes can match them."""
+    named = {"project": message.project, "run": subject.run_name}
     return {
         "alertname": subject.rule,
         "cause": subject.cause,
         "severity": subject.severity.label,
-        "project": message.project.strip(),
-        "run": subject.run_name.strip(),
+        **{key: name for key, name in named.items() if name},  # there, empty is the same as none
         "run_id": str(subject.run_id),
         "alert_id": str(subject.alert_id),
         "source": "gradwatch",
@@ -112,7 +121,7 @@ def _of_test(message: Message) -> dict[str, Any]:
         "labels": {
             "alertname": "gradwatch-test",
             "severity": "info",
-            "project": message.project.strip(),
+            "project": message.project,
             "alert_id": str(message.delivery_id),
             "source": "gradwatch",
         },

@@ -160,7 +160,7 @@ def _library() -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # it looks for a module of Python 3.12
         apprise = importlib.import_module("apprise")
         apprise.manager_plugins.NotificationManager().load_modules()
-    sessions = importlib.import_module("requests.sessions")
+    sessions: Any = importlib.import_module("requests.sessions")
     sessions.HTTPAdapter = _guarded(importlib.import_module("requests"))
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it logs addresses; we say what failed
     return apprise

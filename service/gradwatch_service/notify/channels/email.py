@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import smtplib
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.headerregistry import Address
 from email.message import EmailMessage
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import plain
@@ -46,7 +45,7 @@ Mailbox = Annotated[Word, AfterValidator(_mailbox)]
 
 
 class Settings(Options):
-    """``security``: ``starttls`` (usual on 587), ``tls`` (465), or none where the operator allows."""
+    """``security``: ``starttls`` (usual on 587), ``tls`` (465); none if the operator allows it."""
 
     host: Word
     port: Annotated[int, Field(ge=1, le=65_535)] = 587
@@ -77,25 +76,25 @@ class Way:
     def deliver(self, message: Message) -> None:
         """Send one mail; who reads mail by thread finds all of a run in one."""
         mail = mail_of(message, self._settings.sender, self._settings.to)
-        with _refusals(), self._server() as server:
+        settings = self._settings
+        encrypted = settings.security != "none"
+        way = self._outgoing.connection(settings.host, settings.port, encrypted=encrypted)
+        with way as connection, _refusals(), self._server(connection) as server:
             refused = server.send_message(mail)
         if refused:
-            log.warning("a mail server refused %d of %d recipients", len(refused), len(mail["To"]))
+            log.warning("a mail server refused %d of %d mailboxes", len(refused), len(settings.to))
 
     @contextmanager
-    def _server(self) -> Iterator[smtplib.SMTP]:
+    def _server(self, connection: socket.socket) -> Iterator[smtplib.SMTP]:
         settings, tls = self._settings, self._outgoing.tls
-        encrypted = settings.security != "none"
-        with self._outgoing.connection(settings.host, settings.port, encrypted=encrypted) as way:
-            inner = way
-            if settings.security == "tls":
-                inner = tls.wrap_socket(way, server_hostname=settings.host)
-            with _Server(inner, settings.host) as server:
-                if settings.security == "starttls":
-                    server.starttls(context=tls)
-                if settings.username is not None and settings.password is not None:
-                    server.login(settings.username, settings.password.get_secret_value())
-                yield server
+        if settings.security == "tls":
+            connection = tls.wrap_socket(connection, server_hostname=settings.host)
+        with _Server(connection, settings.host) as server:
+            if settings.security == "starttls":
+                server.starttls(context=tls)
+            if settings.username is not None and settings.password is not None:
+                server.login(settings.username, settings.password.get_secret_value())
+            yield server
 
 
 class _Server(smtplib.SMTP):
@@ -125,7 +124,7 @@ def _refusals() -> Iterator[None]:
         raise UndeliveredError(
             "the mail server offers no TLS or no login as the settings ask for", permanent=True
         ) from error
-    except (smtplib.SMTPException, ssl.SSLError) as error:
+    except smtplib.SMTPException as error:
         raise UndeliveredError("the mail server broke off the talk", permanent=False) from error
 
 
@@ -138,7 +137,7 @@ def mail_of(message: Message, sender: str, to: list[str]) -> EmailMessage:
     """The mail: an id that stays the same when it is sent again, and the thread of its run."""
     words, picture = words_of(message), picture_of(message)
     mail = EmailMessage()
-    mail["Subject"] = f"[Gradwatch] {words.title}"
+    mail["Subject"] = words.title
     mail["From"] = Address("Gradwatch", addr_spec=sender)
     mail["To"] = [Address(addr_spec=one) for one in to]
     mail["Date"] = message.at
@@ -148,8 +147,11 @@ def mail_of(message: Message, sender: str, to: list[str]) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(words.text(plain))
     picture_id = f"picture.{message.delivery_id}@{NAME}" if picture else ""
-    mail.add_alternative(page_of(words, picture_id), subtype="html")
+    page = EmailMessage()
+    page.set_content(page_of(words, picture_id), subtype="html")
     if picture:
-        page = mail.get_payload()[1]  # type: ignore[index]
-        page.add_related(picture, "image", "png", cid=f"<{picture_id}>", filename="run.png")  # type: ignore[union-attr]
+        cid = f"<{picture_id}>"
+        page.add_related(picture, "image", "png", cid=cid, filename="run.png", disposition="inline")
+    mail.make_alternative()
+    mail.attach(page)
     return mail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from gradwatch_service.notify.outgoing import Outgoing
 from gradwatch_service.notify.verdict import require_taken
 from gradwatch_service.notify.words import words_of
 
-RUNS_MAX = 20
+RUNS_MAX = 10  # each is a request
 SUMMARY_MAX = 1_024
 
 
@@ -40,12 +41,19 @@ class Way:
         for subject in message.subjects:
             by_run.setdefault(subject.run_id, []).append(subject)
         if message.kind == "test":
-            self._send(_event("trigger", f"test/{message.delivery_id}", message, []))
-            self._send(_event("resolve", f"test/{message.delivery_id}", message, []))
+            self._send(_event("trigger", f"test/{message.delivery_id}", message))
+            self._send(_event("resolve", f"test/{message.delivery_id}", message))
         for run_id, subjects in [*by_run.items()][:RUNS_MAX]:
             is_firing = any(subject.is_firing for subject in subjects)
             action: Action = "trigger" if is_firing else "resolve"
-            self._send(_event(action, f"{run_id}", message, subjects))
+            of_run = replace(
+                message,
+                kind="firing" if is_firing else "resolved",
+                run_id=run_id,
+                run_name=subjects[0].run_name,
+                subjects=tuple(subjects),
+            )
+            self._send(_event(action, f"{run_id}", of_run))
 
     def _send(self, event: dict[str, Any]) -> None:
         content = json.dumps({"routing_key": self._key, **event}).encode()
@@ -56,12 +64,11 @@ class Way:
 Action = Literal["trigger", "resolve"]
 
 
-def _event(action: Action, key: str, message: Message, subjects: list[Subject]) -> dict[str, Any]:
+def _event(action: Action, key: str, message: Message) -> dict[str, Any]:
     event: dict[str, Any] = {"event_action": action, "dedup_key": f"gradwatch/{key}"}
     if action == "resolve":
         return event
     words = words_of(message)
-    first = subjects[0] if subjects else None
     payload = {
         "summary": plain(words.title)[:SUMMARY_MAX],
         "source": f"gradwatch/{plain(message.project)}",
@@ -70,7 +77,7 @@ def _event(action: Action, key: str, message: Message, subjects: list[Subject]) 
         "group": plain(message.project),
         "custom_details": {"message": words.text(plain)},
     }
-    if first is not None:
-        payload |= {"component": plain(first.run_name), "class": first.cause}
+    if message.subjects:
+        payload |= {"component": plain(message.run_name), "class": message.subjects[0].cause}
     links = [{"href": message.link, "text": "Open in Gradwatch"}] if message.link else []
     return event | {"client": "Gradwatch", "payload": payload, "links": links}

@@ -1,4 +1,4 @@
-"""A real webhook receiver on loopback that remembers what it was told, and can misbehave."""
+"""A real webhook listener on loopback that remembers what it was told, and can misbehave."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gradwatch_service.store.channels import ChannelRow
 
 
 @dataclass
-class Receiver:
+class Listener:
     """``answers``: path -> status it answers from now on, 204 where nothing is said."""
 
     url: str
@@ -36,20 +36,20 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver at work; it answers only while its gate is open."""
+def listening() -> Iterator[Listener]:
+    """A listener at work; it answers only while its gate is open."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            status = receiver.answers.get(self.path, 204)
-            receiver.arrived.set()
-            receiver.gate.wait(30)
+            status = listener.answers.get(self.path, 204)
+            listener.arrived.set()
+            listener.gate.wait(30)
             if status < 300:
-                receiver.heard.append({"path": self.path, **body})
+                listener.heard.append({"path": self.path, **body})
             self.send_response(status)
-            if receiver.retry_after is not None:
-                self.send_header("retry-after", receiver.retry_after)
+            if listener.retry_after is not None:
+                self.send_header("retry-after", listener.retry_after)
             self.send_header("content-length", "0")
             self.end_headers()
 
@@ -59,19 +59,19 @@ def receiving() -> Iterator[Receiver]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
-        receiver.gate.set()
+        listener = Listener(f"http://127.0.0.1:{server.server_port}")
+        listener.gate.set()
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield receiver
-        receiver.gate.set()
+        yield listener
+        listener.gate.set()
         server.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as running:
+def listener() -> Iterator[Listener]:
+    with listening() as running:
         yield running
 
 
