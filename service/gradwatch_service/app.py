@@ -106,7 +106,7 @@ def backend(settings: Settings) -> Iterator[Backend]:
 @contextmanager
 def worker(served: Backend, open_channel: OpenChannel | None = None) -> Iterator[None]:
     """Run the worker in threads of this process; ``open_channel``: by default to real channels."""
-    courier = Courier(served, open_channel or opener(served.settings))
+    courier = Courier(served, open_channel or opener(served.outgoing))
     beats = (
         (partial(tick, served), served.settings.worker_tick_seconds, "worker"),
         (courier.beat, BEAT_SECONDS, "delivery"),

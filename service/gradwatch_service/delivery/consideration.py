@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from gradwatch_service.delivery.knowledge import as_json, knowledge, settled
 from gradwatch_service.delivery.standing import standings
@@ -77,7 +77,7 @@ def _decided(
     wanted = settings.get("send_resolved") is not False
     decision = decide(known, alerts, situation.now, situation.timing, send_resolved=wanted)
     if decision.sends is not None:
-        return _told(situation, notice, pending, News(known, alerts, decision))
+        return _told(situation, notice, pending, News(known, alerts, decision, decision.sends))
     told = closed(known, alerts) if decision.reason in CLOSES else known.told
     after = replace(
         notice, told=settled(told, notice), news_at=decision.news_at, due_at=decision.look_at
@@ -92,17 +92,12 @@ class News:
     known: Knowledge
     alerts: Sequence[Standing]
     decision: Decision
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all is well again."""
-        return self.decision.sends == "resolved"
+    kind: Literal["firing", "resolved"]
 
     @property
     def after(self) -> Mapping[uuid.UUID, Told]:
         """What will be known."""
-        change = closed if self.is_over else knowledge_after
-        return change(self.known, self.alerts)
+        return knowledge_after(self.kind, self.known, self.alerts)
 
 
 def _told(situation: Situation, notice: Notice, pending: Delivery | None, news: News) -> Step:
@@ -138,7 +133,7 @@ def _delivery(situation: Situation, notice: Notice, news: News) -> Delivery:
         delivery_id=uuid.uuid5(DELIVERIES, name),
         channel_id=notice.channel_id,
         project=project,
-        kind="resolved" if news.is_over else "firing",
+        kind=news.kind,
         body={
             "reason": news.decision.reason,
             "run_name": situation.run.name,
@@ -154,7 +149,7 @@ def _delivery(situation: Situation, notice: Notice, news: News) -> Delivery:
 
 def _subjects(situation: Situation, news: News) -> Iterator[Json]:
     """What fires and may be heard, and what has ended since it was told."""
-    heard = set() if news.is_over else {one.alert_id for one in audible(news.alerts)}
+    heard = set() if news.kind == "resolved" else {one.alert_id for one in audible(news.alerts)}
     for body in situation.bodies:
         key = uuid.UUID(cast(str, body["id"]))
         told = news.known.told.get(key)

@@ -6,17 +6,11 @@ from gradwatch_service.delivery.courier import OpenChannel
 from gradwatch_service.notify.channel import Channel
 from gradwatch_service.notify.channels import open_channel
 from gradwatch_service.notify.outgoing import Outgoing
-from gradwatch_service.settings import Settings
 from gradwatch_service.store.channels import ChannelRow
 
 
-def opener(settings: Settings) -> OpenChannel:
-    """What opens a channel as it is stored.
-
-    Raises:
-        ValueError: the operator's settings cannot be read.
-    """
-    outgoing = Outgoing.of(settings)
+def opener(outgoing: Outgoing) -> OpenChannel:
+    """What opens a channel as it is stored."""
 
     def open_stored(row: ChannelRow) -> Channel:
         return open_channel(row.kind, row.settings, outgoing)

@@ -137,8 +137,12 @@ def audible(alerts: Sequence[Standing]) -> list[Standing]:
     ]
 
 
-def knowledge_after(known: Knowledge, alerts: Sequence[Standing]) -> dict[uuid.UUID, Told]:
-    """What the channel knows once it has been told how these alerts stand."""
+def knowledge_after(
+    sent: Literal["firing", "resolved"], known: Knowledge, alerts: Sequence[Standing]
+) -> dict[uuid.UUID, Told]:
+    """What the channel knows once it has been told; an end speaks only of what is over."""
+    if sent == "resolved":
+        return closed(known, alerts)
     heard = {one.alert_id: Told("firing", one.severity, one.pages) for one in audible(alerts)}
     return closed(known, alerts) | heard
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradwatch_service.domain import AlertState, Severity
@@ -191,7 +191,7 @@ def test_what_was_told_before_a_silence_is_told_to_be_over():
 def test_a_spike_says_nothing_new_beside_what_is_not_finite(state: AlertState):
     both = [alert(rule="non-finite", state=state), alert(B, rule="gradient-spike")]
     assert reason(told(A), both) in {"waiting-for-repeat", "acknowledged"}
-    assert B not in knowledge_after(told(A), both)
+    assert B not in knowledge_after("firing", told(A), both)
     only_spike = [replace(both[0], state="resolved"), both[1]]
     assert reason(told(A), only_spike, 300) == "firing-new"
 
@@ -203,9 +203,14 @@ def test_a_run_of_which_all_is_inhibited_keeps_quiet():
 
 def test_after_a_message_the_channel_knows_what_fires_and_what_is_over():
     alerts = [alert(A, "resolved"), alert(B), alert(C, silenced_until=later(9))]
-    after = knowledge_after(told(A), alerts)
+    after = knowledge_after("firing", told(A), alerts)
     assert {key: one.state for key, one in after.items()} == {A: "resolved", B: "firing"}
     assert closed(told(A, B), alerts)[B] == told(B).told[B]
+
+
+def test_an_end_does_not_speak_of_what_somebody_has_taken_on():
+    alerts = [alert(A, "resolved"), alert(B, "acknowledged")]
+    assert knowledge_after("resolved", told(A), alerts).keys() == {A}
 
 
 @dataclass
@@ -218,7 +223,7 @@ class Listener:
     def hear(self, alerts: Sequence[Standing], now: dt.datetime) -> Decision:
         found = decide(self.known, alerts, now, TIMING)
         if found.sends:
-            after = knowledge_after(self.known, alerts)
+            after = knowledge_after(found.sends, self.known, alerts)
             firing = frozenset((k, t.severity) for k, t in after.items() if t.state == "firing")
             self.sent = (*self.sent, (now, found.sends, firing))
             self.known = Knowledge(after, now)
@@ -247,6 +252,7 @@ standings = st.tuples(
 histories = st.lists(st.tuples(standings, st.floats(0.0, 1000.0)), min_size=1, max_size=12)
 
 
+@settings(max_examples=300)
 @given(histories)
 def test_no_history_loses_the_last_state(history):
     listener, now = Listener(), NOW
@@ -265,6 +271,7 @@ def test_no_history_loses_the_last_state(history):
     assert not told_pages or told_pages & open_now
 
 
+@settings(max_examples=300)
 @given(histories)
 def test_no_history_says_the_same_twice_within_the_repeat(history):
     listener, now = Listener(), NOW
