@@ -11,7 +11,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gradwatch_service.api import alerts, documents, frames, health, problems, runs, series
+from gradwatch_service.api import (
+    alerts,
+    documents,
+    frames,
+    health,
+    keys,
+    problems,
+    projects,
+    runs,
+    series,
+    session,
+)
+from gradwatch_service.api.access.door import Door
+from gradwatch_service.api.access.policy import policies_of
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.operations import PREFIX
@@ -34,7 +47,11 @@ DESCRIPTION = (
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application; nothing is opened before its lifespan starts."""
+    """Build the application; nothing is opened before its lifespan starts.
+
+    Raises:
+        PolicyError: a route does not say who may use it.
+    """
     settings = settings or Settings()
     app = FastAPI(
         title="Gradwatch",
@@ -45,13 +62,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts):
+    for module in (runs, frames, series, alerts, keys, projects, session):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)
-    app.router.routes.append(frames.put_frame)
+    app.router.routes.insert(0, frames.put_frame)
+    app.state.policies = policies_of(app.routes)
+    app.state.door = Door(settings, app.state.policies)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings)  # around all others
+    app.add_middleware(Intake, settings=settings, admit=app.state.door.admit)  # around all others
     problems.install(app)
     return app
 

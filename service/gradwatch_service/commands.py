@@ -24,13 +24,15 @@ from sqlalchemy.exc import ArgumentError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from gradwatch_service import app
+from gradwatch_service import app, key_commands
 from gradwatch_service.app import backend, create_app
+from gradwatch_service.clock import utc_now
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
 from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.keys import are_any as are_any_keys
 from gradwatch_service.store.migration import migrate as migrate_database
 from gradwatch_service.worker import run_worker, tick
 
@@ -50,12 +52,6 @@ def serve(argv: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, help="port to listen on (default 8321)")
     parser.add_argument("--workers", type=int, help="server processes, on PostgreSQL (default 1)")
     settings = _settings(parser, argv)
-    if not settings.may_listen:
-        return _refuse(
-            f"to listen on {settings.host}: everybody who reaches this machine "
-            "could read and write without a key.\nListen on 127.0.0.1, or set "
-            "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
-        )
     if settings.workers > 1 and not settings.may_share:
         return _refuse(
             f"to run {settings.workers} workers on SQLite: one process writes there.\n"
@@ -69,6 +65,7 @@ def serve(argv: Sequence[str]) -> int:
         if not _is_migrated(settings):
             return FAILED
         _announce(settings, listener)
+        _warn_of_access(settings)
         run = _run if settings.workers == 1 else _supervise
         return run(settings, listener)
 
@@ -107,6 +104,23 @@ def backup(argv: Sequence[str]) -> int:
     except (BackupError, ArgumentError) as error:
         return _fail(str(error))
     _tell(f"{target} is a copy of {_database(settings)}")
+    return DONE
+
+
+def keys(argv: Sequence[str]) -> int:
+    """Make, list, revoke and rotate keys."""
+    parser = _parser("keys", "Make, list, revoke and rotate the keys of projects.")
+    key_commands.add_commands(parser)
+    settings = _settings(parser, argv)
+    if not _is_migrated(settings):
+        return FAILED
+    engine = make_engine(settings.database_url)
+    try:
+        _tell("\n".join(key_commands.run(engine, parser.parse_args(argv))))
+    except ServiceError as error:
+        return _fail(error.detail)
+    finally:
+        engine.dispose()
     return DONE
 
 
@@ -162,6 +176,20 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     _tell(f"Gradwatch on {url}, data in {_database(settings)}, API at {url}/docs")
+
+
+def _warn_of_access(settings: Settings) -> None:
+    """Say what keeps everybody out, or nobody."""
+    if not settings.needs_key:
+        if not settings.is_loopback:
+            _tell("Everybody who reaches this address may read and write: no key is asked for.")
+        return
+    engine = make_engine(settings.database_url)
+    with engine.connect() as connection:
+        has_key = are_any_keys(connection, utc_now())
+    engine.dispose()
+    if not has_key:
+        _tell(key_commands.how_to_begin())
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:

@@ -2,12 +2,15 @@
 
 ServiceError
 ├── Unreadable            400   the body cannot be parsed
+├── Unauthorized          401   nobody knows who asks
+├── Forbidden             403   not with this key
 ├── NotFound              404   no such run, alert, … for this caller
 ├── Conflict              409   same identity, other body
 │   └── UnknownLayers     409   the layer table of this hash was never sent
 ├── TooLarge              413   over a limit: split and send again
 ├── UnsupportedMedia      415   media type or encoding we do not read
 ├── Invalid               422   readable, but every item breaks the contract
+├── TooMany               429   more than one key may send; ``retry_after_seconds``
 └── Unavailable           503   try again after ``retry_after_seconds``
 """
 
@@ -57,6 +60,22 @@ class Unreadable(ServiceError):
     title = "The body cannot be read"
 
 
+class Unauthorized(ServiceError):
+    """Nobody knows who asks: no key, or one that opens nothing."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Who asks is not known"
+
+
+class Forbidden(ServiceError):
+    """Who asks is known, and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "Not allowed"
+
+
 class NotFound(ServiceError):
     """The thing addressed does not exist for this caller."""
 
@@ -102,6 +121,15 @@ class Invalid(ServiceError):
     status = 422
     code = "invalid"
     title = "The body breaks the contract"
+
+
+class TooMany(ServiceError):
+    """More than may be sent in this time; the same request will succeed later."""
+
+    status = 429
+    code = "too-many"
+    title = "Too many requests"
+    retryable = True
 
 
 class Unavailable(ServiceError):
