@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 
 from gradwatch_service.errors import Forbidden
 
@@ -13,14 +14,16 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES = frozenset({b"same-origin", b"none"})
 
 
-def host_of(headers: Headers) -> str:
-    """The name under which the service was addressed, without the port."""
-    host = headers.get(b"host", b"").decode("latin-1").strip().lower()
+@lru_cache(maxsize=256)
+def host_of(header: bytes) -> str:
+    """The name in a ``Host`` header, without the port."""
+    host = header.decode("latin-1").strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a name leads to this machine whoever resolves it."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -41,7 +44,7 @@ def check_host(headers: Headers, allowed: frozenset[str] | None) -> None:
     """
     if allowed is None:
         return
-    host = host_of(headers)
+    host = host_of(headers.get(b"host", b""))
     if host not in allowed and not is_loopback(host):
         raise Forbidden(
             "the service is not known by this Host: list its names in GRADWATCH_ALLOWED_HOSTS",

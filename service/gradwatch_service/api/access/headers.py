@@ -12,8 +12,9 @@ HEADERS = {
 }
 NOT_KEPT = {"Cache-Control": "no-store"}  # for answers with secrets
 
+_POLICY = CONTENT_SECURITY_POLICY.encode()
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-_WITHOUT_POLICY = [pair for pair in _RAW if pair[0] != CONTENT_SECURITY_POLICY.encode()]
+_WITHOUT_POLICY = [pair for pair in _RAW if pair[0] != _POLICY]
 
 
 def with_headers(send: Send) -> Send:
@@ -22,7 +23,7 @@ def with_headers(send: Send) -> Send:
     async def send_with(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = message["headers"]
-            has_policy = any(name == b"content-security-policy" for name, _ in own)
+            has_policy = _POLICY in [name for name, _ in own]
             message["headers"] = [*own, *(_WITHOUT_POLICY if has_policy else _RAW)]
         await send(message)
 
