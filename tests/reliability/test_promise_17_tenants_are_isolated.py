@@ -19,7 +19,7 @@ import pytest
 from fastapi import APIRouter
 
 from gradwatch_service.api import alerts
-from gradwatch_service.api.access.policy import Entry, Owner, PolicyError, allows
+from gradwatch_service.api.access.policy import Entry, Owner, Policy, PolicyError, allows
 from gradwatch_service.app import create_app
 from gradwatch_service.store.database import make_engine
 from tests.databases import POSTGRES, TEMPLATE, PostgresServer
@@ -56,8 +56,9 @@ FRAME = msgpack.packb(
 
 @dataclass(frozen=True)
 class Ask:
-    """How a route is asked so that its owner gets a success."""
+    """Which scopes open a route (all: any key; anybody: none needed), and how to ask it rightly."""
 
+    may: str
     json: Callable[[Belongings], Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
@@ -68,34 +69,38 @@ def at_once(value: object) -> Callable[[Belongings], Any]:
 
 
 ASKED: Mapping[str, Ask] = {
-    "GET /healthz": Ask(),
-    "GET /readyz": Ask(),
-    "GET /openapi.json": Ask(),
-    "GET /docs": Ask(),
-    "POST /api/v1/runs": Ask(json=lambda target: {"project": target.project}),
-    "GET /api/v1/runs": Ask(),
-    "GET /api/v1/runs/{run_id}": Ask(),
-    "PATCH /api/v1/runs/{run_id}": Ask(json=at_once({"name": "n"})),
-    "DELETE /api/v1/runs/{run_id}": Ask(),
-    "POST /api/v1/runs/{run_id}/events": Ask(json=at_once({"events": [{"kind": "note"}]})),
-    "POST /api/v1/runs/{run_id}/finish": Ask(json=at_once({"state": "finished"})),
-    "POST /api/v1/runs/{run_id}/steps": Ask(json=at_once(EXPLODING)),
-    "PUT /api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": Ask(content=FRAME),
-    "GET /api/v1/runs/{run_id}/series": Ask(query={"metric": "loss"}),
-    "GET /api/v1/runs/{run_id}/heatmap": Ask(query={"metric": "grad_norm"}),
-    "GET /api/v1/runs/{run_id}/profile": Ask(),
-    "GET /api/v1/runs/{run_id}/advice": Ask(),
-    "GET /api/v1/runs/{run_id}/guard": Ask(),
-    "GET /api/v1/alerts": Ask(),
-    "GET /api/v1/alerts/{alert_id}": Ask(),
-    "GET /api/v1/projects": Ask(),
-    "GET /api/v1/projects/{project}/audit": Ask(),
-    "GET /api/v1/projects/{project}/keys": Ask(),
-    "POST /api/v1/projects/{project}/keys": Ask(json=at_once({"name": "k", "scopes": ["read"]})),
-    "POST /api/v1/projects/{project}/keys/{key_id}/rotate": Ask(json=at_once({})),
-    "DELETE /api/v1/projects/{project}/keys/{key_id}": Ask(),
-    "GET /api/v1/session": Ask(),
-    "DELETE /api/v1/session": Ask(),
+    "GET /healthz": Ask("anybody"),
+    "GET /readyz": Ask("anybody"),
+    "GET /openapi.json": Ask("anybody"),
+    "GET /docs": Ask("anybody"),
+    "POST /api/v1/runs": Ask("ingest", json=lambda target: {"project": target.project}),
+    "GET /api/v1/runs": Ask("read"),
+    "GET /api/v1/runs/{run_id}": Ask("read"),
+    "PATCH /api/v1/runs/{run_id}": Ask("admin", json=at_once({"name": "n"})),
+    "DELETE /api/v1/runs/{run_id}": Ask("admin"),
+    "POST /api/v1/runs/{run_id}/events": Ask(
+        "ingest", json=at_once({"events": [{"kind": "note"}]})
+    ),
+    "POST /api/v1/runs/{run_id}/finish": Ask("ingest", json=at_once({"state": "finished"})),
+    "POST /api/v1/runs/{run_id}/steps": Ask("ingest", json=at_once(EXPLODING)),
+    "PUT /api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": Ask("ingest", content=FRAME),
+    "GET /api/v1/runs/{run_id}/series": Ask("read", query={"metric": "loss"}),
+    "GET /api/v1/runs/{run_id}/heatmap": Ask("read", query={"metric": "grad_norm"}),
+    "GET /api/v1/runs/{run_id}/profile": Ask("read"),
+    "GET /api/v1/runs/{run_id}/advice": Ask("ingest read"),
+    "GET /api/v1/runs/{run_id}/guard": Ask("ingest read"),
+    "GET /api/v1/alerts": Ask("read"),
+    "GET /api/v1/alerts/{alert_id}": Ask("read"),
+    "GET /api/v1/projects": Ask("read"),
+    "GET /api/v1/projects/{project}/audit": Ask("admin"),
+    "GET /api/v1/projects/{project}/keys": Ask("admin"),
+    "POST /api/v1/projects/{project}/keys": Ask(
+        "admin", json=at_once({"name": "k", "scopes": ["read"]})
+    ),
+    "POST /api/v1/projects/{project}/keys/{key_id}/rotate": Ask("admin", json=at_once({})),
+    "DELETE /api/v1/projects/{project}/keys/{key_id}": Ask("admin"),
+    "GET /api/v1/session": Ask("all"),
+    "DELETE /api/v1/session": Ask("all"),
 }
 # Few tries a minute are let in from one address: tests/service/api/test_session.py.
 ASKED_ELSEWHERE = {"POST /api/v1/session"}
@@ -194,7 +199,15 @@ def expected(entry: Entry, caller: Caller, target: Belongings) -> set[int]:
 
 
 def test_every_route_says_who_may_use_it_and_is_asked_here():
-    assert {name_of(entry) for entry in ENTRIES} == ASKED.keys() | ASKED_ELSEWHERE
+    said = {name_of(entry): words_of(entry.policy) for entry in ENTRIES}
+    wanted = {name: asked.may for name, asked in ASKED.items()}
+    assert said == wanted | dict.fromkeys(ASKED_ELSEWHERE, "anybody")
+
+
+def words_of(policy: Policy) -> str:
+    if policy.scopes is None:
+        return "anybody"
+    return " ".join(sorted(policy.scopes)) or "all"
 
 
 @pytest.mark.timeout(600)
