@@ -26,13 +26,11 @@ from uvicorn.supervisors import Multiprocess
 
 from gradwatch_service import app, key_commands
 from gradwatch_service.app import backend, create_app
-from gradwatch_service.clock import utc_now
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
 from gradwatch_service.store.database import make_engine
-from gradwatch_service.store.keys import are_any as are_any_keys
 from gradwatch_service.store.migration import migrate as migrate_database
 from gradwatch_service.worker import run_worker, tick
 
@@ -65,7 +63,8 @@ def serve(argv: Sequence[str]) -> int:
         if not _is_migrated(settings):
             return FAILED
         _announce(settings, listener)
-        _warn_of_access(settings)
+        for remark in key_commands.remarks(settings):
+            _tell(remark)
         run = _run if settings.workers == 1 else _supervise
         return run(settings, listener)
 
@@ -176,20 +175,6 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     _tell(f"Gradwatch on {url}, data in {_database(settings)}, API at {url}/docs")
-
-
-def _warn_of_access(settings: Settings) -> None:
-    """Say what keeps everybody out, or nobody."""
-    if not settings.needs_key:
-        if not settings.is_loopback:
-            _tell("Everybody who reaches this address may read and write: no key is asked for.")
-        return
-    engine = make_engine(settings.database_url)
-    with engine.connect() as connection:
-        has_key = are_any_keys(connection, utc_now())
-    engine.dispose()
-    if not has_key:
-        _tell(key_commands.how_to_begin())
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:

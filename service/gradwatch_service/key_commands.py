@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine
 
 from gradwatch_service.clock import utc_now
 from gradwatch_service.errors import Invalid
+from gradwatch_service.settings import Settings
 from gradwatch_service.store import keys
 from gradwatch_service.store.audit import COMMAND_LINE
-from gradwatch_service.store.database import for_writing
+from gradwatch_service.store.database import for_writing, make_engine
 from gradwatch_service.store.keys import Admin, Issued, Key, KeyRequest
 from gradwatch_service.store.wording import check_name
 
@@ -21,6 +22,9 @@ SCOPES = ("ingest", "read", "admin")
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 COLUMNS = "{:<10}  {:<16}  {:<20}  {:<12}  {:<7}  {:<20}  {}"
 NEVER = "never"
+HOW_TO_BEGIN = """\
+No key exists yet, so nobody gets in. Make the first, on this machine:
+  gradwatch keys create --project NAME --scope admin"""
 
 Act = Callable[[Connection, argparse.Namespace], Iterator[str]]
 
@@ -64,12 +68,18 @@ def run(engine: Engine, arguments: argparse.Namespace) -> list[str]:
         return list(act(connection, arguments))
 
 
-def how_to_begin() -> str:
-    """What to say where keys are needed and there is none."""
-    return (
-        "No key exists yet, so nobody gets in. Make the first, on this machine:\n"
-        "  gradwatch keys create --project NAME --scope admin"
-    )
+def remarks(settings: Settings) -> Iterator[str]:
+    """What to say at the start, where everybody is kept out, or nobody."""
+    if not settings.needs_key:
+        if not settings.is_loopback:
+            yield "Everybody who reaches this address may read and write: no key is asked for."
+        return
+    engine = make_engine(settings.database_url)
+    with engine.connect() as connection:
+        has_key = keys.are_any(connection, utc_now())
+    engine.dispose()
+    if not has_key:
+        yield HOW_TO_BEGIN
 
 
 def _command(

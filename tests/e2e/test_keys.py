@@ -1,4 +1,4 @@
-"""A service that asks for keys, as people meet it: the first key, a job that uses it, two workers."""
+"""A service that asks for keys, as people meet it: the first key, a job with one, two workers."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_database_that_cannot_be_used_is_explained(capsys: pytest.CaptureFixtu
 def test_how_to_begin_is_a_command_that_works(
     database_url: str, capsys: pytest.CaptureFixture[str]
 ):
-    command = key_commands.how_to_begin().splitlines()[-1].split()
+    command = key_commands.HOW_TO_BEGIN.splitlines()[-1].split()
     assert command[:2] == ["gradwatch", "keys"]
     assert run(database_url, *command[2:]) == commands.DONE
     assert key_id_of(capsys.readouterr().out.splitlines()[0])

@@ -98,7 +98,15 @@ def delete_run(run_id: OwnRun, backend: Served, who: Who) -> Response:
         project = projects.of_run(connection, run_id)
         who.require(project)
         runs.delete_run(connection, run_id)
-        audit.note(connection, str(project), who.actor, "run-deleted", str(run_id), {})
+        audit.note(
+            connection,
+            str(project),
+            who.actor,
+            "run-deleted",
+            str(run_id),
+            {},
+            clock=backend.clock,
+        )
 
     backend.delete(delete)
     return Response(status_code=204)

@@ -46,7 +46,7 @@ def test_a_key_is_made_shown_once_used_rotated_and_revoked(keyed: Api):
     assert (key["state"], key["scopes"], key["project"]) == ("active", ["ingest"], "lm")
     listed = ask(keyed, "GET", KEYS, boss)
     assert key["key"] not in listed.text
-    assert [item["key_id"] for item in listed.json()["items"]][0] == key["key_id"]
+    assert listed.json()["items"][0]["key_id"] == key["key_id"]
     job = bearer(key["key"])
     assert ask(keyed, "POST", "/runs", job, json={"project": "lm"}).status_code == 201
     path = f"{KEYS}/{key['key_id']}"
@@ -68,7 +68,7 @@ def test_what_is_done_is_in_the_audit_log(keyed: Api):
     run = ask(keyed, "POST", "/runs", boss, json={"project": "lm"}).json()["id"]
     assert ask(keyed, "DELETE", f"/runs/{run}", boss).status_code == 204
     items = ask(keyed, "GET", "/projects/lm/audit", boss).json()["items"]
-    assert [(item["act"], item["target"]) for item in items][0] == ("run-deleted", run)
+    assert (items[0]["act"], items[0]["target"]) == ("run-deleted", run)
     assert items[0]["actor"].startswith("lm ('admin',) (")
     assert items[-1]["act"] == "key-made"
 
