@@ -19,6 +19,11 @@ from gradwatch_service.store.keys import Admin, Issued, KeyRequest
 
 A, B, MISSING = "tenant-a", "tenant-b", "tenant-nobody"
 BROWSER = {"sec-fetch-site": "same-origin"}
+CHANNEL = {  # the name is reserved: nothing has it
+    "kind": "slack",
+    "name": "c",
+    "settings": {"url": "https://hooks.invalid/services/T0/B0/s3cret"},
+}
 EXPLODING = {
     "steps": [
         {"step": 1, "loss": 1.0, "layers": {"fc": {"grad_norm": 1.0}}},
@@ -107,6 +112,7 @@ class Belongings:
     project: str
     run_id: str
     alert_id: str
+    channel_id: str
 
     @staticmethod
     def of(project: str, ring: Keyring, http: httpx.Client) -> Belongings:
@@ -114,16 +120,23 @@ class Belongings:
         run_id = new_run(project, headers, http)
         assert http.post(f"/runs/{run_id}/steps", json=EXPLODING, headers=headers).is_success
         found = http.get("/alerts", params={"run": run_id}, headers=headers).json()["items"]
-        return Belongings(project, run_id, found[0]["id"])
+        channel_id = new_channel(project, headers, http)
+        return Belongings(project, run_id, found[0]["id"], channel_id)
 
     @staticmethod
     def nowhere() -> Belongings:
         """Names of nothing."""
-        return Belongings(MISSING, str(uuid.uuid4()), str(uuid.uuid4()))
+        return Belongings(MISSING, *(str(uuid.uuid4()) for _ in range(3)))
 
 
 def new_run(project: str, headers: Mapping[str, str], http: httpx.Client) -> str:
     answer = http.post("/runs", json={"project": project}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def new_channel(project: str, headers: Mapping[str, str], http: httpx.Client) -> str:
+    answer = http.post(f"/projects/{project}/channels", json=CHANNEL, headers=headers)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 

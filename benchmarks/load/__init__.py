@@ -1,1 +1,1 @@
-"""Workloads W1 to W3 and the curves of growth: what the service and its peers manage under load."""
+"""Workloads W1 to W4 and the curves of growth: what we and our peers manage, and what it costs."""

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.load import curves, growth, ours, peer
+from benchmarks.load import curves, growth, ours
 from benchmarks.load.databases import DATABASES
-from benchmarks.load.peer import Peer
+from benchmarks.load.jobs import Jobs
+from benchmarks.load.overhead import apart
+from benchmarks.load.peer import Peer, all_peers
 from benchmarks.load.reading import ReadRow, our_rows, read_table
 from benchmarks.load.table import Row, table
 from benchmarks.load.writing import WRITING, Workload
 
-READING, GROWTH = "w3", "growth"
-WORKLOADS = (*WRITING, READING, GROWTH)
+READING, OVERHEAD, GROWTH = "w3", "w4", "growth"
+WORKLOADS = (*WRITING, READING, OVERHEAD, GROWTH)
 FOLDER = Path("build")
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
 def _measured(name: str, args: argparse.Namespace) -> str:
     if name == READING:
         return read_table(list(_told(_read_rows(args), read_table)))
+    if name == OVERHEAD:
+        return "\n".join(_told(apart.lines(args.device, peers=args.peers), "\n".join))
     if name == GROWTH:
         return "\n".join(_growth(database, args.seconds) for database in _databases(args))
     if args.profile:
@@ -59,7 +63,7 @@ def _rows(workload: Workload, args: argparse.Namespace) -> Iterator[Row]:
         yield ours.row(database, workload, args.seconds, args.warmup, args.settle)
     for one in _peers(args):
         _say(f"{workload.name} on {one.name}")
-        yield from peer.rows(one, workload, args.seconds, args.warmup)
+        yield from one.rows(workload, args.seconds, args.warmup)
 
 
 def _read_rows(args: argparse.Namespace) -> Iterator[ReadRow]:
@@ -68,11 +72,11 @@ def _read_rows(args: argparse.Namespace) -> Iterator[ReadRow]:
         yield from our_rows(database, args.settle)
     for one in _peers(args):
         _say(f"W3 on {one.name}")
-        yield from peer.read_rows(one)
+        yield from one.read_rows()
 
 
-def _peers(args: argparse.Namespace) -> Iterator[Peer]:
-    for one in peer.all_peers() if args.peers else []:
+def _peers(args: argparse.Namespace) -> Iterator[Peer | Jobs]:
+    for one in all_peers() if args.peers else []:
         if reason := one.missing():
             _say(f"{one.name}: skipped ({reason})")
         else:
@@ -103,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settle", type=float, default=12.0, help="seconds to compact before bytes are counted"
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="of W4; a GPU if there is one")
     parser.add_argument(
         "--no-peers", dest="peers", action="store_false", help="leave out what we compare with"
     )

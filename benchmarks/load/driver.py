@@ -20,7 +20,8 @@ MIB = 2**20
 class Measured:
     """What came of a load: rates, latencies in seconds, what the server spent.
 
-    ``acknowledged``: requests acknowledged by each stream in all, start and warm-up included.
+    ``requests``: reports, where one takes several. ``acknowledged``: those of each stream in all,
+    start and warm-up included.
     """
 
     seconds: float
@@ -83,10 +84,11 @@ def _measure(
     span: Span,
 ) -> Measured:
     made = streams()
-    return _summary(drive(port, made, span, pids), [one.sent for one in made])
+    return summary(drive(port, made, span, pids), [one.sent for one in made])
 
 
-def _summary(meter: Meter, acknowledged: Sequence[int]) -> Measured:
+def summary(meter: Meter, acknowledged: Sequence[int]) -> Measured:
+    """What a meter has counted, with the latencies' quantiles."""
     latencies = np.array(meter.latencies or [np.nan])
     p50, p99 = np.quantile(latencies, (0.5, 0.99))
     return Measured(

@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.load.courses import Course, layer_table
+from benchmarks.load.courses import Course
 from benchmarks.load.protobuf import FIXED64, TEXT, field, snappy, varint
+from benchmarks.load.reports import Report, report
 from benchmarks.load.streams import KEEP_ALIVE, Parts
 from benchmarks.load.writing import Workload, course_of
 
 STAMP_BYTES = 6  # of a time as a varint
 
 
-@dataclass(frozen=True)
-class Report:
-    """``batch`` steps of a run as text, in the fewest digits that say the same float32.
-
-    ``layers``: by layer, then statistic, then step.
-    """
-
-    run: str
-    names: Sequence[str]
-    stats: Sequence[str]
-    layers: Sequence[Sequence[Sequence[str]]]
-    scalars: dict[str, Sequence[str]]
-
-    @property
-    def series(self) -> Iterator[tuple[str, str, Sequence[str]]]:
-        """Metric, layer (empty for scalars) and values of each series."""
-        for name, by_stat in zip(self.names, self.layers, strict=True):
-            for stat, values in zip(self.stats, by_stat, strict=True):
-                yield stat, name, values
-        for metric, values in self.scalars.items():
-            yield f"run_{metric}", "", values
+def whole(sent: Report) -> list[Report]:
+    """One request a report."""
+    return [sent]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way in: ``pieces`` of a body, between which the steps' times stand in turn."""
+    """A way in: ``pieces`` of a body, between which the steps' times stand in turn.
+
+    ``requests``: a report in as many parts as it takes requests, which are sent one by one.
+    """
 
     name: str
     path: str
@@ -49,28 +35,47 @@ class Format:
     stamps: Callable[[Sequence[int]], list[bytes]]
     wrap: Callable[[bytes], bytes] = bytes
     headers: str = "Content-Type: text/plain\r\n"
+    requests: Callable[[Report], list[Report]] = whole
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request but for its times, and how many values it has."""
+
+    pieces: list[bytes]
+    floats: int
 
 
 class FormatStream:
-    """The requests of one run in a peer's format."""
+    """The reports of one run in a peer's format; ``floats`` are those of the next request."""
 
     def __init__(self, form: Format, course: Course, run: str, workload: Workload) -> None:
         self.sent = 0
-        self.floats = workload.floats
+        self._part = 0
         self._form = form
         self._batch = workload.batch
         self._end = workload.steps // workload.batch
         self._milliseconds = (course.time * 1e3).astype(np.int64)
         count = min(workload.sections, self._end)
         places = range(0, count * workload.batch, workload.batch)
-        self._bodies = [form.pieces(report(course, run, at, workload.batch)) for at in places]
+        self._reports = [
+            [
+                Prepared(form.pieces(part), part.floats)
+                for part in form.requests(report(course, run, at, workload.batch))
+            ]
+            for at in places
+        ]
+
+    @property
+    def floats(self) -> int:
+        return self._parts[self._part].floats
 
     def parts(self) -> Parts | None:
         """The next request, None at the end."""
         if self.sent == self._end:
             return None
         form, at = self._form, self.sent * self._batch
-        pieces = self._bodies[self.sent % len(self._bodies)]
+        pieces = self._parts[self._part].pieces
         stamps = form.stamps(self._milliseconds[at : at + self._batch].tolist())
         filled = [b""] * (2 * len(pieces) - 1)
         filled[::2] = pieces
@@ -83,28 +88,21 @@ class FormatStream:
         return [head.encode(), body]
 
     def acknowledged(self) -> None:
-        """Go on to the next request."""
-        self.sent += 1
+        """Go on to the next request; after a report's last one, to the next report."""
+        self._part = (self._part + 1) % len(self._parts)
+        self.sent += self._part == 0
+
+    @property
+    def _parts(self) -> list[Prepared]:
+        return self._reports[self.sent % len(self._reports)]
 
 
-def format_streams(form: Format, workload: Workload) -> list[FormatStream]:
+def format_streams(form: Format, workload: Workload, runs: Sequence[str]) -> list[FormatStream]:
     """A stream for each run of a workload."""
     return [
-        FormatStream(form, course_of(workload, place), f"run-{place:04d}", workload)
-        for place in range(workload.runs)
+        FormatStream(form, course_of(workload, place), run, workload)
+        for place, run in enumerate(runs)
     ]
-
-
-def report(course: Course, run: str, at: int, batch: int) -> Report:
-    """The steps from ``at`` on, as text."""
-    rows = slice(at, at + batch)
-    block = np.stack([values[rows].T for values in course.layers.values()], axis=1)
-    scalars = {
-        name: [repr(one) for one in values[rows].tolist()]
-        for name, values in course.scalars.items()
-    }
-    names = layer_table(block.shape[0]).names
-    return Report(run, names, list(course.layers), block.astype(str).tolist(), scalars)
 
 
 def digits(milliseconds: Sequence[int]) -> list[bytes]:

@@ -15,10 +15,10 @@ from benchmarks.load.wire import Span
 from benchmarks.load.writing import register
 
 RUNS = (10, 100, 1_000, 10_000)
-STORED_STEPS = (1_000, 10_000, 100_000, 1_000_000)
+STORED_STEPS = (1_000, 10_000, 100_000, 1_000_000, 3_000_000)
 LAYERS = (10, 100, 1_000, 10_000, 100_000)
 CONNECTIONS = 10
-FILLING_BATCH = 100
+FILLING_BATCH = 96  # whole blocks of reports, which are judged half again as fast
 SMALL = Shape(20, W2_STATS)
 BLOCK = 16
 ACTIVE_RUNS, ACTIVE = 1_000, Shape(300, W1_STATS, cycle=256)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import AnyStr
 
 import httpx
 
@@ -57,7 +58,7 @@ def serving(database: Database, program: Sequence[str] = PLAIN) -> Iterator[Serv
 def running(
     command: Sequence[str], log: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, asked to stop at the end, and killed if it does not."""
+    """A process for as long as the block lasts."""
     with (log or Path(os.devnull)).open("ab") as out:
         process = subprocess.Popen(
             command,
@@ -66,14 +67,21 @@ def running(
             start_new_session=True,
             env=environment,
         )
-        try:
+        with stopped_after(process):
             yield process
-        finally:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            process.kill()
-            process.wait()
+
+
+@contextmanager
+def stopped_after(process: subprocess.Popen[AnyStr]) -> Iterator[None]:
+    """At the end of the block the process is asked to stop, and killed if it does not."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

@@ -21,11 +21,11 @@ class Stream(Protocol):
 
     @property
     def floats(self) -> int:
-        """Values in each request."""
+        """Values in the next request."""
 
     @property
     def sent(self) -> int:
-        """Requests acknowledged so far."""
+        """Reports acknowledged so far; most are a request each."""
 
     def parts(self) -> Parts | None:
         """The next request, None at the end."""

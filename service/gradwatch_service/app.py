@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gradwatch_service.api import (
     alerts,
+    channels,
     documents,
     frames,
     health,
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, keys, projects, session):
+    for module in (runs, frames, series, alerts, channels, keys, projects, session):
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router):
         app.include_router(router)

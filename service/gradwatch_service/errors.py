@@ -10,7 +10,8 @@ ServiceError
 ├── TooLarge              413   over a limit: split and send again
 ├── UnsupportedMedia      415   media type or encoding we do not read
 ├── Invalid               422   readable, but every item breaks the contract
-├── TooMany               429   more than one key may send; ``retry_after_seconds``
+├── TooManyRequests       429   a limit on how often; try again after ``retry_after_seconds``
+├── NotDelivered          502   a test message did not reach the other side
 └── Unavailable           503   try again after ``retry_after_seconds``
 """
 
@@ -123,13 +124,21 @@ class Invalid(ServiceError):
     title = "The body breaks the contract"
 
 
-class TooMany(ServiceError):
-    """More than may be sent in this time; the same request will succeed later."""
+class TooManyRequests(ServiceError):
+    """The caller asks more often than it may."""
 
     status = 429
-    code = "too-many"
+    code = "too-many-requests"
     title = "Too many requests"
     retryable = True
+
+
+class NotDelivered(ServiceError):
+    """What was to be sent to somebody else did not arrive there; the detail says why."""
+
+    status = 502
+    code = "not-delivered"
+    title = "The message was not delivered"
 
 
 class Unavailable(ServiceError):

@@ -84,6 +84,15 @@ class Settings(BaseSettings):
         default={}, description="projects with days of their own, as JSON"
     )
 
+    outgoing_allow: str = Field(
+        default="", description="networks and host[:port] that channels may reach although internal"
+    )
+    apprise_schemes: str = Field(
+        default="discord,feishu,gchat,incidentio,lark,line,opsgenie,pagertree,pbul,pover,ryver,"
+        "signl4,slack,tgram,wxteams",
+        description="kinds of Apprise URL that channels may use",
+    )
+
     @property
     def retention(self) -> Retention:
         """What holds for projects without days of their own."""

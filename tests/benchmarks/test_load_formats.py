@@ -13,7 +13,6 @@ import pytest
 from benchmarks.load import formats
 from benchmarks.load.courses import W2_STATS, Shape
 from benchmarks.load.formats import FormatStream, digits
-from benchmarks.load.peer import all_peers
 from benchmarks.load.processes import usage
 from benchmarks.load.protobuf import varint
 from benchmarks.load.streams import Turns
@@ -129,9 +128,3 @@ def test_what_children_use_counts_also_after_their_end() -> None:
         poll(lambda: usage([parent.pid]).resident_bytes < 64 * 2**20, "the child ended")
         poll(lambda: usage([parent.pid]).cpu_seconds >= with_child.cpu_seconds, "its time counts")
         parent.kill()
-
-
-def test_peers_are_found_by_their_files() -> None:
-    assert {"VictoriaMetrics", "Prometheus"} <= {peer.name for peer in all_peers()}
-    for peer in all_peers():
-        assert peer.formats(W2), peer.name

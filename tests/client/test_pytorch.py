@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from gradwatch.integrations import probe  # noqa: E402
+from gradwatch.integrations import probe, pytorch  # noqa: E402
 from gradwatch.launch import Launch  # noqa: E402
 from gradwatch.off import OffMonitor  # noqa: E402
 from gradwatch.run import Run  # noqa: E402
@@ -41,6 +41,14 @@ def seed() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, params=[(), ("cpu",)], ids=["at once", "a step later"])
+def read_later(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """As on a GPU, numbers may be read a step after they were measured."""
+    devices: tuple[str, ...] = request.param
+    monkeypatch.setattr(pytorch, "READ_LATER", devices)
+    return bool(devices)
 
 
 def mlp(dtype: Any = torch.float32) -> Any:
@@ -220,18 +228,38 @@ class Transfers(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_step_brings_everything_over_in_one_transfer(open_run: OpenRun) -> None:
+def test_a_step_brings_everything_over_in_one_transfer(
+    open_run: OpenRun, *, read_later: bool
+) -> None:
     run, model = open_run(), mlp()
     optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(0.01))
     monitor = run.watch(model, optimizer)
-    for _ in range(3):
+    for step in range(3):
         loss = backward(model, optimizer)
         extra = torch.tensor(2.0)
         with Synchronisations() as synchronisations, Transfers() as transfers:
             monitor.step(loss=loss, loss_scale=extra, seq_len=12)
         optimizer.step()
         assert synchronisations.seen == ["stack"]
-        assert transfers.seen == ["cpu", "numpy"]
+        assert transfers.seen == ["cpu", "numpy"][: 1 if read_later and step == 0 else 2]
+
+
+@pytest.mark.parametrize(("level", "arms"), [(0, True), (1, False), (1, True), (2, False)])
+def test_numbers_are_awaited_only_where_they_may_change_the_update(
+    open_run: OpenRun, service: MemoryService, *, read_later: bool, level: int, arms: bool
+) -> None:
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer, autopilot=level)
+    if arms:
+        armed(run, service)
+    backward(model, optimizer)
+    with Transfers() as transfers:
+        assert monitor.step()
+    waits = level > 1 or (level == 1 and arms)
+    assert transfers.seen == (["cpu", "numpy"] if waits or not read_later else ["cpu"])
+    run.finish()
+    assert service.steps == [0]
 
 
 def test_scalars_may_be_tensors_or_numbers(open_run: OpenRun, service: MemoryService) -> None:

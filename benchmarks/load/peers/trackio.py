@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.load.formats import Format, Report, digits
+from benchmarks.load.formats import Format, digits
 from benchmarks.load.peer import Peer, Running
+from benchmarks.load.reports import Report
 from benchmarks.load.service import HOST, await_answer, free_port, running
 from benchmarks.load.writing import Workload
 
@@ -40,11 +41,9 @@ def _running(folder: Path) -> Iterator[Running]:
 
 def _bulk_log(sent: Report) -> list[bytes]:
     """An entry a step, with all metrics by name; its time in milliseconds is its step."""
-    names = [f"{layer}/{metric}" if layer else metric for metric, layer, _ in sent.series]
-    columns = [map(float, values) for _, _, values in sent.series]
     entries = [
         json.dumps({"project": "load", "run": sent.run, "config": None, "metrics": metrics})
-        for metrics in (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        for metrics in sent.steps
     ]
     begins = ['{"hf_token":null,"logs":[', *["}," for _ in entries[1:]]]
     pieces = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,52 @@ import torch
 from gradwatch.values import Float32Array, missing32, narrow
 
 Tensors = Sequence[torch.Tensor]
+
+
+class Transfer:
+    """Results of one step on their way to the host, which from a GPU does not wait for them.
+
+    ``read`` waits until they have come: for what was queued before them, not for what came after.
+    """
+
+    def __init__(
+        self, stacked: torch.Tensor, rows: Mapping[str, Sequence[int]], width: int
+    ) -> None:
+        self._rows = rows
+        self._width = width
+        self._arrival: Any = None
+        if stacked.device.type != "cuda":
+            self._host = stacked.cpu()
+            return
+        self._host = stacked.to("cpu", non_blocking=True)  # into pinned memory
+        stream: Any = torch.cuda.current_stream(stacked.device)
+        self._arrival = stream.record_event()
+
+    def read(self) -> tuple[dict[str, Float32Array], list[float]]:
+        """Statistic -> float32[L]; and the numbers that came after them."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        host = self._host.numpy().astype(np.float64)
+        arrays = {}
+        for name, rows in self._rows.items():
+            arrays[name] = missing32(self._width)
+            arrays[name][list(rows)] = narrow(host[: len(rows)])
+            host = host[len(rows) :]
+        return arrays, host.tolist()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The statistics of one step and its scalars, some of them tensors that travel along."""
+
+    transfer: Transfer
+    scalars: Mapping[str, Any]
+    travelling: tuple[str, ...]
+
+    def read(self) -> tuple[dict[str, Float32Array], dict[str, Any]]:
+        """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
+        arrays, numbers = self.transfer.read()
+        return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=True))}
 
 
 class Parts:
@@ -28,29 +75,30 @@ class Parts:
         self._rows[name] = rows
         self._results.extend(results)
 
-    def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
-        """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
+    def send(self, scalars: Mapping[str, Any]) -> Sent:
+        """Start the transfer of everything added, and of the scalars that are tensors."""
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
         every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
-        host = _to_host(every, self._device)
-        arrays = {}
-        for name, rows in self._rows.items():
-            arrays[name] = missing32(self._width)
-            arrays[name][list(rows)] = narrow(host[: len(rows)])
-            host = host[len(rows) :]
-        return arrays, {**scalars, **dict(zip(tensors, host.tolist(), strict=True))}
+        transfer = Transfer(_stacked(every, self._device), self._rows, self._width)
+        return Sent(transfer, scalars, tuple(tensors))
+
+    def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
+        """Send, and read at once."""
+        return self.send(scalars).read()
 
 
-def _to_host(results: Tensors, device: torch.device) -> np.ndarray[Any, Any]:
-    """The single values of all results as float64 on the host: the one transfer of a step."""
+def _stacked(results: Tensors, device: torch.device) -> torch.Tensor:
+    """The single values of all results in one tensor, of 64 bits if one of them is."""
     wide = any(result.dtype == torch.float64 for result in results)
     dtype = torch.float64 if wide else torch.float32
-    results = [
-        result if result.dtype == dtype and result.device == device else result.to(device, dtype)
-        for result in results
-    ]
-    stacked = torch.stack(results)
-    return stacked.cpu().numpy().astype(np.float64)
+    return torch.stack(
+        [
+            result
+            if result.dtype == dtype and result.device == device
+            else result.to(device, dtype)
+            for result in results
+        ]
+    )
 
 
 def norms(tensors: Tensors, order: float = 2.0) -> Tensors:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gradwatch.run import Run
 
 LOST_LOSSES = 16
+GUARD_LEVEL = 1  # beyond, more than the guard acts on what is measured
 Gradients = Sequence[torch.Tensor | None]
 
 
@@ -82,19 +83,48 @@ class Pilot:
         self._bench.step = self._bench.rate.step = step
         self._bench.damping.apply(step)
 
-    def step(self, measured: Measured, gradients: Gradients) -> Verdict:
-        """Decide about this step, and act."""
+    @property
+    def looks_first(self) -> bool:
+        """Whether orders depend on what is measured at their own step."""
+        return self._state.level > GUARD_LEVEL
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the guard may act at this step."""
+        return not self.observes and self._bench.step <= self._bench.limits.expires_step
+
+    def look(self, measured: Measured) -> None:
+        """Notice what was lost."""
+        if self.observes:
+            return
+        scalars = measured.scalars
+        values = (scalars.get("loss", 0.0), scalars.get("grad_norm", 0.0))
+        if not all(map(math.isfinite, values)):  # weights that are lost show here at once
+            self._is_sound = False
+            self._weights_lost = not np.isfinite(measured.arrays["weight_norm"]).all()
+        self._losses_lost = 0 if math.isfinite(values[0]) else self._losses_lost + 1
+
+    def follow(self) -> Verdict:
+        """Carry out the orders of this step."""
         if self.observes:
             return REFUSE if self.stopped else PASS
-        self._look(measured)
         try:
             went_back = [order for order in self._orders() if self._carry_out(order)]
         except RuntimeError as error:
             self._observe(error)
             return PASS
-        if went_back or self.stopped:
-            return REFUSE
-        return self._guarded(measured.scalars, gradients)
+        return REFUSE if went_back or self.stopped else PASS
+
+    def judge(self, scalars: Mapping[str, float], gradients: Gradients) -> Verdict:
+        """Apply the guard to the gradients of this step."""
+        norm = scalars.get("grad_norm")
+        if self.observes or norm is None or _is_left_to_scaler(scalars, norm):
+            return PASS
+        step = self._bench.step
+        decision = guard.decide(self._bench.limits, norm, step, self._skips)
+        self._skips = self._skips.after(decision, step)
+        self._run.note_decision(decision, norm, step)
+        return _obey(decision, norm, gradients)
 
     def learn(self, measured: Measured) -> None:
         """Take in a complete report, from which the effect of actions is judged."""
@@ -108,14 +138,6 @@ class Pilot:
         """Take every change back: nobody watches any more."""
         self.observes = True
         self._hands.let_go()
-
-    def _look(self, measured: Measured) -> None:
-        scalars = measured.scalars
-        values = (scalars.get("loss", 0.0), scalars.get("grad_norm", 0.0))
-        if not all(map(math.isfinite, values)):  # weights that are lost show here at once
-            self._is_sound = False
-            self._weights_lost = not np.isfinite(measured.arrays["weight_norm"]).all()
-        self._losses_lost = 0 if math.isfinite(values[0]) else self._losses_lost + 1
 
     def _orders(self) -> tuple[Order, ...]:
         """The orders of this step; the limits in force come with them."""
@@ -147,16 +169,6 @@ class Pilot:
             self._state = settle(self._state, order, done=bool(done))
             self._run.note_order(order, done=bool(done))
         return goes_back and done is not False
-
-    def _guarded(self, scalars: Mapping[str, float], gradients: Gradients) -> Verdict:
-        norm = scalars.get("grad_norm")
-        if norm is None or _is_left_to_scaler(scalars, norm):
-            return PASS
-        step = self._bench.step
-        decision = guard.decide(self._bench.limits, norm, step, self._skips)
-        self._skips = self._skips.after(decision, step)
-        self._run.note_decision(decision, norm, step)
-        return _obey(decision, norm, gradients)
 
     def _observe(self, error: RuntimeError) -> None:
         self.observes = True

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from gradwatch.integrations.foreach import Parts, Tensors, dense, norms
-from gradwatch.values import Float32Array
+from gradwatch.integrations.foreach import Parts, Sent, Tensors, dense, norms
 
-COPY_EVERY_STEP_BYTES = 64 << 20  # up to here the update of every step is measured
+COPY_EVERY_STEP_BYTES = 4 << 20  # up to here the update of every step is measured
 COPY_MAX_BYTES = 1 << 30  # beyond, a copy of the parameters could take memory the job needs
 COPY_SELDOM_STEPS = 10
 HALF = (torch.float16, torch.bfloat16)
@@ -26,10 +25,8 @@ class Probe:
         self._copy: list[torch.Tensor] | None = None
         self.copy_interval = _copy_interval(parameters)
 
-    def measure(
-        self, gradients: Sequence[torch.Tensor | None], scalars: Mapping[str, Any]
-    ) -> tuple[dict[str, Float32Array], dict[str, Any]]:
-        """All statistics of this moment: statistic -> float32[L], and the scalars as numbers.
+    def measure(self, gradients: Sequence[torch.Tensor | None], scalars: Mapping[str, Any]) -> Sent:
+        """All statistics of this moment and the scalars, to be read when they have come.
 
         ``update_norm`` is that of the step before.
         """
@@ -46,7 +43,7 @@ class Probe:
             parts.add("update_norm", every, norms(self._copy))
         if self.copy_interval != 1:
             self._copy = None
-        return parts.fetch(scalars)
+        return parts.send(scalars)
 
     def remember(self, step: int) -> bool:
         """Keep a copy if the update of this step is to be measured; whether it is."""

@@ -20,12 +20,15 @@ from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
+from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
 from gradwatch.values import Float32Array
 from gradwatch.watching import Means
 
 if TYPE_CHECKING:
     from gradwatch.run import Run
+
+READ_LATER = ("cuda",)  # ROCm too; elsewhere there is nothing to wait for, or no event to ask
 
 
 def watch(
@@ -57,7 +60,9 @@ class Monitor:
 
     Call ``step`` once per update, between ``backward()`` and ``optimizer.step()`` (after
     ``scaler.unscale_`` under mixed precision). The update made after a step is measured at the
-    next call, so the report of a step leaves one step later.
+    next call, so the report of a step leaves one step later. On a GPU the host does not wait for
+    the numbers of a step, it reads them at the next call; but it waits while the guard is armed,
+    and always from level 2 of the autopilot on, because they may then change this update.
     """
 
     def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench, pilot: Pilot) -> None:
@@ -68,6 +73,9 @@ class Monitor:
         self._columns = run.add_layers([item.layer for item in watched])
         self._probe = Probe(self._parameters)
         self._next_step = bench.step
+        self._reads_later = self._parameters[0].device.type in READ_LATER
+        self._unread: Unread | None = None
+        self._inherited: Unread | None = None
         self._held: Measured | None = None
         self._broken = False
         run.add_config(_facts(bench.optimizer, self._probe.copy_interval))
@@ -111,61 +119,112 @@ class Monitor:
                 rate = _learning_rate(self._bench.optimizer)
                 return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
-            self._broken = True
-            self._probe.forget()
-            self._pilot.end()
-            self._run.warn("monitor", f"watching the model has ended: {error}")
+            self._end(error)
             return True
 
     def flush(self) -> None:
         """Report the newest step although its update has not been measured."""
-        held, self._held = self._held, None
-        if held is not None:
-            self._pilot.learn(held)
-            self._run.log_measured(held)
+        try:
+            self._catch_up()
+        except RuntimeError as error:
+            self._end(error)
+        self._release()
 
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
-        self._held = None
+        # Freeing pinned memory would call CUDA, which a fork may not.
+        self._inherited = self._unread
+        self._unread = self._held = None
         self._probe.forget()
+
+    def _end(self, error: RuntimeError) -> None:
+        self._broken = True
+        self._unread = None
+        self._probe.forget()
+        self._pilot.end()
+        self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
         self._pilot.begin(step)
         gradients = [parameter.grad for parameter in self._parameters]
-        arrays, fetched = self._probe.measure(gradients, scalars)
-        self._complete(arrays.pop("update_norm", None))
+        has_gradient = any(gradient is not None for gradient in gradients)
+        if has_gradient:
+            scalars = {**self._loss_scale(), **scalars}
+        sent = self._probe.measure(gradients, scalars)
         curves, unread = read_profiles(profiles)
         self._run.note_malformed(unread)
-        measured = replace(self._measured(step, arrays, fetched), profiles=curves)
-        verdict = self._pilot.step(measured, gradients)
-        numbers = {**measured.scalars, **verdict.scalars}
+        self._catch_up()
+        one = Unread(step, clock.now(), sent, curves, has_gradient)
+        may_wait = self._reads_later and not self._pilot.looks_first
+        measured = None if may_wait else self._look(one)
+        verdict = self._pilot.follow()
+        if verdict.update and (measured is not None or self._pilot.is_armed):
+            measured = measured or self._look(one)
+            verdict = self._pilot.judge(measured.scalars, gradients)
+        one = replace(one, verdict=verdict, copied=self._probe.remember(step))
+        if measured is None:
+            self._unread = one
+        else:
+            self._hold(measured, one)
+        return verdict.update
+
+    def _catch_up(self) -> None:
+        """Read the step before, if that was left for later."""
+        one, self._unread = self._unread, None
+        if one is not None:
+            self._hold(self._look(one), one)
+
+    def _look(self, one: Unread) -> Measured:
+        measured = self._read(one)
+        self._pilot.look(measured)
+        return measured
+
+    def _read(self, one: Unread) -> Measured:
+        """The numbers of a step; with them comes the update of the step before."""
+        arrays, fetched = one.sent.read()
+        self._complete(arrays.pop("update_norm", None))
+        numbers, unread = read_scalars(fetched)
+        self._run.note_malformed(unread)
+        if one.has_gradient:
+            numbers["grad_norm"] = global_norm(arrays["grad_norm"])
+            if self._is_scaled:
+                numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
+        return Measured(one.step, one.time, numbers, self._columns, arrays, one.profiles)
+
+    def _hold(self, measured: Measured, one: Unread) -> None:
+        """Keep the report of a step until its update is known, if that is measured."""
+        numbers = {**measured.scalars, **one.verdict.scalars}
         if "lr" in numbers:
             numbers["lr"] = self._pilot.rate(numbers["lr"])
         self._held = replace(measured, scalars=numbers)
-        if not self._probe.remember(step):
-            self.flush()
-        return verdict.update
+        if not one.copied:
+            self._release()
 
-    def _measured(
-        self, step: int, arrays: Mapping[str, Float32Array], fetched: Mapping[str, Any]
-    ) -> Measured:
-        numbers, unread = read_scalars(fetched)
-        self._run.note_malformed(unread)
-        if any(parameter.grad is not None for parameter in self._parameters):
-            numbers["grad_norm"] = global_norm(arrays["grad_norm"])
+    @property
+    def _is_scaled(self) -> bool:
+        return self._bench.scaler is not None and self._bench.scaler.is_enabled()
+
+    def _loss_scale(self) -> dict[str, Any]:
+        """As a tensor where there is one: to turn it into a number would wait for a GPU."""
+        if not self._is_scaled:
+            return {}
         scaler = self._bench.scaler
-        if scaler is not None and scaler.is_enabled() and "grad_norm" in numbers:
-            numbers.setdefault("loss_scale", scaler.get_scale())
-            numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        return Measured(step, clock.now(), numbers, self._columns, arrays)
+        tensor = getattr(scaler, "_get_scale_async", lambda: None)()
+        return {"loss_scale": scaler.get_scale() if tensor is None else tensor}
 
     def _complete(self, update_norm: Float32Array | None) -> None:
         """Report the step before, now that its update is known."""
         if self._held is not None and update_norm is not None:
             arrays = {**self._held.arrays, "update_norm": update_norm}
             self._held = replace(self._held, arrays=arrays)
-        self.flush()
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._pilot.learn(held)
+            self._run.log_measured(held)
 
 
 def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:

@@ -12,15 +12,19 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from gradwatch_service.api.pace import Pace
 from gradwatch_service.api.waiting import Answers
 from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.notify.outgoing import Outgoing
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import DISK_FULL, unavailable_when_down
 
 T = TypeVar("T")
+
+TESTS_A_MINUTE = 5  # test messages of a project
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,12 @@ class Backend:
     clock: Clock
     ballast: Ballast
     answers: Answers = field(init=False)
+    outgoing: Outgoing = field(init=False)
+    tests: Pace = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "outgoing", Outgoing.of(self.settings))
+        object.__setattr__(self, "tests", Pace(TESTS_A_MINUTE, 60.0))
         object.__setattr__(self, "answers", Answers(self.settings.handler_deadline_seconds))
 
     @contextmanager

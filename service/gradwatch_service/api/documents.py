@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, curve_shapes, frames, key_shapes, shapes
+from gradwatch_service.api import bodies, channel_shapes, curve_shapes, frames, key_shapes, shapes
 from gradwatch_service.api.access.headers import CONTENT_SECURITY_POLICY
 from gradwatch_service.api.access.policy import Policies, public
 from gradwatch_service.api.answers import answer
@@ -38,6 +38,11 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,
     curve_shapes.ProfileBody,
+    channel_shapes.ChannelBody,
+    channel_shapes.ChannelChanges,
+    channel_shapes.Channel,
+    shapes.Items[channel_shapes.Channel],
+    channel_shapes.Delivered,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,

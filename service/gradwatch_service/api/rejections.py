@@ -19,6 +19,8 @@ KNOWN = frozenset({
     "weight_norm", "update_norm", "bias_grad_norm", "act_grad_norm",
     "project", "name", "id", "config", "tags", "launch_id", "resume_step", "depth", "shape",
     "dtype", "activation", "normalised", "residual", "state", "reason",
+    "settings", "url", "secret", "previous_secret", "authorization", "routing_key", "host", "port",
+    "security", "username", "password", "sender", "min_severity", "send_resolved", "enabled",
     "writer", "query", "limit", "cursor", "points", "from", "to", "metric", "layer",
 })  # fmt: skip
 

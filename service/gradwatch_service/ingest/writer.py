@@ -142,12 +142,17 @@ class Writer:
             if self._judge.is_lost:
                 self._docket.renew()
             with self.load.measured():
-                self._settle(self._ready(self._gather(first)))
-                self._docket.hand_out()
+                self._work_on(self._gather(first))
+                if self._held and not self._docket.under_way:  # no verdict will come to free them
+                    self._work_on([])
         self._settle(self._held)
         while self._unjudged:
             self._judge_some()
         self._judge.close()
+
+    def _work_on(self, jobs: list[Job]) -> None:
+        self._settle(self._ready(jobs))
+        self._docket.hand_out()
 
     def _next(self) -> Job | None:
         """The next job; meanwhile what waits is judged. None: there will be no more."""

@@ -131,11 +131,11 @@ def test_whoever_sends_too_much_is_told_when_to_come_again(tmp_path: Path):
         statuses = [ask(api, "GET", "/runs", fast).status_code for _ in range(4)]
         assert statuses == [200, 200, 200, 429]
         answer = ask(api, "GET", "/runs", fast)
-        assert problem(answer) == (429, "too-many")
+        assert problem(answer) == (429, "too-many-requests")
         assert int(answer.headers["retry-after"]) >= 1
         assert ask(api, "GET", "/runs", other).status_code == 200
         big = ask(api, "POST", "/runs", ring(api).bearer("lm", "ingest"), content=b" " * 601)
-        assert problem(big) == (429, "too-many")
+        assert problem(big) == (429, "too-many-requests")
 
 
 def test_bytes_that_nobody_announced_count_for_the_next_request(tmp_path: Path):

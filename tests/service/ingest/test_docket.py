@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from gradwatch_service.errors import NotFound
+from gradwatch_service.ingest import docket
 from gradwatch_service.ingest.docket import PATIENCE
 from gradwatch_service.ingest.judge import JudgeLostError
 from gradwatch_service.ingest.judge_process import ProcessJudge
@@ -173,6 +174,22 @@ def test_who_pushes_much_to_one_stream_waits_for_the_judge(engine: Engine, slow:
     assert [push.result(DEADLINE).status for push in later] == ["stored"] * 20
     slow.writer.submit(Judgement(run_id)).result(DEADLINE)
     assert judged(engine, run_id) == [(212, 212)]
+
+
+def test_who_is_held_goes_on_when_the_verdict_leaves_nothing_to_be_judged(
+    engine: Engine, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docket, "MOST_TASKS", 1)
+    monkeypatch.setattr(docket, "MOST_BYTES_DUE", 0)
+    run_id = new_run(engine)
+    answer(slow.writer, frame_push(run_id, 0, LONG.rows(0, JUDGED)))
+    slow.pause()
+    answer(slow.writer, frame_push(run_id, 1, LONG.rows(64, 80)))  # under way
+    answer(slow.writer, frame_push(run_id, 2, LONG.rows(80, 81)))  # waits with it
+    held = slow.writer.submit(frame_push(run_id, 3, LONG.rows(81, 82)))
+    poll(held.running, "the writer has looked at it")
+    slow.resume()
+    assert held.result(DEADLINE).status == "stored"
 
 
 def test_who_waits_for_the_judge_is_answered_when_the_writer_stops(

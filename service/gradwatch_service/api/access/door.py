@@ -12,8 +12,9 @@ from gradwatch_service.api.access.cookie import token_in
 from gradwatch_service.api.access.credentials import Credentials, Known
 from gradwatch_service.api.access.policy import Policies, Policy
 from gradwatch_service.api.access.principal import IN_SCOPE, LOCAL
-from gradwatch_service.api.access.quota import Attempts, Meter, Rates
+from gradwatch_service.api.access.quota import Meter, Rates
 from gradwatch_service.api.backend import Backend
+from gradwatch_service.api.pace import Pace
 from gradwatch_service.errors import NotFound, Unauthorized
 from gradwatch_service.settings import Settings
 
@@ -40,7 +41,7 @@ class Door:
             settings.requests_burst / settings.requests_per_second,
         )
         self._meters: dict[str, Meter] = {}
-        self._strangers = Attempts(SIGN_INS, SIGN_IN_SECONDS)
+        self._strangers = Pace(SIGN_INS, SIGN_IN_SECONDS)
 
     async def admit(self, scope: Scope) -> Meter | None:
         """Let a request in, and tell where bytes are to be counted that it did not announce.
@@ -49,7 +50,7 @@ class Door:
             Unauthorized: nobody knows who asks.
             Forbidden: not with this key, or not from another site's page.
             NotFound: there is no such route.
-            TooMany: later.
+            TooManyRequests: later.
             Unavailable: whether the key is good cannot be found out now.
         """
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
@@ -60,7 +61,7 @@ class Door:
                 check_host(headers, self._hosts)
                 check_site(headers, must_say=False)
                 address = scope["client"][0] if scope.get("client") else ""
-                self._strangers.admit(address, asyncio.get_running_loop().time())
+                self._strangers.take(address)
             return None
         check_host(headers, self._hosts)
         known, is_key = await self._recognise(headers, scope["app"].state.backend)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from dataclasses import dataclass
 
-from gradwatch_service.errors import TooMany
+from gradwatch_service.errors import TooManyRequests
 
 _jitter = random.SystemRandom()
 
@@ -33,13 +32,13 @@ class Meter:
         """Take one request on, with so many bytes.
 
         Raises:
-            TooMany: it says when to come again.
+            TooManyRequests: it says when to come again.
         """
         self._fill(now)
         rates = self._rates
         wait = max((1 - self._requests) / rates.requests, (count - self._bytes) / rates.bytes)
         if wait > 0:
-            raise TooMany(
+            raise TooManyRequests(
                 f"this key may send {rates.requests:g} requests and "
                 f"{rates.bytes / 2**20:g} MiB a second: send fewer and larger pushes",
                 retry_after_seconds=wait + _jitter.uniform(0.0, 1.0 + wait),
@@ -57,29 +56,3 @@ class Meter:
         burst = rates.burst_seconds
         self._requests = min(rates.requests * burst, self._requests + rates.requests * passed)
         self._bytes = min(rates.bytes * burst, self._bytes + rates.bytes * passed)
-
-
-class Attempts:
-    """How often each address may try something in a minute that needs no key."""
-
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._tries: dict[str, deque[float]] = {}
-
-    def admit(self, address: str, now: float) -> None:
-        """Count a try.
-
-        Raises:
-            TooMany: there were too many from this address.
-        """
-        for one in [one for one, tries in self._tries.items() if tries[-1] <= now - self._seconds]:
-            del self._tries[one]
-        tries = self._tries.setdefault(address, deque(maxlen=self._most))
-        if len(tries) == self._most and tries[0] > now - self._seconds:
-            wait = tries[0] + self._seconds - now
-            raise TooMany(
-                f"at most {self._most} tries in {self._seconds:g} s from one address",
-                retry_after_seconds=wait + _jitter.uniform(0.0, 1.0),
-            )
-        tries.append(now)

@@ -1,0 +1,1 @@
+"""Workload W4: what watching costs a training step. Needs PyTorch and the client, no service."""

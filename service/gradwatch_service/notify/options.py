@@ -1,0 +1,103 @@
+"""What every channel can be set to, whatever its kind: which alerts it wants to hear of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
+
+from gradwatch_service.domain import Severity
+from gradwatch_service.notify.message import Message
+from gradwatch_service.notify.outgoing import Outgoing
+
+URL_MAX = 2_048
+
+
+class Options(BaseModel):
+    """``settings`` of a channel; secrets are ``SecretStr``, so that nobody prints one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_severity: Literal["info", "warning", "error", "critical"] = "info"
+    send_resolved: bool = True
+
+    def stored(self) -> dict[str, Any]:
+        """Everything, to be kept."""
+        return {key: _open(value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def masked(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What may be shown of settings that are kept, be they still good or not."""
+        return {
+            key: _masked(value) if _is_secret(cls.model_fields[key].annotation) else value
+            for key, value in stored.items()
+            if key in cls.model_fields
+        }
+
+    def selected(self, message: Message) -> Message | None:
+        """The part of a message that this channel wants; None: nothing of it is."""
+        if message.kind == "test":
+            return message
+        least = Severity[self.min_severity.upper()]
+        subjects = tuple(one for one in message.subjects if one.severity >= least)
+        is_firing = any(one.is_firing for one in subjects)
+        has_news = message.repeats or any(one.is_news for one in subjects)
+        if not (subjects and has_news and (is_firing or self.send_resolved)):
+            return None
+        kind = message.kind if is_firing or message.kind == "digest" else "resolved"
+        return replace(message, subjects=subjects, kind=kind)
+
+
+def _open(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
+
+def _masked(value: object) -> str | None:
+    """Of a secret address, the part that tells people which it is; of other secrets nothing."""
+    if value is None:
+        return None
+    scheme, separator, rest = str(value).partition("://")
+    if not separator:
+        return "***"
+    host = rest.partition("/")[0] if scheme in {"http", "https"} else ""
+    return f"{scheme}://{host}/***" if host else f"{scheme}://***"
+
+
+def outgoing_of(info: ValidationInfo) -> Outgoing:
+    """The way out that settings are checked against."""
+    outgoing: Outgoing = info.context["outgoing"]  # type: ignore[index]
+    return outgoing
+
+
+def _reachable(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    unfit = outgoing_of(info).why_not(value.get_secret_value())
+    if unfit:
+        raise PydanticCustomError("address-refused", "{why}", {"why": unfit})
+    return value
+
+
+def _header(value: SecretStr) -> SecretStr:
+    if not all(" " <= character <= "~" for character in value.get_secret_value()):
+        raise PydanticCustomError("bad-header", "it must be printable ASCII on one line")
+    return value
+
+
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=URL_MAX)]
+Url = Annotated[Secret, AfterValidator(_reachable)]
+Authorization = Annotated[Secret, AfterValidator(_header)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=254, pattern=r"^[ -~]+$")]
