@@ -20,6 +20,7 @@ from tests.service.diagnose.streams import tell
 
 from gradwatch_service.detect.rule import Rule
 from gradwatch_service.detect.rules import catalogue as rules
+from gradwatch_service.detect.tuning import sees, thresholds
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.causes import catalogue as causes
 from gradwatch_service.domain import Advice, AlertPart
@@ -44,14 +45,20 @@ def pages() -> dict[str, str]:
 
 
 def _rule_page(rule: Rule[Any]) -> str:
-    held = [(field.name, _shown(getattr(rule, field.name))) for field in fields(rule)]  # type: ignore[arg-type]
+    own = {one.name for one in thresholds(rule)}
+    held = [
+        (field.name, _shown(getattr(rule, field.name)))
+        for field in fields(rule)  # type: ignore[arg-type]
+        if field.name not in own
+    ]
     behind = [cause for cause in causes() if rule.id in cause.explains]
     return _page(
         f"# {rule.id}",
         _sees(rule),
         *_paragraphs(type(rule)),
         "## Thresholds",
-        _table(("threshold", "value"), [(f"`{name}`", value) for name, value in held]),
+        *_settable(rule),
+        *_fixed(held),
         f"An episode ends after {rule.clear_after} calm reports in a row.",
         "## What to do",
         "It depends on the cause. Those that can be behind it:",
@@ -60,6 +67,27 @@ def _rule_page(rule: Rule[Any]) -> str:
             [(_link(cause), cause.title, _remedies(cause)) for cause in behind],
         ),
     )
+
+
+def _settable(rule: Rule[Any]) -> Iterator[str]:
+    found = thresholds(rule)
+    yield (
+        "[A project may set](../rules-per-project.md) whether it judges (`enabled`), whether it "
+        "may call people (`notify`)" + (", and:" if found else ".")
+    )
+    if found:
+        rows = [
+            (f"`{one.name}`", f"{one.default:g} {one.unit}".strip(), one.meaning,
+             f"{one.low:g} to {one.high:g}")
+            for one in found
+        ]  # fmt: skip
+        yield _table(("threshold", "value", "meaning", "may be"), rows)
+
+
+def _fixed(held: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if held:
+        yield "Fixed:"
+        yield _table(("threshold", "value"), [(f"`{name}`", value) for name, value in held])
 
 
 def _cause_page(cause: Cause) -> str:
@@ -118,8 +146,7 @@ def _sign(sign: Sign) -> tuple[str, str, str]:
 
 
 def _sees(rule: Rule[Any]) -> str:
-    module = inspect.getdoc(inspect.getmodule(type(rule))) or ""
-    return _sentence(module.split("\n\n")[0].partition(": ")[2])
+    return _sentence(sees(rule))
 
 
 def _paragraphs(kind: type) -> list[str]:

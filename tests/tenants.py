@@ -19,6 +19,7 @@ from gradwatch_service.store.keys import Admin, Issued, KeyRequest
 
 A, B, MISSING = "tenant-a", "tenant-b", "tenant-nobody"
 BROWSER = {"sec-fetch-site": "same-origin"}
+SILENCE = {"matchers": [{"name": "cause", "value": "plateau"}], "duration": "2h"}
 CHANNEL = {  # the name is reserved: nothing has it
     "kind": "slack",
     "name": "c",
@@ -113,6 +114,7 @@ class Belongings:
     run_id: str
     alert_id: str
     channel_id: str
+    silence_id: str
 
     @staticmethod
     def of(project: str, ring: Keyring, http: httpx.Client) -> Belongings:
@@ -121,12 +123,13 @@ class Belongings:
         assert http.post(f"/runs/{run_id}/steps", json=EXPLODING, headers=headers).is_success
         found = http.get("/alerts", params={"run": run_id}, headers=headers).json()["items"]
         channel_id = new_channel(project, headers, http)
-        return Belongings(project, run_id, found[0]["id"], channel_id)
+        silence = http.post("/silences", json=SILENCE | {"project": project}, headers=headers)
+        return Belongings(project, run_id, found[0]["id"], channel_id, silence.json()["id"])
 
     @staticmethod
     def nowhere() -> Belongings:
         """Names of nothing."""
-        return Belongings(MISSING, *(str(uuid.uuid4()) for _ in range(3)))
+        return Belongings(MISSING, *(str(uuid.uuid4()) for _ in range(4)))
 
 
 def new_run(project: str, headers: Mapping[str, str], http: httpx.Client) -> str:

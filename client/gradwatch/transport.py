@@ -103,6 +103,10 @@ class Transport:
             self._client.build_request("POST", path, content=content, headers=headers)
         )
 
+    def delete(self, path: str) -> Answer:
+        """DELETE a path."""
+        return self._send(self._client.build_request("DELETE", path))
+
     def put_frame(self, path: str, body: bytes) -> Answer:
         """PUT an encoded frame."""
         headers = {"content-type": "application/msgpack"}

@@ -15,6 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("alerts", sa.Column("last_step", sa.BigInteger(), nullable=True))
+    op.add_column("alert_parts", sa.Column("last_step", sa.BigInteger(), nullable=True))
     op.create_table(
         "projects",
         sa.Column("project", sa.Text(), nullable=False),
@@ -89,6 +91,7 @@ def upgrade() -> None:
         sa.Column("updated_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("project", name=op.f("pk_rules")),
     )
+    op.add_column("attempts", sa.Column("rules", sa.Text(), nullable=False, server_default="{}"))
     op.create_table(
         "heartbeats",
         sa.Column("worker", sa.Text(), nullable=False),
@@ -99,13 +102,15 @@ def upgrade() -> None:
         "alert_acts",
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("alert_id", sa.Uuid(), nullable=False),
-        sa.Column("act_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("step", sa.BigInteger(), nullable=False),
+        sa.Column("severity", sa.SmallInteger(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "alert_id", "act_id", name=op.f("pk_alert_acts")),
+        sa.PrimaryKeyConstraint("run_id", "alert_id", "number", name=op.f("pk_alert_acts")),
     )
     op.create_table(
         "outbox",
@@ -159,6 +164,7 @@ def downgrade() -> None:
     op.drop_table("outbox")
     op.drop_table("alert_acts")
     op.drop_table("heartbeats")
+    op.drop_column("attempts", "rules")
     op.drop_table("rules")
     op.drop_table("silences")
     op.drop_table("channels")
@@ -166,3 +172,5 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_table("keys")
     op.drop_table("projects")
+    op.drop_column("alert_parts", "last_step")
+    op.drop_column("alerts", "last_step")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from functools import partial
 from importlib.metadata import version
 
@@ -18,16 +24,20 @@ from gradwatch_service.api import (
     frames,
     health,
     keys,
+    metrics,
     problems,
     projects,
+    rules,
     runs,
     series,
     session,
+    silences,
 )
 from gradwatch_service.api.access.door import Door
 from gradwatch_service.api.access.policy import policies_of
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
+from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
@@ -46,6 +56,10 @@ DESCRIPTION = (
     "Watches training: sees exploding gradients early, says where and why, and what to do."
 )
 
+ROUTERS = (
+    runs, frames, series, alerts, silences, channels, rules, keys, projects, session,
+)  # fmt: skip
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; nothing is opened before its lifespan starts.
@@ -63,15 +77,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, channels, keys, projects, session):
+    for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
-    for router in (health.router, documents.router):
+    for router in (health.router, documents.router, metrics.router):
         app.include_router(router)
     app.router.routes.insert(0, frames.put_frame)
     app.state.policies = policies_of(app.routes)
     app.state.door = Door(settings, app.state.policies)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings, admit=app.state.door.admit)  # around all others
+    app.add_middleware(Intake, settings=settings, admit=app.state.door.admit)  # around all routes
+    app.add_middleware(Metering)
     problems.install(app)
     return app
 
@@ -104,7 +119,9 @@ def backend(settings: Settings) -> Iterator[Backend]:
     writer.start()
     try:
         with kept_short(engine):
-            yield Backend(engine, writer, settings, utc_now, ballast)
+            served = Backend(engine, writer, settings, utc_now, ballast)
+            with closing(served.rehearsals):
+                yield served
     finally:
         writer.stop()
         engine.dispose()

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -26,7 +27,10 @@ from uvicorn.supervisors import Multiprocess
 
 from gradwatch_service import app, key_commands
 from gradwatch_service.app import backend, create_app
+from gradwatch_service.backtest import changes_of, table
 from gradwatch_service.errors import ServiceError
+from gradwatch_service.ingest.backtest import Bench, Trial
+from gradwatch_service.meters import FOLDER
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
@@ -123,6 +127,31 @@ def keys(argv: Sequence[str]) -> int:
     return DONE
 
 
+def backtest(argv: Sequence[str]) -> int:
+    """Try other settings of the rules on stored runs: what would have alerted?"""
+    parser = _parser("backtest", "Try other settings of the rules on stored runs.")
+    parser.add_argument("--project", required=True, help="whose runs")
+    parser.add_argument("--runs", type=int, default=50, help="the newest so many (default 50)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="RULE.SETTING=VALUE",
+        help="such as gradient-spike.threshold=7 or loss-plateau.enabled=off; more than once",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=600.0, help="to take at most (600)")
+    asked, settings = parser.parse_args(argv), _settings(parser, argv)
+    if not _is_migrated(settings):
+        return FAILED
+    engine = make_engine(settings.database_url)
+    try:
+        changes = changes_of(asked.set)
+        limits = {"seconds": asked.seconds, "reports": sys.maxsize}
+        _tell(table(Bench(engine).run(Trial(asked.project, changes, asked.runs, **limits))))
+    except ServiceError as error:
+        return _fail(error.detail)
+    finally:
+        engine.dispose()
+    return DONE
+
+
 def demo(argv: Sequence[str]) -> int:
     """Run the demo: one training job explodes, the same one with help survives."""
     main = importlib.import_module("gradwatch_service.demo").main
@@ -189,6 +218,12 @@ def _run(settings: Settings, listener: socket.socket) -> int:
 def _supervise(settings: Settings, listener: socket.socket) -> int:
     """Servers in processes of their own, replaced when they die; the periodic work is done here."""
     of_server = settings.model_copy(update={"embedded_worker": False})
+    with tempfile.TemporaryDirectory(prefix="gradwatch-") as folder:
+        os.environ[FOLDER] = folder  # noqa: TID251 - the servers count into files there
+        return _supervised(of_server, settings, listener)
+
+
+def _supervised(of_server: Settings, settings: Settings, listener: socket.socket) -> int:
     supervisor = Multiprocess(_config(partial(_app_of_server, of_server), settings), [listener])
     with ExitStack() as stack:
         if settings.embedded_worker:

@@ -34,6 +34,9 @@ MISSING64_BITS = 0x7FF800F440000000
 MISSING32: np.float32 = np.uint32(MISSING32_BITS).view(np.float32)
 MISSING64: np.float64 = np.uint64(MISSING64_BITS).view(np.float64)
 
+# What a project set of the rules, as (rule, field, value) in order: only what is not the default.
+RuleChanges: TypeAlias = tuple[tuple[str, str, float], ...]
+
 MAX_STEP = 2**53 - 1
 
 
@@ -161,6 +164,12 @@ class Frame:
         return len(self.steps)
 
     @property
+    def numbers(self) -> int:
+        """How many numbers it brings."""
+        blocks = (*self.layers.values(), *self.profiles.values())
+        return len(self) * len(self.scalars) + sum(values.size for values in blocks)
+
+    @property
     def layers_bytes(self) -> int:
         """The size of what makes frames large."""
         return sum(values.nbytes for values in self.layers.values())
@@ -184,6 +193,7 @@ class Facts:
 
     ``extra``: its numbers, by name.
     ``resumed``: the first reports are those of a net that has been trained before.
+    ``rules``: what was set of the rules when it was launched.
     """
 
     optimizer: str = ""
@@ -191,9 +201,12 @@ class Facts:
     beta2: float | None = None
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
     resumed: bool = False
+    rules: RuleChanges = ()
 
     @staticmethod
-    def from_config(config: Mapping[str, JsonValue], *, resumed: bool = False) -> Facts:
+    def from_config(
+        config: Mapping[str, JsonValue], *, resumed: bool = False, rules: RuleChanges = ()
+    ) -> Facts:
         """Read the facts from a free-form config: ``optimizer``, ``framework``, ``betas``."""
         betas = config.get("betas")
         pair = betas if isinstance(betas, list | tuple) and len(betas) > 1 else (None, None)
@@ -204,6 +217,7 @@ class Facts:
             beta2=beta2,
             extra={key: value for key, value in config.items() if isinstance(value, int | float)},
             resumed=resumed,
+            rules=rules,
         )
 
     def number(self, name: str) -> float | None:
@@ -351,7 +365,7 @@ class AlertPart:
 
     Parts of several writers are joined into the alert by ``diagnose.merge``; the join does not
     depend on the order in which the writers' frames arrived. ``causes``: the two likeliest, this
-    one first.
+    one first; ``since_step``: where it was found, this time, if it had been resolved before.
     """
 
     cause: str
@@ -370,6 +384,7 @@ class AlertPart:
     evidence: tuple[Evidence, ...]
     advice: tuple[Advice, ...]
     causes: tuple[Suspect, ...] = ()
+    since_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
+    backtest_seconds_max: float = Field(
+        default=15.0, gt=0, le=60, description="for a back-test; runs not reached are left out"
+    )
+    backtest_reports_max: int = Field(
+        default=2_000_000, gt=0, description="reports that one back-test judges at most"
+    )
+
     retention_raw_days: int | None = Field(
         default=None, ge=1, description="days that reports are kept as they came, of a silent run"
     )

@@ -132,9 +132,11 @@ def test_alerts_say_what_where_why_and_what_to_do(command: Run) -> None:
         "cause: learning-rate-too-high; rule: gradient-growth",
         "    do: Lower the learning rate to 0.003",
         f"    run {RUN}, project lm, changed 1 h ago",
+        "    alert a1",
         "-         -  bare",
         "    since step -; cause: -; rule: -",
         "    run -, project -, changed -",
+        "    alert -",
     ]
     assert routes.bodies(f"GET {API}/alerts") == [{"run": RUN, "severity": "error", "limit": "20"}]
 
@@ -142,6 +144,75 @@ def test_alerts_say_what_where_why_and_what_to_do(command: Run) -> None:
 def test_alerts_as_json_are_one_object_a_line(command: Run) -> None:
     code, out, _ = command("alerts --json", {f"GET {API}/alerts": [page(ALERT)]})
     assert (code, [json.loads(line) for line in out]) == (0, [ALERT])
+
+
+@pytest.mark.parametrize(
+    ("act", "word", "state"),
+    [("ack", "acknowledge", "acknowledged"), ("resolve", "resolve", "resolved")],
+)
+def test_an_alert_is_acknowledged_or_resolved_by_its_id(
+    command: Run, monkeypatch: pytest.MonkeyPatch, act: str, word: str, state: str
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    done = ALERT | {"state": state, f"{state}_by": "ada", "comment": "mine"}
+    routes = Routes({f"POST {API}/alerts/a1/{word}": [done]})
+    code, out, _ = command(f"alerts {act} a1 -m mine", routes)
+    assert (code, out[0]) == (0, f"ERROR     {state}  Gradients double every 8 steps")
+    assert f"    {state} by ada: mine" in out
+    assert routes.bodies(f"POST {API}/alerts/a1/{word}") == [{"by": "ada", "comment": "mine"}]
+
+
+def test_an_act_that_makes_no_sense_is_explained(command: Run) -> None:
+    refusal = {"code": "conflict", "detail": "the alert is resolved"}
+    refused = httpx.Response(409, json=refusal)
+    code, _, complaints = command("alerts ack a1", {f"POST {API}/alerts/a1/acknowledge": [refused]})
+    assert (code, complaints) == (1, ["gradwatch: 409 conflict: the alert is resolved"])
+
+
+def test_alerts_are_silenced_and_heard_again(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    made = {"id": "s1", "ends_at": "2025-11-23T14:13:20Z"}
+    routes = Routes({f"POST {API}/silences": [made], f"DELETE {API}/silences/s1": [{}]})
+    line = "alerts silence --project lm --cause plateau --run-name a --match tag!=x=y --for 2h"
+    code, out, _ = command(f"{line} --match layer=~fc.*", routes)
+    assert (code, out) == (
+        0,
+        [
+            "nobody is told of such alerts until 2025-11-23T14:13:20Z",
+            "to end it before: gradwatch alerts unsilence s1",
+        ],
+    )
+    assert routes.bodies(f"POST {API}/silences") == [
+        {
+            "project": "lm",
+            "matchers": [
+                {"name": "cause", "op": "=", "value": "plateau"},
+                {"name": "run_name", "op": "=", "value": "a"},
+                {"name": "tag", "op": "!=", "value": "x=y"},
+                {"name": "layer", "op": "=~", "value": "fc.*"},
+            ],
+            "duration": "2h",
+            "comment": "",
+            "by": "somebody",
+        }
+    ]
+    assert command("alerts unsilence s1", routes) == (0, ["people are told again"], [])
+
+
+@pytest.mark.parametrize("which", ["", "--match plateau"])
+def test_a_silence_has_to_say_of_which_alerts(command: Run, which: str) -> None:
+    code, _, complaints = command(f"alerts silence --for 2h {which}", {})
+    assert (code, len(complaints)) == (1, 1)
+
+
+def test_alerts_say_that_they_are_back_or_silenced(command: Run) -> None:
+    back = ALERT | {"regressed": True, "silenced_by": ["s1"]}
+    _, out, _ = command("alerts", {f"GET {API}/alerts": [page(back)]})
+    assert out[0] == "ERROR     firing again  Gradients double every 8 steps"
+    assert "    silenced: nobody is told" in out
 
 
 def test_tail_follows_a_run_to_its_end(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,7 +569,7 @@ def test_help_lists_every_command(command: Run) -> None:
     text = " ".join(" ".join(out).split())
     assert code == 2
     for line in (
-        "alerts List alerts, the newest first.",
+        "alerts List alerts, the newest first; acknowledge, resolve or silence them.",
         "tail Follow a run until it ends.",
         "greet Say hello, 100 % politely.",
         "serve needs the service: pip install 'gradwatch[service]'",

@@ -69,15 +69,32 @@ def test_what_is_pushed_with_a_nan_is_listed_with_its_alert(server: Server, http
     out, _ = gradwatch(server.url, "runs")
     assert len(out) == 2
     assert out[0].split() == ["RUN", "PROJECT", "NAME", "STATE", "HEALTH", "STEP", "ALERTS", "SEEN"]
-    assert re.fullmatch(rf"{run}  lm +small  finished  critical  12 +1 +\d+ s ago", out[1]), out[1]
+    assert re.fullmatch(rf"{run}  lm +small  finished  critical  12 +0 +\d+ s ago", out[1]), out[1]
 
     out, _ = gradwatch(server.url, "alerts", "--run", run)
     (alert,) = http.get("/alerts", params={"run": run}).json()["items"]
-    assert out[0] == f"{alert['severity'].upper():<8}  firing  {alert['title']}"
+    assert out[0] == f"{alert['severity'].upper():<8}  resolved  {alert['title']}"
     assert out[1] == f"    since step 12 in fc1; cause: {alert['cause']}; rule: non-finite"
     assert out[2] == f"    do: {alert['advice'][0]['title']}"
-    assert re.fullmatch(rf"    run {run}, project lm, changed \d+ s ago", out[3])
-    assert len(out) == 4
+    assert out[3] == "    resolved by the end of the run: the run has ended"
+    assert re.fullmatch(rf"    run {run}, project lm, changed \d+ s ago", out[4])
+    assert out[5:] == [f"    alert {alert['id']}"]
+
+
+def test_an_alert_is_acknowledged_resolved_and_silenced(server: Server, http: httpx.Client):
+    run = http.post("/runs", json={"project": "lm"}).json()["id"]
+    http.post(f"/runs/{run}/steps", json={"steps": [{"step": 0, "loss": "NaN"}]})
+    (alert,) = http.get("/alerts", params={"state": "firing"}).json()["items"]
+    silence = ("--project", "lm", "--cause", alert["cause"], "--for", "2h")
+    out, _ = gradwatch(server.url, "alerts", "silence", *silence)
+    (muted,) = http.get("/alerts").json()["items"][:1]
+    assert muted["silenced_by"] == [out[1].split()[-1]]
+    gradwatch(server.url, "alerts", "unsilence", *muted["silenced_by"])
+    for act, state in (("ack", "acknowledged"), ("resolve", "resolved")):
+        out, _ = gradwatch(server.url, "alerts", act, alert["id"], "-m", "on it")
+        assert out[0] == f"{alert['severity'].upper():<8}  {state}  {alert['title']}"
+        shown = http.get(f"/alerts/{alert['id']}").json()
+        assert (shown["state"], shown["comment"], shown["silenced_by"]) == (state, "on it", [])
 
 
 def test_lists_are_filtered_and_as_json_are_what_the_api_says(server: Server, http: httpx.Client):

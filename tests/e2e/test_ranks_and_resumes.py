@@ -65,6 +65,7 @@ def test_two_ranks_with_the_same_explosion_are_one_alert(
             report(rank1, CALM, STEPS, explodes=True)
             together = {alert["id"]: alert for alert in alerts_of(http)}
             assert rank1.guard.max_norm is not None
+            run = http.get(f"/runs/{RUN_ID}").json()
     assert together.keys() == alone.keys()
     assert len({alert["cause"] for alert in together.values()}) == len(together) > 0
     for identity, alert in together.items():
@@ -73,7 +74,6 @@ def test_two_ranks_with_the_same_explosion_are_one_alert(
         assert [writer[:3] for writer in alert["writers"]] == ["r0-", "r1-"]
         for same in ("rule", "cause", "state", "severity", "opened_step", "layers", "opened_at"):
             assert alert[same] == alone[identity][same]
-    run = http.get(f"/runs/{RUN_ID}").json()
     firing = [alert for alert in together.values() if alert["state"] == "firing"]
     assert (run["health"], run["open_alerts"]) == ("critical", len(firing))
     assert len(run["attempts"]) == 1
@@ -161,7 +161,7 @@ def test_the_same_fault_after_a_resume_is_the_same_alert_again(server: Server, h
         assert {alert["state"] for alert in alerts_of(http)} == {"resolved"}
         report(run, CALM, STEPS, explodes=True)
         assert "firing" in {alert["state"] for alert in run.alerts}
-    after = alerts_of(http)
+        after = alerts_of(http)
     again = [alert for alert in after if alert["state"] == "firing"]
     assert again
     assert {alert["id"] for alert in again} <= before

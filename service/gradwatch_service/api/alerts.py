@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from gradwatch_service.api.access.ownership import OwnAlert, OwnRun, sees_run
 from gradwatch_service.api.access.policy import Owner, allows
-from gradwatch_service.api.access.principal import INGEST, READ, Who
+from gradwatch_service.api.access.principal import ADMIN, INGEST, READ, Principal, Who
+from gradwatch_service.api.alert_shapes import AlertWithHistory
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
-from gradwatch_service.api.operations import answers
+from gradwatch_service.api.bodies import WordBody, reader
+from gradwatch_service.api.operations import answers, takes
 from gradwatch_service.api.queries import AlertList, page
 from gradwatch_service.api.shapes import Advice, Alert, GuardBody, Items
-from gradwatch_service.store import advice, alerts, runs, writers
+from gradwatch_service.diagnose.acts import ENDED, ENDED_BY, ActKind
+from gradwatch_service.ingest.pushes import Word
+from gradwatch_service.notify.silencing import covering, labels_of
+from gradwatch_service.store import acts, advice, alerts, runs, silences, transitions, writers
+from gradwatch_service.store.codec import Json, Page
 
 router = APIRouter(tags=["alerts"])
 
@@ -28,15 +39,102 @@ def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
     if wanted.run is not None and sees_run(wanted.run, backend, who):
         backend.judged(wanted.run)
     with backend.reading() as connection:
-        return page(alerts.list_alerts(connection, filters, wanted.cursor, wanted.limit))
+        found = alerts.list_alerts(connection, filters, wanted.cursor, wanted.limit)
+        items = tuple(_muted(connection, found.items, backend.clock()))
+        return page(Page(items, found.next_cursor))
 
 
-@router.get("/alerts/{alert_id}", responses=answers({200: Alert}, 404))
+@router.get("/alerts/{alert_id}", responses=answers({200: AlertWithHistory}, 404))
 @allows(READ, of=Owner.ALERT)
 def get_alert(alert_id: OwnAlert, backend: Served) -> Response:
-    """Show one alert."""
+    """Show one alert with its history."""
     with backend.reading() as connection:
-        return answer(alerts.get_alert(connection, alert_id))
+        return answer(_in_full(connection, alert_id, backend.clock()))
+
+
+@router.post(
+    "/alerts/{alert_id}/acknowledge",
+    openapi_extra=takes(WordBody),
+    responses=answers({200: AlertWithHistory}, 400, 404, 409, 413, 415, 422),
+)
+@allows(ADMIN, of=Owner.ALERT)
+def acknowledge(
+    alert_id: OwnAlert,
+    body: Annotated[WordBody, Depends(reader(WordBody))],
+    backend: Served,
+    who: Who,
+) -> Response:
+    """Say that somebody looks after a firing alert, until it gets worse or ends."""
+    return _acted(alert_id, "acknowledged", body, backend, who)
+
+
+@router.post(
+    "/alerts/{alert_id}/resolve",
+    openapi_extra=takes(WordBody),
+    responses=answers({200: AlertWithHistory}, 400, 404, 413, 415, 422),
+)
+@allows(ADMIN, of=Owner.ALERT)
+def resolve(
+    alert_id: OwnAlert,
+    body: Annotated[WordBody, Depends(reader(WordBody))],
+    backend: Served,
+    who: Who,
+) -> Response:
+    """Say that an alert is over; it fires again if the trouble shows at a later step."""
+    return _acted(alert_id, "resolved", body, backend, who)
+
+
+def _acted(
+    alert_id: uuid.UUID, kind: ActKind, body: WordBody, backend: Served, who: Principal
+) -> Response:
+    with backend.reading() as connection:
+        run_id = _run_of(alerts.get_alert(connection, alert_id))
+    backend.judged(run_id)
+    word = Word(run_id, alert_id, kind, who.signed(body.by), body.comment)
+    backend.wait(backend.writer.submit(word))
+    with backend.reading() as connection:
+        return answer(_in_full(connection, alert_id, backend.clock()))
+
+
+def _in_full(connection: Connection, alert_id: uuid.UUID, now: dt.datetime) -> Json:
+    """An alert, who silences it, and all that happened to it, in order."""
+    alert = next(_muted(connection, [alerts.get_alert(connection, alert_id)], now))
+    run_id = _run_of(alert)
+    past: list[Json] = [
+        *transitions.of_alert(connection, run_id, alert_id),
+        *acts.history(connection, run_id, alert_id),
+    ]
+    if alert.get("resolved_by") == ENDED_BY:
+        past.append(_ending(alert))
+    past.sort(key=lambda event: str(event["at"]))
+    return {**alert, "history": [*past]}
+
+
+def _run_of(alert: Json) -> uuid.UUID:
+    return uuid.UUID(str(alert["run_id"]))
+
+
+def _ending(alert: Json) -> Json:
+    """That the run has ended, as a thing that happened to its alert."""
+    return {
+        "writer": None,
+        "by": ENDED_BY,
+        "kind": "resolved",
+        "step": alert["resolved_step"],
+        "text": ENDED,
+        "at": alert["updated_at"],
+    }
+
+
+def _muted(connection: Connection, found: Sequence[Json], now: dt.datetime) -> Iterator[Json]:
+    """The alerts with the ids of the silences that cover them."""
+    active = silences.active(connection, now)
+    ids = {_run_of(alert) for alert in found} if active else set()
+    runs_by_id = silences.runs_of(connection, list(ids)) if ids else {}
+    for alert in found:
+        run = runs_by_id.get(str(alert["run_id"]))
+        muting = covering(active, labels_of(alert, run)) if run is not None else []
+        yield {**alert, "silenced_by": [str(one.id) for one in muting]}
 
 
 @router.get("/runs/{run_id}/advice", responses=answers({200: Items[Advice]}, 404))

@@ -16,7 +16,9 @@ from gradwatch_service.api.pace import Pace
 from gradwatch_service.api.waiting import Answers
 from gradwatch_service.clock import Clock
 from gradwatch_service.errors import Unavailable
+from gradwatch_service.ingest.backtest_process import Rehearsals
 from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.meters import Meters
 from gradwatch_service.notify.outgoing import Outgoing
 from gradwatch_service.settings import Settings
 from gradwatch_service.store.ballast import Ballast
@@ -39,11 +41,18 @@ class Backend:
     answers: Answers = field(init=False)
     outgoing: Outgoing = field(init=False)
     tests: Pace = field(init=False)
+    rehearsals: Rehearsals = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outgoing", Outgoing.of(self.settings))
         object.__setattr__(self, "tests", Pace(TESTS_A_MINUTE, 60.0))
         object.__setattr__(self, "answers", Answers(self.settings.handler_deadline_seconds))
+        object.__setattr__(self, "rehearsals", Rehearsals(self.settings.database_url))
+
+    @property
+    def meters(self) -> Meters:
+        """What this process counts of itself."""
+        return self.writer.meters
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -139,7 +139,14 @@ class FinishBody(Body):
     reason: Text | None = None
 
 
-BODIES: tuple[type[Body], ...] = (RunBody, RunChanges, EventsBody, FinishBody)
+class WordBody(Body):
+    """``POST /alerts/{id}/acknowledge`` and ``…/resolve``: who does it, and why."""
+
+    by: Name = "somebody"
+    comment: Text = ""
+
+
+BODIES: tuple[type[Body], ...] = (RunBody, RunChanges, EventsBody, FinishBody, WordBody)
 
 
 def validate(model: type[M], value: JsonValue) -> M:

@@ -12,7 +12,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse, Response
 
-from gradwatch_service.api import bodies, channel_shapes, curve_shapes, frames, key_shapes, shapes
+from gradwatch_service.api import (
+    alert_shapes,
+    bodies,
+    channel_shapes,
+    curve_shapes,
+    frames,
+    key_shapes,
+    rule_shapes,
+    shapes,
+)
 from gradwatch_service.api.access.headers import CONTENT_SECURITY_POLICY
 from gradwatch_service.api.access.policy import Policies, public
 from gradwatch_service.api.answers import answer
@@ -34,6 +43,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[key_shapes.AuditEntry],
     key_shapes.IssuedKey,
     key_shapes.SessionShape,
+    alert_shapes.AlertWithHistory,
+    alert_shapes.SilenceBody,
+    alert_shapes.SilenceShape,
+    shapes.Items[alert_shapes.SilenceShape],
     shapes.ReceiptBody,
     shapes.SeriesBody,
     curve_shapes.HeatmapBody,
@@ -43,6 +56,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     channel_shapes.Channel,
     shapes.Items[channel_shapes.Channel],
     channel_shapes.Delivered,
+    rule_shapes.RulesBody,
+    rule_shapes.BacktestBody,
+    rule_shapes.RulesShape,
+    rule_shapes.BacktestShape,
     shapes.Accepted,
     shapes.Status,
     shapes.Problem,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gradwatch_service.detect.rules import catalogue
+from gradwatch_service.detect.tuning import SWITCHES, thresholds
 from gradwatch_service.domain import JsonValue
 from gradwatch_service.errors import Invalid, ItemError
 
@@ -22,6 +24,8 @@ KNOWN = frozenset({
     "settings", "url", "secret", "previous_secret", "authorization", "routing_key", "host", "port",
     "security", "username", "password", "sender", "min_severity", "send_resolved", "enabled",
     "writer", "query", "limit", "cursor", "points", "from", "to", "metric", "layer",
+    "runs", "by", *SWITCHES, *(rule.id for rule in catalogue()),
+    *(one.name for rule in catalogue() for one in thresholds(rule)),
 })  # fmt: skip
 
 

@@ -163,9 +163,7 @@ def finish_run(
         who.require(projects.of_run(connection, run_id))
         return runs.finish_run(connection, run_id, body.state, body.reason, now)
 
-    run = backend.write(finish)
-    if not run["open_alerts"]:
-        return answer(run)
+    backend.write(finish)
     backend.wait(backend.writer.submit(Silence.over(run_id, now)))
     with backend.reading() as connection:
         return answer(runs.get_run(connection, run_id))

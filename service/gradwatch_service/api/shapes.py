@@ -147,6 +147,11 @@ class Alert(Shape):
     writers: list[str]
     opened_at: dt.datetime
     updated_at: dt.datetime
+    acknowledged_by: str | None = None
+    acknowledged_at: dt.datetime | None = None
+    resolved_by: str | None = None
+    comment: str | None = None
+    silenced_by: list[uuid.UUID] = []
 
 
 class Rejection(Shape):

@@ -23,7 +23,7 @@ class Shortcut:
         if scope["type"] == "http" and scope["method"] in self._methods:
             found = self._route.path_regex.match(scope["path"])
             if found:
-                scope["path_params"] = found.groupdict()
+                scope["path_params"], scope["route"] = found.groupdict(), self._route
                 await self._route.app(scope, receive, send)
                 return
         await self._app(scope, receive, send)

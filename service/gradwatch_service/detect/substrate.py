@@ -101,6 +101,18 @@ def _first_negative_loss(state: SubstrateState, frame: Frame) -> list[int]:
     return [int(row) for row in np.flatnonzero(scalars.negative(frame.scalars["loss"]))[:1]]
 
 
+def views(
+    state: SubstrateState, frame: Frame, layers: LayerTable
+) -> tuple[SubstrateState, list[View]]:
+    """Advance by a frame whose columns are ``layers``; a view of each of its segments."""
+    base, frame = align(state, frame, layers)
+    state, found = told(base, frame), []
+    for part in segments(base, frame):
+        state, view = observe(state, part)
+        found.append(view)
+    return state, found
+
+
 def observe(state: SubstrateState, part: Frame) -> tuple[SubstrateState, View]:
     """Advance by one segment (rows of one block) and make the view the rules read."""
     ordinal = state.ordinal + np.arange(len(part), dtype=np.int64)

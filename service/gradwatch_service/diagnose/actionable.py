@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from gradwatch_service.detect.fixedpoint import as_value
+from gradwatch_service.detect.tuning import muted
 from gradwatch_service.diagnose.history import MOST_SKIPS
 from gradwatch_service.diagnose.signs import (
     BEGINNING,
@@ -24,7 +25,9 @@ _UNHELD = 32.0
 
 def is_actionable(rules: Collection[str], situation: Situation) -> bool:
     """Whether the findings ``rules`` of an alert, seen in this situation, call for a person."""
-    return any(rule in rules and holds(situation) for rule, holds in _FUSIONS.items())
+    silent = muted(situation.facts.rules)
+    loud = [rule for rule in _FUSIONS if rule in rules and rule not in silent]
+    return any(_FUSIONS[rule](situation) for rule in loud)
 
 
 def _at_least(rule: str, severity: Severity) -> Callable[[Situation], bool]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from gradwatch_service.detect.baseline import RING
 from gradwatch_service.detect.fixedpoint import ONE_BIT, as_value
+from gradwatch_service.detect.rules import catalogue
 from gradwatch_service.detect.rules.attention_logit import AttentionLogit
 from gradwatch_service.detect.rules.update_step_huge import UpdateStepHuge
 from gradwatch_service.detect.scalars import LOSS, NORM
@@ -22,11 +24,18 @@ from gradwatch_service.detect.substrate import SubstrateState
 from gradwatch_service.detect.update_ratio import floors, typical
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.diagnose.situation import SPIKES
-from gradwatch_service.domain import Float32Array, FloatArray, Frame, Severity, is_missing
+from gradwatch_service.domain import (
+    Float32Array,
+    FloatArray,
+    Frame,
+    RuleChanges,
+    Severity,
+    is_missing,
+)
 
 SCALES, LAYER_SCALES, LAYER_BITS = 3.9, 5.0, 1.75  # below what rules of single reports ask for
-HUGE, LOGITS = UpdateStepHuge().huge, AttentionLogit().warning
 LOGIT = "attention_logit_max"
+_REMEMBERED = 256
 COUNTS = ("grad_nonfinite", "weight_nonfinite")
 
 
@@ -36,7 +45,8 @@ class Calm:
 
     ``norm`` and ``loss``: limits of the scalars; ``layers`` float32[L]: limits of the layers'
     gradient norms; ``ratio`` float32[L]: the least weight norm that counts, without end for layers
-    that say nothing of the size of updates.
+    that say nothing of the size of updates; ``huge``, ``logits``: what rules that need no history
+    ask for.
     """
 
     columns: str
@@ -44,6 +54,8 @@ class Calm:
     loss: float
     layers: Float32Array
     ratio: Float32Array
+    huge: float
+    logits: float
 
     def holds(self, frame: Frame) -> bool:
         """Whether every report of the frame may wait."""
@@ -62,25 +74,25 @@ class Calm:
             (loss is None or bool(loss.max() <= self.loss and loss.min() >= 0))
             and (norm is None or bool(norm.max() <= self.norm))
             and (found is None or not found.any())
-            and (logits is None or bool(logits.max() < LOGITS))
+            and (logits is None or bool(logits.max() < self.logits))
         )
 
     def _layers(self, layers: Mapping[str, Float32Array]) -> bool:
         none = np.zeros((1, 1), np.float32)
         if (layers.get("grad_norm", none) > self.layers).any():
             return False
-        if (layers.get(LOGIT, none) >= LOGITS).any() or self._moves_far(layers):
+        if (layers.get(LOGIT, none) >= self.logits).any() or self._moves_far(layers):
             return False
         if any(layers[name].any() for name in COUNTS if name in layers):
             return False
         return all(map(_is_finite, layers.values()))
 
     def _moves_far(self, layers: Mapping[str, Float32Array]) -> bool:
-        """Whether a typical layer is updated by a fifth of its weights."""
+        """Whether a typical layer is updated by a large share of its weights."""
         update, weight = layers.get("update_norm"), layers.get("weight_norm")
         if update is None or weight is None:
             return False
-        return bool((update > HUGE * np.maximum(weight, self.ratio)).any())
+        return bool((update > self.huge * np.maximum(weight, self.ratio)).any())
 
 
 def calm(state: WriterState) -> Calm | None:
@@ -90,13 +102,25 @@ def calm(state: WriterState) -> Calm | None:
         return None
     if not (base.scalars.ready[NORM] and base.scalars.ready[LOSS]):
         return None
+    huge, logits = _at_once(state.facts.rules)
     return Calm(
         columns=base.layers.hash if len(base.layers) else "",
         norm=_limit(base, NORM),
         loss=_limit(base, LOSS),
         layers=_of_layers(base),
         ratio=_of_ratio(base),
+        huge=huge,
+        logits=logits,
     )
+
+
+@lru_cache(_REMEMBERED)
+def _at_once(changes: RuleChanges) -> tuple[float, float]:
+    """The limits of those rules; none of one that does not judge."""
+    kept = catalogue(changes)
+    huge = (rule.huge for rule in kept if isinstance(rule, UpdateStepHuge))
+    logits = (rule.warning for rule in kept if isinstance(rule, AttentionLogit))
+    return next(huge, math.inf), next(logits, math.inf)
 
 
 def _is_watched(state: WriterState) -> bool:

@@ -127,7 +127,7 @@ def _failures(part: AlertPart) -> int:
 
 
 def _open(before: Case | None, claim: Claim, rules: frozenset[str], moment: Moment) -> Change:
-    part = _write(None, claim)
+    part = replace(_write(None, claim), since_step=moment.step)
     if before is not None:
         opened = min(part.opened_step, before.part.opened_step)
         last = max(part.last_step, before.part.last_step)
@@ -210,6 +210,7 @@ def _write(before: AlertPart | None, claim: Claim) -> AlertPart:
         evidence=report.evidence(claim),
         advice=report.advice(claim),
         causes=report.causes(claim),
+        since_step=0 if before is None else before.since_step,
     )
 
 

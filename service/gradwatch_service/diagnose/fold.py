@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradwatch_service.detect import engine
@@ -24,7 +24,15 @@ from gradwatch_service.diagnose.history import Break, History
 from gradwatch_service.diagnose.situation import RECENTLY, SPIKES, Held, hold
 from gradwatch_service.diagnose.survey import initial_gains, survey
 from gradwatch_service.diagnose.troubles import noted
-from gradwatch_service.domain import AlertEvent, AlertPart, Facts, Frame, Guard, LayerTable
+from gradwatch_service.domain import (
+    AlertEvent,
+    AlertPart,
+    Facts,
+    Frame,
+    Guard,
+    JsonValue,
+    LayerTable,
+)
 
 # What a state takes in memory, its rings full: measured, and held to by a test.
 BYTES_A_WRITER, BYTES_A_LAYER = 57_000, 800
@@ -82,15 +90,25 @@ class Outcome:
 
 def init(layers: LayerTable, facts: Facts) -> WriterState:
     """The state before the first report."""
-    return WriterState(engine.init(layers), facts, History.empty(layers))
+    return WriterState(engine.init(layers, facts.rules), facts, History.empty(layers))
 
 
 def update(state: WriterState, frame: Frame, layers: LayerTable) -> tuple[WriterState, Outcome]:
     """Fold one frame, whose columns are ``layers``, into the state."""
-    before, episodes = state.cases, state.detector.episodes
+    episodes = state.detector.episodes
     detector, segments = engine.update(state.detector, frame, layers)
-    history = state.history.told(frame.events)
-    state = replace(state, detector=detector, history=history)
+    return conclude(replace(state, detector=detector), frame.events, segments, episodes)
+
+
+def conclude(
+    state: WriterState,
+    told: tuple[Mapping[str, JsonValue], ...],
+    segments: Sequence[Seen],
+    episodes: Mapping[str, Episode],
+) -> tuple[WriterState, Outcome]:
+    """Diagnose what was seen in a frame; ``told``: its events, ``episodes``: those before it."""
+    before = state.cases
+    state = _with_history(state, state.history.told(told))
     events: list[AlertEvent] = []
     for seen in segments:
         state, new = _segment(state, seen, episodes)

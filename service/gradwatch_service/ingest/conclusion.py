@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from gradwatch_service.diagnose.acts import Standing, standing
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.judge import Failure
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.run_view import RunDraft, RunView
+from gradwatch_service.store.advice import has_ended
 from gradwatch_service.store.alerts import Incident, Kept
 from gradwatch_service.store.heads import Head
+from gradwatch_service.store.outbox import Change, is_news
 
 log = logging.getLogger(__name__)
 
@@ -21,18 +24,39 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
     if not run.concludes:
         return run.view
     alerts = dict(run.view.alerts)
-    for cause in sorted(run.changed.keys() | run.view.outdated):
-        parts = run.parts_of(cause)
-        alert = outcome_of(fold.join, run.run_id, parts)
-        if isinstance(alert, Exception):
-            degrade(run, Failure.of(alert))
+    for cause in sorted(run.news):
+        found = outcome_of(stands, run, fold, cause)
+        if isinstance(found, Exception):
+            degrade(run, Failure.of(found))
             continue
-        opened_at = alerts[cause].opened_at if cause in alerts else ledger.now
-        project, writers = run.view.head.project, tuple(sorted(parts))
-        incident = Incident(alert, project, writers, opened_at, ledger.now)
-        ledger.incidents.append(incident)
-        alerts[cause] = Kept(incident.as_json(), opened_at)
-    return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks)
+        alerts[cause] = _noted(run, cause, found, ledger)
+    acts = {**run.view.acts, **run.acts}
+    return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks, acts)
+
+
+def stands(run: RunDraft, fold: Fold, cause: str) -> Standing:
+    """How an alert stands now: joined from its parts, under what people did about it."""
+    alert = fold.join(run.run_id, run.parts_of(cause))
+    ended = has_ended(run.view.head.state, alert.severity)
+    return standing(alert, run.spans_of(cause), run.act_on(alert.id), ended=ended)
+
+
+def _noted(run: RunDraft, cause: str, found: Standing, ledger: Ledger) -> Kept:
+    """The alert as it is stored after this group; written only if it says something else."""
+    before, head = run.view.alerts.get(cause), run.view.head
+    opened_at = ledger.now if before is None else before.opened_at
+    writers = tuple(sorted(run.contributions()[cause]))
+    incident = Incident(found, head.project, writers, opened_at, ledger.now)
+    if before is not None and before.says(incident.body):
+        if before.last_step == found.alert.last_step:
+            return before
+        ledger.moved.append(incident)
+        return Kept(incident.body, opened_at)
+    ledger.incidents.append(incident)
+    if is_news(None if before is None else before.body, incident.body):
+        change = Change(run.run_id, found.alert.id, head.project, head.version + 1)
+        ledger.changes.append(change)
+    return Kept(incident.body, opened_at)
 
 
 def degrade(run: RunDraft, failure: Failure) -> None:

@@ -47,6 +47,11 @@ class Docket:
         self._sent: dict[Future[Judged], int] = {}  # bytes of each
 
     @property
+    def backlog(self) -> int:
+        """How many streams wait for the judge."""
+        return len(self._due)
+
+    @property
     def under_way(self) -> bool:
         """Whether something is being judged."""
         return not all(future.done() for future in self._sent)

@@ -50,7 +50,7 @@ class Group:
     @property
     def touched(self) -> list[RunDraft]:
         """The runs of which something will be written, in order."""
-        runs = [run for run in self.drafts.values() if run.touched]
+        runs = [run for run in self.drafts.values() if run.touched or run.reviewed]
         return sorted(runs, key=lambda run: run.run_id) if len(runs) > 1 else runs
 
     def run(self, run_id: uuid.UUID, project: str | None = None) -> RunDraft:

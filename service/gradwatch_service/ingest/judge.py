@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 
 class UnfitError(Exception):
-    """A checkpoint that was written by other rules, or is damaged: fold the log instead."""
+    """A checkpoint of other rules or other settings, or a damaged one: fold the log instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def born(fold: Fold, birth: Birth) -> WriterState:
     if birth.checkpoint is None:
         return fold.init(birth.layers, birth.facts)
     state = checkpoint.unpack(birth.checkpoint, birth.layers)
-    if state is None:
+    if state is None or state.facts.rules != birth.facts.rules:
         raise UnfitError
     return state
 

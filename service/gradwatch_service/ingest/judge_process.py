@@ -5,10 +5,8 @@ The states stay there; here they are numbers that count as held for as long as s
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import signal
-import sys
 import threading
 import weakref
 from collections import deque
@@ -17,14 +15,14 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from multiprocessing.connection import Connection, Pipe
 from multiprocessing.reduction import ForkingPickler
-from subprocess import Popen, TimeoutExpired
+from subprocess import TimeoutExpired
 from typing import NamedTuple, cast
 
 from gradwatch_service import memory
 from gradwatch_service.diagnose.fold import WriterState
 from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.ingest.child import ENDED, begin, ends
 from gradwatch_service.ingest.fold import Fold
 from gradwatch_service.ingest.judge import (
     Birth,
@@ -43,8 +41,6 @@ from gradwatch_service.ingest.lru import Lru
 from gradwatch_service.store import checkpoint
 
 PROGRAM = "from gradwatch_service.ingest.judge_process import main; main()"
-PIPE_BYTES = 2**20  # so much may be on its way without anybody waiting
-ENDED = (EOFError, OSError)  # there is nobody at the other end
 PATIENCE_SECONDS = 30.0
 OBJECTS_BEFORE_COLLECTION = 50_000
 BYTES_UNPACKED = 288 * 2**20
@@ -118,17 +114,7 @@ class _Link:
     """A process that judges, and the thread that hears its answers."""
 
     def __init__(self) -> None:
-        orders, self._orders = Pipe(duplex=False)
-        self._answers, answers = Pipe(duplex=False)
-        with orders, answers:
-            for end in (self._orders, answers):
-                _widen(end)
-            theirs = (orders.fileno(), answers.fileno())
-            command = [sys.executable, "-P", "-c", PROGRAM, *map(str, theirs)]
-            # In a session of its own: an interrupt from the keyboard is for the parent.
-            self._process = Popen(  # noqa: S603 - our own program
-                command, pass_fds=theirs, start_new_session=True
-            )
+        self._process, self._orders, self._answers = begin(PROGRAM)
         self._waiting: deque[_Sent] = deque()
         self.is_broken = False
         self._thread = threading.Thread(target=self._hear, name="gradwatch-judge", daemon=True)
@@ -172,13 +158,6 @@ class _Link:
             self._waiting.popleft().answer.set_exception(JudgeLostError("its process has ended"))
 
 
-def _widen(end: Connection) -> None:
-    """Let much be on its way, where the system can (Linux) and lets us."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):
-            fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
 def _order(task: Task, target: _Remote, released: Sequence[int]) -> _Order:
     base = task.base
     known = _known(base)
@@ -212,7 +191,7 @@ class _Held(NamedTuple):
 
 def main() -> None:
     """Judge until nobody is there to ask."""
-    orders, answers = (Connection(int(number)) for number in sys.argv[1:])
+    orders, answers = ends()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, *gc.get_threshold()[1:])

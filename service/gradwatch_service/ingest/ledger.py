@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from gradwatch_service.diagnose.acts import Act
 from gradwatch_service.domain import AlertEvent, LayerTable, alert_id
 from gradwatch_service.store import (
+    acts,
     alerts,
     detector_states,
     events,
     frames,
     idempotency,
     layers,
+    outbox,
     parts,
+    transitions,
 )
 from gradwatch_service.store.alerts import Incident
 from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.frames import Identity
+from gradwatch_service.store.outbox import Change
 from gradwatch_service.store.parts import Contribution, Share
 
 Row = Mapping[str, object]
@@ -38,7 +43,11 @@ class Ledger:
     frames: list[Row] = field(default_factory=list)
     ordinals: dict[Identity, int | None] = field(default_factory=dict)
     parts: dict[Share, Contribution] = field(default_factory=dict)
+    moved_parts: dict[Share, int] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    moved: list[Incident] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    acts: list[tuple[uuid.UUID, uuid.UUID, Act]] = field(default_factory=list)
     retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
     transitions: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
@@ -70,10 +79,14 @@ class Ledger:
             layers.add(connection, run_id, table)
         frames.append(connection, self.frames)
         frames.set_ordinals(connection, self.ordinals)
+        parts.move(connection, self.moved_parts)
         parts.save(connection, self.parts)
         alerts.save(connection, self.incidents)
-        alerts.retract_transitions(connection, self.retracted)
-        alerts.add_transitions(connection, self.transitions)
+        alerts.move(connection, self.moved)
+        acts.add(connection, self.acts)
+        outbox.note(connection, self.changes, self.now)
+        transitions.retract(connection, self.retracted)
+        transitions.add(connection, self.transitions)
         events.append(connection, self.events)
         idempotency.add(connection, self.keys, self.now)
         detector_states.save(connection, self.checkpoints)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gradwatch_service.diagnose.acts import ActKind
 from gradwatch_service.domain import Frame, Guard, Health, JsonValue
 from gradwatch_service.ingest.judge import Birth, Judged, State
 from gradwatch_service.store.silence import Silence
@@ -57,6 +58,17 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """Somebody acknowledges or resolves an alert of a run; answered by nothing."""
+
+    run_id: uuid.UUID
+    alert_id: uuid.UUID
+    kind: ActKind
+    by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the judge found in the next so many ``reports`` of a stream, after state ``base``.
 
@@ -70,7 +82,7 @@ class Verdict:
     judged: Judged | Exception
 
 
-Push: TypeAlias = FramePush | StepsPush | Silence | Judgement | Verdict
+Push: TypeAlias = FramePush | StepsPush | Silence | Judgement | Word | Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.replay import joined
 from gradwatch_service.ingest.run_view import RunDraft
 from gradwatch_service.ingest.sources import Sources
-from gradwatch_service.store import alerts, frames, heads, writers
+from gradwatch_service.store import frames, heads, transitions, writers
 from gradwatch_service.store.parts import Contribution
 
 
@@ -39,7 +39,7 @@ def compare(
     told: Sequence[AlertEvent] = ranks.judged.events
     pushes = heads.pushes(sources.connection, run.run_id)
     if known.pushes + run.pushes != pushes:
-        told = alerts.transitions(sources.connection, run.run_id, _writer(run))
+        told = transitions.of_writer(sources.connection, run.run_id, _writer(run))
         ranks, seqs = log.read(ranks, seqs)
     ranks = _told(ranks, run)
     if ranks.overlooked:

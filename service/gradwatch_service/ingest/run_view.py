@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
+from gradwatch_service.diagnose.acts import Act, Span
 from gradwatch_service.domain import AlertPart, Frame, Health, LayerTable
 from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.ledger import Ledger
@@ -29,7 +30,7 @@ class RunView:
 
     ``outdated`` are the causes whose alert is open only for a launch that is over: they are
     joined anew with the first push of the next one. ``ranks``: the writers of the newest attempt
-    that have reported steps.
+    that have reported steps; ``acts``: what people did about alerts last.
     """
 
     head: Head
@@ -40,10 +41,15 @@ class RunView:
     advice: tuple[Json, ...]
     outdated: frozenset[str]
     ranks: frozenset[str]
+    acts: Mapping[uuid.UUID, Act]
 
     @staticmethod
     def of(
-        head: Head, parts: Contributions, alerts: Mapping[str, Kept], ranks: frozenset[str]
+        head: Head,
+        parts: Contributions,
+        alerts: Mapping[str, Kept],
+        ranks: frozenset[str],
+        acts: Mapping[uuid.UUID, Act],
     ) -> RunView:
         """The view of a run with these parts and alerts."""
         bodies = [kept.body for kept in alerts.values()]
@@ -63,6 +69,7 @@ class RunView:
             advice=ranked_advice(bodies)[:ADVICE_IN_RECEIPT],
             outdated=frozenset(outdated),
             ranks=ranks,
+            acts=acts,
         )
 
 
@@ -75,7 +82,8 @@ class RunDraft:
     writer and seq;
     ``joined``: writers that reported steps for the first time; ``folded``: writer and frame that
     got their place in the fold, in order; ``common``: causes that changed for the run as a whole;
-    ``silence``: set if nothing has been heard of it for too long.
+    ``silence``: set if nothing has been heard of it for too long; ``acts``: what people do about
+    alerts; ``reviewed``: all alerts are joined anew, since what they stand on changed otherwise.
     """
 
     view: RunView
@@ -93,6 +101,8 @@ class RunDraft:
     degraded: str | None = None
     extended: LayerTable | None = None
     changed: dict[str, dict[str, Contribution]] = field(default_factory=dict)
+    acts: dict[uuid.UUID, Act] = field(default_factory=dict)
+    reviewed: bool = False
 
     @property
     def run_id(self) -> uuid.UUID:
@@ -103,7 +113,13 @@ class RunDraft:
     def concludes(self) -> bool:
         """Whether anything changed that others must not overlook."""
         marked = self.extended is not None or self.degraded is not None
-        return marked or bool(self.changed or self.view.outdated or self.joined)
+        return marked or bool(self.news or self.joined)
+
+    @property
+    def news(self) -> Set[str]:
+        """The causes whose alerts are to be joined anew."""
+        new = self.changed.keys() | self.view.outdated
+        return new | self.view.alerts.keys() if self.reviewed else new
 
     @property
     def ranks(self) -> frozenset[str]:
@@ -126,9 +142,13 @@ class RunDraft:
 
     def change(self, writer: str, contribution: Contribution, ledger: Ledger) -> None:
         """Replace a writer's part of an alert."""
-        cause = contribution.part.cause
+        cause, share = contribution.part.cause, Share(self.run_id, contribution.part.cause, writer)
+        stored = self.view.parts.get(cause, {}).get(writer)
+        if share not in ledger.parts and contribution.goes_on(stored):
+            ledger.moved_parts[share] = contribution.part.last_step
+        else:
+            ledger.parts[share] = contribution
         self.changed.setdefault(cause, {})[writer] = contribution
-        ledger.parts[Share(self.run_id, cause, writer)] = contribution
 
     def push_row(self, now: dt.datetime) -> dict[str, object]:
         """What ``store.heads.note_pushes`` writes."""
@@ -152,3 +172,12 @@ class RunDraft:
         """All writers' parts of an alert, as they count in the newest attempt."""
         shares = self.contributions()[cause]
         return {writer: one.as_of(self.view.head.attempt) for writer, one in shares.items()}
+
+    def spans_of(self, cause: str) -> tuple[Span, ...]:
+        """Where its writers found an alert, each the last time."""
+        shares = self.contributions()[cause]
+        return tuple(one.span(self.view.head.attempt) for one in shares.values())
+
+    def act_on(self, alert_id: uuid.UUID) -> Act | None:
+        """What somebody did about an alert last."""
+        return self.acts.get(alert_id) or self.view.acts.get(alert_id)

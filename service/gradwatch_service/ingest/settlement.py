@@ -33,7 +33,7 @@ def _note_signs_of_life(group: Group, runs: list[RunDraft]) -> bool:
 
 def _conclude(group: Group, runs: list[RunDraft]) -> bool:
     for run in runs:
-        if run.has_ranks:
+        if run.has_ranks and run.touched:
             moved = group.positions(run)
             group.comparisons[run.run_id] = compare(run, group.sources, group.ledger, moved)
         group.views[run.run_id] = conclude(run, group.sources.fold, group.ledger)

@@ -8,7 +8,7 @@ from gradwatch_service.ingest.group import Group
 from gradwatch_service.ingest.placed import Placed
 from gradwatch_service.ingest.run_view import RunDraft
 from gradwatch_service.ingest.silence import stalled
-from gradwatch_service.store.silence import Silence
+from gradwatch_service.store.silence import ENDED, Silence
 
 
 def place_silence(group: Group, silence: Silence) -> Placed:
@@ -20,6 +20,7 @@ def place_silence(group: Group, silence: Silence) -> Placed:
     run = group.run(silence.run_id)
     is_news = _is_news(run, silence)
     stream = group.silence(run)
+    run.reviewed |= run.view.head.state in ENDED
     if is_news:
         run.silence = silence if silence.seconds else None
         group.observe(run, silence.seconds, silence.patience)

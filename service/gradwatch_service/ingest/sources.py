@@ -26,6 +26,7 @@ from gradwatch_service.ingest.run_view import RunView
 from gradwatch_service.ingest.sequence import Position
 from gradwatch_service.ingest.stream import Stream, Unjudged
 from gradwatch_service.store import (
+    acts,
     alerts,
     detector_states,
     frames,
@@ -136,12 +137,14 @@ class Sources:
         shares = parts.of_runs(self.connection, run_ids)
         kept = alerts.of_runs(self.connection, run_ids)
         ranks = writers.ranks(self.connection, run_ids)
+        acted = acts.newest(self.connection, run_ids)
         return {
             head.run_id: RunView.of(
                 head,
                 shares.get(head.run_id, {}),
                 kept.get(head.run_id, {}),
                 ranks.get(head.run_id, {}).get(head.attempt, frozenset()),
+                acted.get(head.run_id, {}),
             )
             for head in heads_of_runs
         }

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -36,6 +37,7 @@ from gradwatch_service.ingest.pushes import (
 )
 from gradwatch_service.ingest.settlement import settle
 from gradwatch_service.ingest.sources import Memory, Sources
+from gradwatch_service.meters import Meters
 from gradwatch_service.store.database import RETRY_AFTER_SECONDS, for_writing, unavailable_when_down
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class Writer:
     Errors are ``ServiceError`` on the future; ``Unavailable`` when the database or the queue
     cannot take it now. ``judge``: who judges, by default this thread; the writer closes it.
     ``left``: runs of which an earlier process left reports to be judged. ``load`` tells how busy
-    it is.
+    it is, ``meters`` count what it does.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Writer:
         self._closing = threading.Lock()
         self._closed = False
         self.load = Load()
+        self.meters = Meters()
         self._held: list[Job] = []  # pushes to streams of which too much waits to be judged
         self._unjudged = dict.fromkeys(left)  # runs, in the order in which they began to wait
 
@@ -145,6 +148,8 @@ class Writer:
                 self._work_on(self._gather(first))
                 if self._held and not self._docket.under_way:  # no verdict will come to free them
                     self._work_on([])
+            self.meters.queue.set(self._queue.qsize())
+            self.meters.backlog.set(self._docket.backlog)
         self._settle(self._held)
         while self._unjudged:
             self._judge_some()
@@ -248,7 +253,7 @@ class Writer:
 
     def _transaction(self, jobs: list[Job], *, verify: bool) -> list[object] | None:
         """One try; None if another process was faster and it has to begin again."""
-        now = self._clock()
+        now, begun = self._clock(), perf_counter()
         pushes = [job.work for job in jobs if not callable(job.work)]
         with self._engine.connect() as connection:
             done = [_command(connection, job.work) for job in jobs if callable(job.work)]
@@ -260,9 +265,17 @@ class Writer:
             if not settle(group):
                 return None
             connection.commit()
+        self._count(group, len(jobs), perf_counter() - begun)
         self._docket.keep(group.install(self._memory))
         self._note_unjudged(pushes, group)
         return done + [_answer(group, outcome) for outcome in placed]
+
+    def _count(self, group: Group, jobs: int, seconds: float) -> None:
+        stored = [arrival.frame for run in group.touched for arrival in run.arrivals.values()]
+        self.meters.group.observe(jobs)
+        self.meters.commit.observe(seconds)
+        self.meters.reports.inc(sum(map(len, stored)))
+        self.meters.floats.inc(sum(frame.numbers for frame in stored))
 
 
 def _answer(group: Group, outcome: Placed | ServiceError | None) -> object:

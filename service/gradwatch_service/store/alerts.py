@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, cast
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 
+from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
-from gradwatch_service.domain import AlertEvent, AlertState, Severity
+from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
-from gradwatch_service.store.tables import alert_events, alerts
+from gradwatch_service.store.prepared import Prepared
+from gradwatch_service.store.tables import alerts
+from gradwatch_service.store.types import UtcDateTime
 from gradwatch_service.store.upsert import upsert
 
-_insert_event = insert(alert_events)
+_BODY = (alerts.c.body, alerts.c.last_step, alerts.c.updated_at)
+_move = Prepared(
+    update(alerts)
+    .where(alerts.c.run_id == bindparam("run"), alerts.c.alert_id == bindparam("alert"))
+    .values(
+        last_step=bindparam("step", type_=BigInteger),
+        updated_at=bindparam("now", type_=UtcDateTime),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +51,27 @@ class AlertFilters:
     rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Incident:
     """An alert where and when it happened; ``writers`` are those that contribute to it."""
 
-    alert: Alert
+    standing: Standing
     project: str
     writers: tuple[str, ...]
     opened_at: dt.datetime
     updated_at: dt.datetime
 
-    def as_json(self) -> Json:
+    @property
+    def alert(self) -> Alert:
+        """The alert as people see it."""
+        return self.standing.alert
+
+    @cached_property
+    def body(self) -> Json:
         """The alert as in ``GET /alerts``."""
         return {
             **cast(Json, plain(self.alert.as_json())),
+            **_acted(self.standing),
             "project": self.project,
             "writers": list(self.writers),
             "opened_at": rfc3339(self.opened_at),
@@ -52,11 +79,48 @@ class Incident:
         }
 
 
+def _acted(standing: Standing) -> Json:
+    """Who acknowledged or resolved it, if it stands so by somebody's word."""
+    by, at = standing.by, standing.at
+    known = standing.alert.state == "acknowledged"
+    return {
+        "acknowledged_by": by if known else None,
+        "acknowledged_at": rfc3339(at) if known and at is not None else None,
+        "resolved_by": None if known else by,
+        "comment": standing.comment,
+    }
+
+
 class Kept(NamedTuple):
     """An alert as it is stored."""
 
     body: Json
     opened_at: dt.datetime
+
+    def says(self, body: Json) -> bool:
+        """Whether it says the same, whenever it was written, but for a later last step."""
+        moved: Json = {"updated_at": "", "last_step": 0}
+        return self.body | moved == body | moved and self.last_step <= cast(int, body["last_step"])
+
+    @property
+    def last_step(self) -> int:
+        """Where it was seen last."""
+        return cast(int, self.body["last_step"])
+
+
+def move(connection: Connection, incidents: Sequence[Incident]) -> None:
+    """Write of alerts that go on as they were where they were seen last."""
+    if incidents:
+        rows = [
+            {
+                "run": incident.alert.run_id,
+                "alert": incident.alert.id,
+                "step": incident.alert.last_step,
+                "now": incident.updated_at,
+            }
+            for incident in incidents
+        ]
+        _move.execute(connection, rows)
 
 
 def save(connection: Connection, incidents: Sequence[Incident]) -> None:
@@ -71,7 +135,8 @@ def save(connection: Connection, incidents: Sequence[Incident]) -> None:
             "severity": int(incident.alert.severity),
             "state": incident.alert.state,
             "actionable": incident.alert.actionable,
-            "body": incident.as_json(),
+            "last_step": incident.alert.last_step,
+            "body": incident.body,
             "opened_at": incident.opened_at,
             "updated_at": incident.updated_at,
         }
@@ -80,47 +145,18 @@ def save(connection: Connection, incidents: Sequence[Incident]) -> None:
     upsert(connection, alerts, rows)
 
 
-def add_transitions(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert alert events, all of a group at once."""
-    if rows:
-        connection.execute(_insert_event, rows)
-
-
-def retract_transitions(
-    connection: Connection, retracted: Sequence[tuple[uuid.UUID, str, int]]
-) -> None:
-    """Delete the transitions of a writer from a number on."""
-    for run_id, writer, first in retracted:
-        connection.execute(
-            delete(alert_events).where(
-                alert_events.c.run_id == run_id,
-                alert_events.c.writer == writer,
-                alert_events.c.number >= first,
-            )
-        )
-
-
-def transitions(connection: Connection, run_id: uuid.UUID, writer: str) -> tuple[AlertEvent, ...]:
-    """All transitions of a writer, in order."""
-    query = (
-        select(alert_events)
-        .where(alert_events.c.run_id == run_id, alert_events.c.writer == writer)
-        .order_by(alert_events.c.number)
-    )
-    rows = connection.execute(query)
-    return tuple(AlertEvent(row.cause, row.kind, row.step, row.text) for row in rows)
-
-
 def of_runs(
     connection: Connection, run_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, dict[str, Kept]]:
     """Run -> cause -> alert."""
-    query = select(alerts.c.run_id, alerts.c.cause, alerts.c.body, alerts.c.opened_at).where(
+    query = select(alerts.c.run_id, alerts.c.cause, alerts.c.opened_at, *_BODY).where(
         alerts.c.run_id.in_(run_ids)
     )
     found: dict[uuid.UUID, dict[str, Kept]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.run_id, {})[row.cause] = Kept(row.body, row.opened_at)
+        found.setdefault(row.run_id, {})[row.cause] = Kept(
+            _body(row.body, row.last_step, row.updated_at), row.opened_at
+        )
     return found
 
 
@@ -130,17 +166,17 @@ def get_alert(connection: Connection, identity: uuid.UUID) -> Json:
     Raises:
         NotFound: there is none.
     """
-    found = connection.execute(select(alerts.c.body).where(alerts.c.alert_id == identity)).scalar()
+    found = connection.execute(select(*_BODY).where(alerts.c.alert_id == identity)).first()
     if found is None:
         raise NotFound(f"no alert {identity}")
-    return cast(Json, found)
+    return _body(found.body, found.last_step, found.updated_at)
 
 
 def list_alerts(
     connection: Connection, filters: AlertFilters, cursor: str | None = None, limit: int = 100
 ) -> Page:
     """One page of alerts, the newest first."""
-    query = select(alerts.c.opened_at, alerts.c.alert_id, alerts.c.body)
+    query = select(alerts.c.opened_at, alerts.c.alert_id, *_BODY)
     for column, wanted in (
         (alerts.c.project, filters.project),
         (alerts.c.run_id, filters.run_id),
@@ -160,23 +196,17 @@ def list_alerts(
         )
     query = query.order_by(alerts.c.opened_at.desc(), alerts.c.alert_id.desc()).limit(limit + 1)
     rows = connection.execute(query).all()
-    return Page.of([(Mark(row.opened_at, row.alert_id), row.body) for row in rows], limit)
+    return Page.of(
+        [
+            (Mark(row.opened_at, row.alert_id), _body(row.body, row.last_step, row.updated_at))
+            for row in rows
+        ],
+        limit,
+    )
 
 
-def history(connection: Connection, run_id: uuid.UUID, identity: uuid.UUID) -> tuple[Json, ...]:
-    """The transitions of an alert, writer by writer, each in order."""
-    query = (
-        select(alert_events)
-        .where(alert_events.c.run_id == run_id, alert_events.c.alert_id == identity)
-        .order_by(alert_events.c.writer, alert_events.c.number)
-    )
-    return tuple(
-        {
-            "writer": row.writer,
-            "kind": row.kind,
-            "step": row.step,
-            "text": row.text,
-            "at": rfc3339(row.at),
-        }
-        for row in connection.execute(query)
-    )
+def _body(body: Json, last_step: int | None, updated_at: dt.datetime) -> Json:
+    """The alert as it was written last, and where it has been seen since."""
+    if last_step is None or last_step <= cast(int, body["last_step"]):
+        return body
+    return {**body, "last_step": last_step, "updated_at": rfc3339(updated_at)}

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from gradwatch_service.detect.tuning import as_changes
 from gradwatch_service.domain import Facts, JsonValue, LayerTable
 from gradwatch_service.errors import Conflict
-from gradwatch_service.store import layers
+from gradwatch_service.store import layers, rules
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.runs import find_row, get_run
 from gradwatch_service.store.tables import attempts, runs
@@ -106,6 +107,7 @@ def _open_attempt(
             launch_id=request.launch_id,
             resume_step=request.resume_step,
             config=config,
+            rules=rules.of_project(connection, request.project).body,
             started_at=now,
         )
     )
@@ -132,8 +134,9 @@ def facts_of(connection: Connection, run_id: uuid.UUID, attempt: int) -> Facts:
 
     It is resumed if it says so with a step beyond 0, or says nothing and is not the first.
     """
-    query = select(attempts.c.config, attempts.c.resume_step).where(
+    query = select(attempts.c.config, attempts.c.resume_step, attempts.c.rules).where(
         attempts.c.run_id == run_id, attempts.c.number == attempt
     )
-    config, step = connection.execute(query).one()
-    return Facts.from_config(config, resumed=attempt > 1 if step is None else step > 0)
+    config, step, body = connection.execute(query).one()
+    resumed = attempt > 1 if step is None else step > 0
+    return Facts.from_config(config, resumed=resumed, rules=as_changes(body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, String, Table, Text, Uuid
 
 from gradwatch_service.store.tables import metadata
 from gradwatch_service.store.types import JsonText, UtcDateTime
@@ -12,22 +12,26 @@ def _run_id() -> Column[object]:
     return Column("run_id", Uuid, primary_key=True)
 
 
-# What people did about an alert: the newest counts. ``step``: the alert's last when they did it.
+# What people did about an alert: the newest, of the highest ``number``, counts. ``attempt`` and
+# ``step`` are the alert's last when they did it, ``severity`` what it had.
 alert_acts = Table(
     "alert_acts",
     metadata,
     _run_id(),
     Column("alert_id", Uuid, primary_key=True),
-    Column("act_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("kind", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
     Column("step", BigInteger, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
     Column("by", Text, nullable=False),
     Column("comment", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
 )
 
 # Alerts of which something has changed since the channels were last considered. Written in the
-# transaction of the change; ``version`` counts the changes, so that none is missed meanwhile.
+# transaction of the change; ``version`` is the run's after it, and grows with every change, so that
+# none is missed meanwhile; ``changed_at``: the first change that was not considered.
 outbox = Table(
     "outbox",
     metadata,

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gradwatch_service.store.codec import Json, rfc3339
 from gradwatch_service.store.tables import alerts, runs
-from gradwatch_service.store.team_tables import projects
+from gradwatch_service.store.team_tables import projects, silences
 
 
 def register(connection: Connection, project: str, now: dt.datetime) -> None:
@@ -52,4 +52,10 @@ def of_run(connection: Connection, run_id: uuid.UUID) -> str | None:
 def of_alert(connection: Connection, alert_id: uuid.UUID) -> str | None:
     """The project that an alert belongs to."""
     query = select(alerts.c.project).where(alerts.c.alert_id == alert_id)
+    return cast("str | None", connection.execute(query).scalar())
+
+
+def of_silence(connection: Connection, silence_id: uuid.UUID) -> str | None:
+    """The project that a silence belongs to."""
+    query = select(silences.c.project).where(silences.c.silence_id == silence_id)
     return cast("str | None", connection.execute(query).scalar())

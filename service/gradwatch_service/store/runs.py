@@ -100,6 +100,7 @@ def finish_run(
             finish_reason=reason,
             finished_at=sa.func.coalesce(runs.c.finished_at, now),
             last_seen_at=now,
+            version=runs.c.version + 1,
         )
     )
     return get_run(connection, run_id)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, and_, or_, select
 
 from gradwatch_service.detect.rules.stale_run import StaleRun
 from gradwatch_service.domain import Severity
+from gradwatch_service.store.advice import OPEN_STATES
 from gradwatch_service.store.tables import alerts, events, frames, runs, writers
 
 PUSHES_TO_KNOW_PACE = 5
@@ -23,6 +24,7 @@ USUAL_INTERVALS, LONGEST_PAUSES = 5, 3
 BUSY = frozenset({"phase", "checkpoint"})
 
 RULE = StaleRun()
+ENDED = frozenset({"finished", "failed"})
 
 _paces = select(
     runs.c.run_id,
@@ -72,17 +74,29 @@ def patience(pushes: int, intervals: Sequence[float], longest: float) -> float:
 
 
 def _suspects(connection: Connection, now: dt.datetime) -> Iterator[RowMapping]:
-    """Runs silent for 30 s at least, and those with an open alert about it that may change."""
+    """Runs silent for 30 s at least, with an open alert about it, or ended with open alerts."""
     recent = now - dt.timedelta(seconds=PATIENCE_LEAST)
     quiet = _paces.where(runs.c.state == "running", runs.c.last_seen_at < recent)
     yield from connection.execute(quiet).mappings().all()
-    told = _paces.join(alerts, alerts.c.run_id == runs.c.run_id).where(
-        alerts.c.state == "firing",
+    joined = _paces.join(alerts, alerts.c.run_id == runs.c.run_id)
+    told = joined.where(
+        alerts.c.state.in_(OPEN_STATES),
         alerts.c.rule == RULE.id,
-        runs.c.state != "running",
-        or_(runs.c.state != "stale", alerts.c.severity < Severity.CRITICAL),
+        runs.c.state == "stale",
+        alerts.c.severity < Severity.CRITICAL,
     )
     yield from connection.execute(told).mappings().all()
+    over = joined.where(
+        alerts.c.state.in_({"pending", *OPEN_STATES}),
+        or_(
+            runs.c.state == "finished",
+            and_(
+                runs.c.state == "failed",
+                or_(alerts.c.severity < Severity.ERROR, alerts.c.rule == RULE.id),
+            ),
+        ),
+    )
+    yield from connection.execute(over.distinct()).mappings().all()
 
 
 def _judged(connection: Connection, row: RowMapping, now: dt.datetime) -> Silence | None:

@@ -72,6 +72,7 @@ runs = Table(
     Index(None, "state"),
 )
 
+# ``rules``: what the project had set of the rules then; it is judged by that to its end.
 attempts = Table(
     "attempts",
     metadata,
@@ -80,6 +81,7 @@ attempts = Table(
     Column("launch_id", Text),
     Column("resume_step", BigInteger),
     Column("config", JsonText, nullable=False),
+    Column("rules", JsonText, nullable=False, server_default="{}"),
     Column("started_at", UtcDateTime, nullable=False),
 )
 
@@ -202,6 +204,7 @@ idempotency_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# ``last_step`` moves on by itself while an alert goes on; that of the body may be behind it.
 alerts = Table(
     "alerts",
     metadata,
@@ -213,6 +216,7 @@ alerts = Table(
     Column("severity", SmallInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("actionable", Boolean, nullable=False),
+    Column("last_step", BigInteger),
     Column("body", JsonText, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -222,7 +226,7 @@ alerts = Table(
     Index(None, "state", "rule"),
 )
 
-# What each writer contributes to an alert; the alert is their join.
+# What each writer contributes to an alert; the alert is their join. ``last_step`` as in ``alerts``.
 alert_parts = Table(
     "alert_parts",
     metadata,
@@ -230,6 +234,7 @@ alert_parts = Table(
     Column("cause", Text, primary_key=True),
     Column("writer", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
+    Column("last_step", BigInteger),
     Column("body", JsonText, nullable=False),
 )
 

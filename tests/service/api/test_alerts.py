@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from gradwatch_service.api import shapes
+from gradwatch_service.api import alert_shapes, shapes
 from tests.service.api.conftest import Api, problem
 
 
@@ -30,7 +30,13 @@ def test_an_alert_is_raised_and_shown(api: Api, run: str):
     assert alert["run_id"] == run.removeprefix("/runs/")
     assert (alert["rule"], alert["state"], alert["opened_step"]) == ("non-finite", "firing", 40)
     assert alert["advice"]
-    assert api.get(f"/alerts/{alert['id']}").json() == alert
+    shown = api.get(f"/alerts/{alert['id']}").json()
+    alert_shapes.AlertWithHistory.model_validate(shown)
+    assert [(past["kind"], past["step"], past["writer"]) for past in shown.pop("history")] == [
+        ("firing", 40, "steps"),
+        ("worsened", 43, "steps"),
+    ]
+    assert shown == alert
 
 
 def test_the_run_is_critical(api: Api, run: str):
@@ -106,3 +112,61 @@ def test_the_guard_is_that_of_the_last_receipt(api: Api, run: str):
     again = api.post(f"{run}/steps", {"steps": [{"step": 0}]}).json()
     assert guard == again["guard"]
     assert guard["skip_nonfinite"] is True
+
+
+def burning(api: Api, project: str) -> str:
+    """The path of a firing alert of a fresh run."""
+    path = api.new_run(project=project)
+    broken = [{"step": step, "loss": "NaN"} for step in range(3)]
+    api.post(f"{path}/steps", {"steps": broken})
+    (alert,) = api.get("/alerts", project=project, state="firing").json()["items"]
+    return f"/alerts/{alert['id']}"
+
+
+def test_an_alert_is_acknowledged_and_resolved_and_fires_again(api: Api):
+    path = burning(api, "acted")
+    said = api.post(f"{path}/acknowledge", {"by": "ada", "comment": "on it"}).json()
+    alert_shapes.AlertWithHistory.model_validate(said)
+    assert (said["state"], said["acknowledged_by"], said["comment"]) == (
+        "acknowledged",
+        "ada",
+        "on it",
+    )
+    assert said["acknowledged_at"] is not None
+    assert [item["id"] for item in api.get("/alerts", state="acknowledged").json()["items"]] == [
+        said["id"]
+    ]
+    assert api.post(f"{path}/acknowledge", {"by": "ada", "comment": "on it"}).json() == said
+    over = api.post(f"{path}/resolve", {}).json()
+    assert (over["state"], over["resolved_by"], over["acknowledged_by"]) == (
+        "resolved",
+        "somebody",
+        None,
+    )
+    assert api.post(f"{path}/resolve", {}).json() == over
+    assert problem(api.post(f"{path}/acknowledge", {})) == (409, "conflict")
+    api.post(f"/runs/{over['run_id']}/steps", {"steps": [{"step": 3, "loss": "NaN"}]})
+    again = api.get(path).json()
+    assert (again["state"], again["regressed"], again["resolved_by"]) == ("firing", True, None)
+    done = [(past["kind"], past["by"]) for past in again["history"] if past["by"]]
+    assert done == [("acknowledged", "ada"), ("resolved", "somebody")]
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("act", ["acknowledge", "resolve"])
+def test_an_act_on_no_alert_or_of_no_sense_is_refused(api: Api, act: str):
+    (alert,) = api.get("/alerts", project="alarming", rule="non-finite").json()["items"]
+    assert problem(api.post(f"/alerts/{uuid.uuid4()}/{act}", {})) == (404, "not-found")
+    for body in ({"by": ""}, {"comment": 3}, {"why": "x"}):
+        assert problem(api.post(f"/alerts/{alert['id']}/{act}", body)) == (422, "invalid")
+
+
+def test_the_alerts_of_a_finished_run_are_over_and_say_why(api: Api):
+    path = burning(api, "ended")
+    run = api.get(path).json()["run_id"]
+    ended = api.post(f"/runs/{run}/finish", {"state": "finished"}).json()
+    assert (ended["state"], ended["health"], ended["open_alerts"]) == ("finished", "critical", 0)
+    alert = api.get(path).json()
+    assert (alert["state"], alert["resolved_by"]) == ("resolved", "the end of the run")
+    assert alert["history"][-1]["text"] == alert["comment"] == "the run has ended"
+    assert api.get(f"/runs/{run}/advice").json()["items"]

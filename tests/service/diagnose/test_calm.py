@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gradwatch_service.detect.rules import catalogue
+from gradwatch_service.detect.tuning import as_changes, thresholds
 from gradwatch_service.diagnose import fold
 from gradwatch_service.diagnose.calm import Calm, calm
 from gradwatch_service.diagnose.fold import WriterState
-from gradwatch_service.domain import MISSING32, Facts, Frame
+from gradwatch_service.domain import MISSING32, Facts, Frame, RuleChanges
 from tests.scenarios import FAULTY, HEALTHY, scenario
 from tests.streams import MLP, Scenario, cut, training
 
@@ -81,10 +83,18 @@ def test_nothing_may_wait_while_something_is_wrong() -> None:
     assert calm(after(RUN.scalar("loss", loss), 160)) is None
 
 
+WARIEST = as_changes(
+    {rule.id: {one.name: one.low for one in thresholds(rule)} for rule in catalogue()}
+)
+
+
+@pytest.mark.parametrize("rules", [(), WARIEST], ids=["defaults", "wariest"])
 @pytest.mark.parametrize("name", [*FAULTY, *HEALTHY])
-def test_a_rule_that_acts_at_once_opens_at_no_report_that_may_wait(name: str) -> None:
+def test_a_rule_that_acts_at_once_opens_at_no_report_that_may_wait(
+    name: str, rules: RuleChanges
+) -> None:
     run = scenario(name)
-    state, held_back = fold.init(run.layers, Facts()), []
+    state, held_back = fold.init(run.layers, Facts(rules=rules)), []
     for place, frame in enumerate(cut(run.frame, range(1, len(run)))):
         told = replace(frame, layers_hash=run.layers.hash if frame.layers else "")
         limits = calm(state)
@@ -98,3 +108,17 @@ def test_a_rule_that_acts_at_once_opens_at_no_report_that_may_wait(name: str) ->
         if opened and limits is not None and limits.holds(told):
             held_back.append((place, opened))
     assert held_back == []
+
+
+def test_rules_that_need_no_history_make_what_may_wait_as_small_as_they_are_set() -> None:
+    facts = Facts(rules=as_changes({"update-step-huge": {"huge": 0.05}}))
+    state, _ = fold.update(fold.init(RUN.layers, facts), RUN.frame.rows(0, 160), RUN.layers)
+    usual, wary = calm(after(RUN, 160)), calm(state)
+    frame = row()
+    tenth = replace(
+        frame, layers={**frame.layers, "update_norm": 0.1 * frame.layers["weight_norm"]}
+    )
+    assert usual is not None
+    assert wary is not None
+    assert usual.holds(tenth)
+    assert not wary.holds(tenth)

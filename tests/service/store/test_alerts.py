@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from gradwatch_service.diagnose import merge
+from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.domain import Advice, AlertPart, Evidence, Severity, Suspect, alert_id
 from gradwatch_service.errors import NotFound
-from gradwatch_service.store import alerts, parts
+from gradwatch_service.store import alerts, parts, transitions
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
 from gradwatch_service.store.alerts import AlertFilters, Incident
 from gradwatch_service.store.database import for_writing
@@ -76,9 +77,9 @@ def incident(
     run_id: uuid.UUID = RUN, minutes: int = 0, project: str = "p", **change: Any
 ) -> Incident:
     part = replace(PART, **change)
-    alert = merge.join(run_id, {"w0": part})
+    stands = Standing(merge.join(run_id, {"w0": part}))
     opened_at = NOW + dt.timedelta(minutes=minutes)
-    return Incident(alert, project, ("w0",), opened_at, NOW + dt.timedelta(hours=2))
+    return Incident(stands, project, ("w0",), opened_at, NOW + dt.timedelta(hours=2))
 
 
 def test_an_alert_is_shown_as_the_api_promises(connection: Connection) -> None:
@@ -145,6 +146,10 @@ def test_an_alert_is_shown_as_the_api_promises(connection: Connection) -> None:
         "writers": ["w0"],
         "opened_at": "2026-11-23T12:00:00.000Z",
         "updated_at": "2026-11-23T14:00:00.000Z",
+        "acknowledged_by": None,
+        "acknowledged_at": None,
+        "resolved_by": None,
+        "comment": None,
     }
 
 
@@ -231,8 +236,8 @@ def test_the_history_of_an_alert_is_kept_in_order(connection: Connection) -> Non
         }
         for number, kind in enumerate(["firing", "worsened", "resolved"])
     ]
-    alerts.add_transitions(connection, rows[::-1])
-    found = alerts.history(connection, RUN, identity)
+    transitions.add(connection, rows[::-1])
+    found = transitions.of_alert(connection, RUN, identity)
     assert [(one["kind"], one["step"]) for one in found] == [
         ("firing", 3),
         ("worsened", 4),
@@ -254,7 +259,7 @@ def test_the_history_of_an_alert_is_kept_in_order(connection: Connection) -> Non
 def test_health_follows_the_worst_open_alert(
     severity: Severity, state: str, health: str, count: int
 ) -> None:
-    body = incident(severity=severity, state=state).as_json()
+    body = incident(severity=severity, state=state).body
     assert (health_of([body]), len(open_alerts([body]))) == (health, count)
 
 
@@ -263,7 +268,7 @@ def test_advice_is_ranked_by_severity_then_confidence_then_as_the_diagnosis_gave
         tips = tuple(replace(TIP, cause=cause, action=f"{cause}-{n}") for n in range(2))
         return incident(
             cause=cause, severity=severity, state=state, confidence=confidence, advice=tips
-        ).as_json()
+        ).body
 
     ranked = ranked_advice(
         [

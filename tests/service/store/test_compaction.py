@@ -17,6 +17,7 @@ from gradwatch_service.store import frames, packing, runs, tables, tilings
 from gradwatch_service.store.compaction import Sealed, sealed
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.frames import Identity
+from gradwatch_service.store.silence import Silence
 from gradwatch_service.worker import compact
 from tests.service.ingest.rig import (
     NOW,
@@ -145,6 +146,8 @@ def exploded(engine: Engine, pause_at: int | None) -> object:
     with serving(engine) as writer:  # remembers nothing, replays
         for push in pushes[pause_at or len(pushes) :]:
             answer(writer, push)
+        finish(writer, run_id)  # in the others it has ended already
+        answer(writer, Silence.over(run_id, NOW))
     found = verdict(engine, run_id)
     with for_writing(engine).begin() as connection:
         runs.delete_run(connection, run_id)

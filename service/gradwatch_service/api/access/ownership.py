@@ -29,6 +29,11 @@ async def own_alert(alert_id: uuid.UUID, backend: Served, who: Who) -> uuid.UUID
     return await _own(alert_id, "alert", projects.of_alert, backend, who)
 
 
+async def own_silence(silence_id: uuid.UUID, backend: Served, who: Who) -> uuid.UUID:
+    """The silence in the path, unless it is another project's."""
+    return await _own(silence_id, "silence", projects.of_silence, backend, who)
+
+
 async def own_project(project: Name, who: Who) -> str:
     """The project in the path, unless the key is for another one."""
     who.require(project)
@@ -60,4 +65,5 @@ def _found(find: FindProject, identity: uuid.UUID, backend: Backend) -> str | No
 
 OwnRun = Annotated[uuid.UUID, Depends(own_run)]
 OwnAlert = Annotated[uuid.UUID, Depends(own_alert)]
+OwnSilence = Annotated[uuid.UUID, Depends(own_silence)]
 OwnProject = Annotated[str, Depends(own_project)]

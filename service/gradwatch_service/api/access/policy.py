@@ -27,6 +27,7 @@ class Owner(Enum):
     NOBODY = "nobody"  # it belongs to no project
     RUN = "run"  # by the run in the path: ``OwnRun``
     ALERT = "alert"  # by the alert in the path: ``OwnAlert``
+    SILENCE = "silence"  # by the silence in the path: ``OwnSilence``
     PATH = "path"  # its name is in the path: ``OwnProject``
     LIST = "list"  # many things: the route narrows its query to the project of ``Who``
     BODY = "body"  # its name is in the body: the route asks ``Who``
@@ -150,6 +151,7 @@ CHECKS: dict[Owner, Callable[..., Any] | None] = {
     Owner.NOBODY: None,
     Owner.RUN: ownership.own_run,
     Owner.ALERT: ownership.own_alert,
+    Owner.SILENCE: ownership.own_silence,
     Owner.PATH: ownership.own_project,
     Owner.LIST: principal_in,
     Owner.BODY: principal_in,

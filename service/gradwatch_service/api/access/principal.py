@@ -48,6 +48,10 @@ class Principal:
             return project
         return self.project
 
+    def signed(self, by: str) -> str:
+        """The name under an act: in local mode, where nobody is known, what they say."""
+        return by if self.project is None else self.actor
+
     def claim(self, project: str) -> None:
         """Go on only if something new may belong to this project.
 

@@ -18,6 +18,7 @@ from gradwatch_service.detect.rule import (
     quiet,
     run_lengths,
 )
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.update_ratio import is_weight
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -54,8 +55,10 @@ class AdamMomentLag:
 
     id: ClassVar[str] = "adam-moment-lag"
     clear_after: ClassVar[int] = 32
-    rms: float = 2.3
-    lasting: int = 32
+    rms: float = settable(
+        2.3, "rms of gradient over √v in one layer; 1 is right", 1.5, 10.0, "times"
+    )
+    lasting: int = settable(32, "reports on end that must show it", 8, 512, "reports")
     most_rms: float = 5.0
     most_lasting: int = 8
     warm_up: int = 100

@@ -11,6 +11,7 @@ import numpy as np
 from gradwatch_service.detect.fixedpoint import as_bits, log2_fixed
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths, throughout
 from gradwatch_service.detect.rules.gradient_growth import WINDOW, fit
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Past, View
 from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
 
@@ -40,8 +41,8 @@ class AttentionLogit:
 
     id: ClassVar[str] = "attention-logit"
     clear_after: ClassVar[int] = 32
-    warning: float = 1e3
-    error: float = 1e4
+    warning: float = settable(1e3, "largest attention logit for a warning", 10.0, 1e06)
+    error: float = settable(1e4, "largest attention logit for an error", 100.0, 1e08)
     lasting: int = 4
     t_limit: float = 6.0
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import as_value, bits, log2_fixed
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import LONGEST_WINDOW, View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -25,9 +26,13 @@ class ClipIneffective:
 
     id: ClassVar[str] = "clip-ineffective"
     clear_after: ClassVar[int] = 64
-    far_bits: float = 3.32
+    far_bits: float = settable(
+        3.32, "how far the norm must jump, in powers of two", 1.0, 16.0, "bits"
+    )
     loss_z: float = 4.0
-    above_bits: float = 3.0
+    above_bits: float = settable(
+        3.0, "how far the clipping limit lies above usual norms", 1.0, 16.0, "bits"
+    )
     warm_up: int = 256
 
     def init(self, _layers: LayerTable) -> None:

@@ -11,6 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_bits, log2_fixed
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -42,9 +43,9 @@ class ClipSaturation:
 
     id: ClassVar[str] = "clip-saturation"
     clear_after: ClassVar[int] = 32
-    warning_share: float = 0.5
+    warning_share: float = settable(0.5, "share of clipped norms for a warning", 0.3, 1.0, "share")
     warning_bits: float = 1.0
-    error_share: float = 0.9
+    error_share: float = settable(0.9, "share of clipped norms for an error", 0.3, 1.0, "share")
     error_bits: float = 2.0
     clear_share: float = 0.25
     loss_fall: float = 0.02

@@ -20,6 +20,7 @@ from gradwatch_service.detect.rule import (
     run_lengths,
     throughout,
 )
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
@@ -75,13 +76,17 @@ class DeadLayer:
 
     id: ClassVar[str] = "dead-layer"
     clear_after: ClassVar[int] = 32
-    dead: float = 0.9
+    dead: float = settable(
+        0.9, "share of zeros in a layer's gradient at which it is dead", 0.5, 1.0, "share"
+    )
     born_dead: float = 0.98
     dying: float = 0.5
     risen: float = 0.25
     warm_up: int = 192
     blocks: int = 2
-    silent: int = 16
+    silent: int = settable(
+        16, "reports on end without a gradient at which a layer is dead", 4, 256, "reports"
+    )
     net_silent: int = 6
 
     def init(self, layers: LayerTable) -> Life:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from gradwatch_service.detect.block import DepthProfile
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -25,8 +26,20 @@ class DepthExplosion:
 
     id: ClassVar[str] = "depth-explosion"
     clear_after: ClassVar[int] = 32
-    warning_bits: float = 6.13
-    error_bits: float = 10.0
+    warning_bits: float = settable(
+        6.13,
+        "growth from the last to the first layer, in powers of two, for a warning",
+        2.0,
+        64.0,
+        "bits",
+    )
+    error_bits: float = settable(
+        10.0,
+        "growth from the last to the first layer, in powers of two, for an error",
+        2.0,
+        64.0,
+        "bits",
+    )
     spearman: float = 0.8
     blocks: int = 2
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradwatch_service.detect.block import Block, DepthProfile
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -27,7 +28,9 @@ class DepthVanishing:
 
     id: ClassVar[str] = "depth-vanishing"
     clear_after: ClassVar[int] = 32
-    shrink_bits: float = 10.0
+    shrink_bits: float = settable(
+        10.0, "loss from the last to the first layer, in powers of two", 3.0, 64.0, "bits"
+    )
     absolute_rms: float = 1e-7
     relative_rms: float = 1e-4
     warm_up: int = 32

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
@@ -63,10 +64,18 @@ class EarlyExplosion:
 
     id: ClassVar[str] = "early-explosion"
     clear_after: ClassVar[int] = 32
-    rise_bits: float = 6.64
+    rise_bits: float = settable(
+        6.64,
+        "rise of the gradient norm in the first 32 reports, in powers of two",
+        2.0,
+        32.0,
+        "bits",
+    )
     above_first_bits: float = 2.0
     falls: float = 2.0
-    loss_factor: float = 10.0
+    loss_factor: float = settable(
+        10.0, "growth of the loss over its first value", 2.0, 1e06, "times"
+    )
     joint_factor: float = 3.0
     joint_bits: float = 3.32
     of_four: int = 3

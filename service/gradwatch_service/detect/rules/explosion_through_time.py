@@ -27,6 +27,7 @@ from gradwatch_service.detect.rule import (
     quiet,
     throughout,
 )
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
     BoolArray,
@@ -79,8 +80,20 @@ class ExplosionThroughTime:
 
     id: ClassVar[str] = "explosion-through-time"
     clear_after: ClassVar[int] = 32
-    growth_bits: float = 6.0
-    extreme_bits: float = 8.0
+    growth_bits: float = settable(
+        6.0,
+        "growth of the gradient back through the sequence, in powers of two, for an error",
+        3.0,
+        32.0,
+        "bits",
+    )
+    extreme_bits: float = settable(
+        8.0,
+        "growth of the gradient back through the sequence, in powers of two, for a critical alert",
+        3.0,
+        64.0,
+        "bits",
+    )
     early_bits: float = 3.0
     early: int = 32
     lasting: int = 3

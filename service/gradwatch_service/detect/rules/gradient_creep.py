@@ -9,6 +9,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_bits, bits
 from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -42,12 +43,14 @@ class GradientCreep:
 
     id: ClassVar[str] = "gradient-creep"
     clear_after: ClassVar[int] = 16
-    limit: float = 8.0
+    limit: float = settable(8.0, "how much slow rise must add up (CUSUM)", 4.0, 15.0)
     clear: float = 2.0
     largest: float = 16.0
     most: float = 4.0
     allowance: float = 1.0
-    rise_bits: float = 1.0
+    rise_bits: float = settable(
+        1.0, "least rise of the gradient norm, in powers of two", 0.25, 16.0, "bits"
+    )
     loss_fall_bits: float = 0.03
 
     def init(self, _layers: LayerTable) -> Creep:

@@ -10,6 +10,7 @@ import numpy as np
 from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, bits
 from gradwatch_service.detect.formats import global_norm_limit
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, FloatArray, LayerTable, Severity
 
@@ -45,8 +46,8 @@ class GradientGrowth:
 
     id: ClassVar[str] = "gradient-growth"
     clear_after: ClassVar[int] = 32
-    t_limit: float = 6.0
-    rise_bits: float = 2.0
+    t_limit: float = settable(6.0, "how significant the trend must be (t)", 3.0, 30.0)
+    rise_bits: float = settable(2.0, "rise within 32 reports, in powers of two", 1.0, 32.0, "bits")
     clear_rise_bits: float = 1.0
     above_slow_bits: float = 2.0
     error_within: float = 256.0

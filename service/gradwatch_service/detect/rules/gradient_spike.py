@@ -8,13 +8,14 @@ from typing import ClassVar
 from gradwatch_service.detect.fixedpoint import as_value, bits
 from gradwatch_service.detect.rule import Sighting, Signal, quiet
 from gradwatch_service.detect.spikes import Rows, Spike, Spikes, class_facts, follow, graded, waits
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class GradientSpike:
-    """Robust z of log2 ‖g‖ at or above the tail guard, and at least ``rise_bits`` over the median.
+    """Robust z of log2 ‖g‖ at or above tail guard and ``threshold``, ``rise_bits`` over the median.
 
     The 16 values from the first on make the class of a spike, the fact ``spike-class``: isolated
     (at most 3 out of range, the median of the last 8 back within 2 scales or 1 bit), recurrent (4
@@ -34,8 +35,15 @@ class GradientSpike:
 
     id: ClassVar[str] = "gradient-spike"
     clear_after: ClassVar[int] = 16
-    rise_bits: float = 1.0
-    far_bits: float = 3.32
+    threshold: float = settable(
+        6.0, "robust z of the norm; never below what its own noise asks for", 6.0, 100.0
+    )
+    rise_bits: float = settable(
+        1.0, "least rise over the usual norm, in powers of two", 0.25, 16.0, "bits"
+    )
+    far_bits: float = settable(
+        3.32, "rise from which on a spike that stays or recurs is a warning", 1.0, 16.0, "bits"
+    )
     loss_z: float = 4.0
     clear_z: float = 3.0
 
@@ -47,7 +55,8 @@ class GradientSpike:
         """Compare each norm with the baseline of the blocks before."""
         norm = view.norm
         calm = norm.ok & (norm.z < self.clear_z)
-        outside = norm.ok & norm.ready & (norm.z >= norm.limit)
+        limit = max(norm.limit, self.threshold)
+        outside = norm.ok & norm.ready & (norm.z >= limit)
         outside &= norm.y - norm.median >= bits(self.rise_bits)
         if not (outside.any() or waits(state)):
             return state, quiet(view, calm, norm.measured)
@@ -57,7 +66,7 @@ class GradientSpike:
 
         def describe(row: int) -> Sighting:
             spike, step = sequel.spike[row], int(view.step[row])
-            facts = [self._fact(spike, norm.limit, step)] if spike is not None else []
+            facts = [self._fact(spike, limit, step)] if spike is not None else []
             if loss_too[row]:
                 z = float(view.loss.z[row])
                 text = f"the loss jumps in the same step (robust z {z:.1f})"

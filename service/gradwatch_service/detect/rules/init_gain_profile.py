@@ -9,6 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.columns import per_table
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, FloatArray, IntArray, Layer, LayerTable, Severity
 
@@ -36,8 +37,20 @@ class InitGainProfile:
 
     id: ClassVar[str] = "init-gain-profile"
     clear_after: ClassVar[int] = 32
-    warning_bits: float = 6.1
-    error_bits: float = 10.0
+    warning_bits: float = settable(
+        6.1,
+        "gain of a fresh net from end to end, in powers of two, for a warning",
+        2.0,
+        64.0,
+        "bits",
+    )
+    error_bits: float = settable(
+        10.0,
+        "gain of a fresh net from end to end, in powers of two, for an error",
+        2.0,
+        64.0,
+        "bits",
+    )
     min_layers: int = 3
 
     def init(self, _layers: LayerTable) -> bool:

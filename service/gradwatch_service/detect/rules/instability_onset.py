@@ -12,6 +12,7 @@ from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.context import RATIO
 from gradwatch_service.detect.fixedpoint import FLOOR, Fixed, as_bits, bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -43,9 +44,13 @@ class InstabilityOnset:
 
     id: ClassVar[str] = "instability-onset"
     clear_after: ClassVar[int] = 32
-    factor: float = 2.5
+    factor: float = settable(
+        2.5, "how much more restless the gradient norm is than before", 1.6, 20.0, "times"
+    )
     clear_factor: float = 1.5
-    least_bits: float = 0.25
+    least_bits: float = settable(
+        0.25, "least change between reports, in powers of two", 0.05, 4.0, "bits"
+    )
     large_ratio: float = 0.02
     loss_fall: float = 0.02
 

@@ -13,6 +13,7 @@ from gradwatch_service.detect.baseline import EMPTY, RING, Baseline, tail_limit
 from gradwatch_service.detect.columns import grown, per_table
 from gradwatch_service.detect.fixedpoint import FLOOR, Fixed, bits
 from gradwatch_service.detect.rule import Levels, Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
     BoolArray,
@@ -66,9 +67,13 @@ class LayerSpike:
 
     id: ClassVar[str] = "layer-spike"
     clear_after: ClassVar[int] = 16
-    rise_bits: float = 2.0
+    rise_bits: float = settable(
+        2.0, "least rise of a layer's gradient over its usual, in powers of two", 1.75, 16.0, "bits"
+    )
     of_eight: int = 3
-    share: float = 0.5
+    share: float = settable(
+        0.5, "share of all gradient from which on it is an error", 0.1, 1.0, "share"
+    )
     usual_layers: int = 16
 
     def init(self, layers: LayerTable) -> Range:

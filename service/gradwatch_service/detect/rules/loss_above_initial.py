@@ -9,6 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View, upper_medians
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -46,8 +47,16 @@ class LossAboveInitial:
 
     id: ClassVar[str] = "loss-above-initial"
     clear_after: ClassVar[int] = 32
-    factor: float = 1.5
-    far: float = 10.0
+    factor: float = settable(
+        1.5, "how many times its first values the loss is", 1.05, 1e06, "times"
+    )
+    far: float = settable(
+        10.0,
+        "how many times its first values the loss is for a warning where updates are small",
+        1.05,
+        1e06,
+        "times",
+    )
     large_ratio: float = 0.05
     within: int = 256
     warm_up: int = 64

@@ -10,6 +10,7 @@ import numpy as np
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.fixedpoint import Fixed, bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, newest, quiet, run_lengths
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View, upper_medians
 from gradwatch_service.domain import BoolArray, Evidence, IntArray, LayerTable, Severity
 
@@ -60,8 +61,12 @@ class LossDivergence:
 
     id: ClassVar[str] = "loss-divergence"
     clear_after: ClassVar[int] = 32
-    scales: float = 1.5
-    share: float = 0.5
+    scales: float = settable(
+        1.5, "rise of the loss over its level before, in units of its noise", 0.5, 50.0, "scales"
+    )
+    share: float = settable(
+        0.5, "rise of the loss over its level before, relative", 0.05, 100.0, "share"
+    )
     in_a_row: int = 8
     norm_z: float = 3.0
     ratio: float = 0.02

@@ -11,6 +11,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import ONE_BIT, Fixed, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -42,9 +43,9 @@ class LossOscillation:
 
     id: ClassVar[str] = "loss-oscillation"
     clear_after: ClassVar[int] = 32
-    ratio: float = 0.3
+    ratio: float = settable(0.3, "how alike every other loss is; 1 is noise", 0.05, 0.5)
     clear_ratio: float = 0.6
-    amplitude: float = 0.05
+    amplitude: float = settable(0.05, "least swing of the loss, relative", 0.001, 10.0, "share")
     in_a_row: int = 3
     steady: int = 4
     large_ratio: float = 0.02

@@ -12,6 +12,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -47,7 +48,13 @@ class LossPlateau:
 
     id: ClassVar[str] = "loss-plateau"
     clear_after: ClassVar[int] = 64
-    gain: float = 0.005
+    gain: float = settable(
+        0.005,
+        "gain of 256 losses on the 256 before, below which it is a plateau",
+        0.0001,
+        0.2,
+        "share",
+    )
     share_of_peak: float = 0.1
     normal: float = _NORMAL_97_5
 

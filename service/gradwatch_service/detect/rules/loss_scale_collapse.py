@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.rule import Sighting, Signal, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -88,8 +89,10 @@ class LossScaleCollapse:
     clear_after: ClassVar[int] = 500
     warm_up: int = 50
     in_a_row: int = 4
-    share: float = 0.05
-    low: float = 128.0
+    share: float = settable(
+        0.05, "share of overflows in 200 reports for a warning", 0.01, 0.5, "share"
+    )
+    low: float = settable(128.0, "loss scale at which a fall is an error", 1.0, 65536.0)
     least: float = 1.0
     fall: float = 16.0
     halvings: int = 8

@@ -20,13 +20,14 @@ from gradwatch_service.detect.spikes import (
     graded,
     waits,
 )
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpike:
-    """Robust z of the loss at or above the tail guard and a rise of ≥ 10 % and .15 bit.
+    """Robust z of the loss at or above tail guard and ``threshold``, a rise of ≥ 10 % and .15 bit.
 
     3.5 scales are enough where the loss doubles, the gradient norm is 4 scales up in the same
     report, and both together are 8, in a run without a spike in the 1,024 reports before: noise in
@@ -43,7 +44,10 @@ class LossSpike:
 
     id: ClassVar[str] = "loss-spike"
     clear_after: ClassVar[int] = 16
-    rise: float = 0.1
+    threshold: float = settable(
+        6.0, "robust z of the loss; never below what its own noise asks for", 6.0, 100.0
+    )
+    rise: float = settable(0.1, "least rise of the loss, relative", 0.01, 100.0, "share")
     rise_bits: float = 0.15
     norm_z: float = 4.0
     joint_z: float = 3.5
@@ -59,7 +63,8 @@ class LossSpike:
         loss = view.loss
         calm = loss.ok & (loss.z < self.clear_z)
         least = self._least(loss)
-        outside = loss.ok & loss.ready & (loss.z >= loss.limit) & (loss.y - loss.median >= least)
+        limit = max(loss.limit, self.threshold)
+        outside = loss.ok & loss.ready & (loss.z >= limit) & (loss.y - loss.median >= least)
         outside, last = self._with_joint(view, outside, state.last)
         if not (outside.any() or waits(state)):
             return state, quiet(view, calm, loss.measured)
@@ -71,12 +76,12 @@ class LossSpike:
             spike, step = sequel.spike[row], int(view.step[row])
             if spike is None or not sequel.classed[row]:
                 value, z = float(view.scalar("loss")[row]), float(loss.z[row])
-                text = f"the loss jumps to {value:.4g} (robust z {z:.1f}, limit {loss.limit:.1f})"
-                fact = Evidence("loss-spike", text, step, z, loss.limit)
+                text = f"the loss jumps to {value:.4g} (robust z {z:.1f}, limit {limit:.1f})"
+                fact = Evidence("loss-spike", text, step, z, limit)
                 return Sighting((fact, *((_norm_too(view, row),) if norm_too[row] else ())))
             z = spike.rise / spike.scale
-            text = f"the loss jumped (robust z {z:.1f}, limit {loss.limit:.1f})"
-            fact = Evidence("loss-spike", text, step, z, loss.limit)
+            text = f"the loss jumped (robust z {z:.1f}, limit {limit:.1f})"
+            fact = Evidence("loss-spike", text, step, z, limit)
             return Sighting((fact, *class_facts(spike, step)))
 
         return state, Signal(sequel.level, calm, describe, loss.measured, sequel.classed)

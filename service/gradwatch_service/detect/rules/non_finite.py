@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity, is_missing
 
@@ -31,7 +32,9 @@ class NonFinite:
 
     id: ClassVar[str] = "non-finite"
     clear_after: ClassVar[int] = 32
-    critical_streak: int = 4
+    critical_streak: int = settable(
+        4, "reports in a row from which on it is critical", 2, 1000, "reports"
+    )
 
     def init(self, _layers: LayerTable) -> int:
         """Nothing non-finite so far."""

@@ -15,6 +15,7 @@ from gradwatch_service.detect.formats import (
     norm_over_rms,
 )
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, Float32Array, FloatArray, LayerTable, Severity
 
@@ -46,8 +47,12 @@ class OverflowHeadroom:
 
     id: ClassVar[str] = "overflow-headroom"
     clear_after: ClassVar[int] = 32
-    warning_bits: float = 3.0
-    error_bits: float = 1.0
+    warning_bits: float = settable(
+        3.0, "powers of two left below overflow for a warning", 0.5, 4.0, "bits"
+    )
+    error_bits: float = settable(
+        1.0, "powers of two left below overflow for an error", 0.1, 4.0, "bits"
+    )
     clear_bits: float = 4.0
 
     def init(self, _layers: LayerTable) -> Held:

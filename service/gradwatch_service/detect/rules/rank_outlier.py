@@ -13,6 +13,7 @@ from gradwatch_service.detect.columns import grown
 from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_fixed
 from gradwatch_service.detect.ranks import ALIKE, LOCAL, REPORTED, odd_rank
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, Float32Array, LayerTable, Severity
 
@@ -72,7 +73,9 @@ class RankOutlier:
 
     id: ClassVar[str] = "rank-outlier"
     clear_after: ClassVar[int] = 32
-    local_bits: float = 0.5
+    local_bits: float = settable(
+        0.5, "least distance of a rank from the others, in powers of two", 0.1, 16.0, "bits"
+    )
     reported_bits: float = 2.0
     far_bits: float = 2.0
     ranks: int = 4

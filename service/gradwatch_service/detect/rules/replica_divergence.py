@@ -10,6 +10,7 @@ import numpy as np
 
 from gradwatch_service.detect.ranks import REPORTED, WEIGHTS, odd_rank
 from gradwatch_service.detect.rule import Levels, Sighting, Signal, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import (
     BoolArray,
@@ -69,7 +70,9 @@ class ReplicaDivergence:
 
     id: ClassVar[str] = "replica-divergence"
     clear_after: ClassVar[int] = 32
-    tolerance: float = 1e-6
+    tolerance: float = settable(
+        1e-6, "relative difference that replicas may have", 1e-09, 0.1, "share"
+    )
     replicas: int = 16
     within: int = 16
     at_once: float = 1e-3

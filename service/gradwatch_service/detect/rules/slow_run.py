@@ -12,6 +12,7 @@ from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.context import RATIO
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits, log2_fixed
 from gradwatch_service.detect.rule import Sighting, Signal, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -43,8 +44,12 @@ class SlowRun:
 
     id: ClassVar[str] = "slow-run"
     clear_after: ClassVar[int] = 32
-    slow: float = 1.25
-    warning: float = 2.0
+    slow: float = settable(
+        1.25, "seconds a step over the run's usual, for information", 1.05, 10.0, "times"
+    )
+    warning: float = settable(
+        2.0, "seconds a step over the run's usual, for a warning", 1.05, 100.0, "times"
+    )
     in_a_row: int = 4
     least: int = 8
 

@@ -14,6 +14,7 @@ from gradwatch_service.detect.fixedpoint import FLOOR, ONE_BIT, as_bits, log2_fi
 from gradwatch_service.detect.formats import HALF, HALF_LEAST_BITS, HALF_NORMAL_BITS
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.rules.vanishing_absolute import learned_bits
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.update_ratio import weights
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, FloatArray, IntArray, LayerTable, Severity
@@ -50,7 +51,9 @@ class UnderflowRisk:
     clear_after: ClassVar[int] = 32
     warning_bits: float = HALF_NORMAL_BITS
     error_bits: float = HALF_LEAST_BITS
-    share: float = 0.25
+    share: float = settable(
+        0.25, "share of layers whose gradients are too small for the format", 0.05, 1.0, "share"
+    )
     blocks: int = 2
 
     def init(self, _layers: LayerTable) -> Scaling:

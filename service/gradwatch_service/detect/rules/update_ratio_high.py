@@ -9,6 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect.fixedpoint import as_value, bits, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import BoolArray, Evidence, LayerTable, Severity
 
@@ -33,8 +34,10 @@ class UpdateRatioHigh:
 
     id: ClassVar[str] = "update-ratio-high"
     clear_after: ClassVar[int] = 32
-    warning: float = 0.02
-    error: float = 0.05
+    warning: float = settable(
+        0.02, "size of updates over weights for a warning; about .001 is usual", 0.01, 1.0
+    )
+    error: float = settable(0.05, "size of updates over weights for an error", 0.01, 10.0)
     relative: float = 0.01
     above_slow_bits: float = 2.0
     loss_fall: float = 0.2

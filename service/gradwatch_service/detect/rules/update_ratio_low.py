@@ -10,6 +10,7 @@ from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import LONGEST_WINDOW, Track, View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -37,7 +38,9 @@ class UpdateRatioLow:
 
     id: ClassVar[str] = "update-ratio-low"
     clear_after: ClassVar[int] = 32
-    low: float = 1e-6
+    low: float = settable(
+        1e-6, "size of updates over weights below which nothing is learned", 1e-10, 0.0001
+    )
     in_a_row: int = 4
     share_of_peak: float = 0.01
     loss_fall: float = 0.02

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from gradwatch_service.detect.fixedpoint import as_value, log2_bits
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
 from gradwatch_service.domain import Evidence, LayerTable, Severity
 
@@ -23,7 +24,7 @@ class UpdateStepHuge:
 
     id: ClassVar[str] = "update-step-huge"
     clear_after: ClassVar[int] = 32
-    huge: float = 0.2
+    huge: float = settable(0.2, "size of one update over the weights", 0.05, 10.0)
     clear: float = 0.05
 
     def init(self, _layers: LayerTable) -> None:

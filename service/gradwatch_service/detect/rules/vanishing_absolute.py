@@ -11,6 +11,7 @@ import numpy as np
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.fixedpoint import as_bits
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
 from gradwatch_service.domain import Evidence, FloatArray, IntArray, LayerTable, Severity
 
@@ -28,8 +29,8 @@ class VanishingAbsolute:
 
     id: ClassVar[str] = "vanishing-absolute"
     clear_after: ClassVar[int] = 32
-    rms: float = 1e-7
-    share: float = 0.5
+    rms: float = settable(1e-7, "gradient rms below which a layer does not learn", 1e-12, 0.001)
+    share: float = settable(0.5, "share of such layers", 0.05, 1.0, "share")
     blocks: int = 2
 
     def init(self, _layers: LayerTable) -> int:

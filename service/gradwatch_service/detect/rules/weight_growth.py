@@ -12,6 +12,7 @@ from gradwatch_service.detect.baseline import BLOCK, EMPTY
 from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_bits
 from gradwatch_service.detect.formats import norm_over_rms
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
+from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.update_ratio import is_weight
 from gradwatch_service.detect.view import View
 from gradwatch_service.detect.weight_norms import WeightNorms, is_look, norm_at_gain_1
@@ -58,10 +59,14 @@ class WeightGrowth:
 
     id: ClassVar[str] = "weight-growth"
     clear_after: ClassVar[int] = 128
-    short_bits: float = 0.18
+    short_bits: float = settable(
+        0.18, "rise of most layers' weights in 32 reports, in powers of two", 0.05, 4.0, "bits"
+    )
     even_bits: float = 0.08
     alike: float = 0.85
-    doubled_bits: float = 1.0
+    doubled_bits: float = settable(
+        1.0, "rise of one layer's weights over a long time, in powers of two", 0.25, 8.0, "bits"
+    )
     above_first_bits: float = 2.0
     lasting: float = 0.8
     loss_fall: float = 0.02
