@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.requirements",
     "tests.databases",
     "tests.servers",
+    "tests.listener",
     "tests.receivers",
 ]

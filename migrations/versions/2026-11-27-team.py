@@ -131,6 +131,7 @@ def upgrade() -> None:
         sa.Column("episode", sa.Integer(), nullable=False),
         sa.Column("told", sa.Text(), nullable=False),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("news_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("run_id", "channel_id", name=op.f("pk_notices")),
     )
@@ -149,6 +150,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("digest_id", sa.Uuid(), nullable=True),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("run_id", "delivery_id", name=op.f("pk_deliveries")),
     )
@@ -156,9 +159,17 @@ def upgrade() -> None:
         op.f("ix_deliveries_channel_id_created_at"), "deliveries", ["channel_id", "created_at"]
     )
     op.create_index(op.f("ix_deliveries_state_due_at"), "deliveries", ["state", "due_at"])
+    op.create_table(
+        "turns",
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("channel_id", sa.Uuid(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("project", "channel_id", name=op.f("pk_turns")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("turns")
     op.drop_table("deliveries")
     op.drop_table("notices")
     op.drop_table("outbox")

@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from gradwatch_service.api import (
     alerts,
     channels,
+    deliveries,
     documents,
     frames,
     health,
@@ -41,6 +42,8 @@ from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.clock import utc_now
+from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
+from gradwatch_service.delivery.opening import opener
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
@@ -57,7 +60,7 @@ DESCRIPTION = (
 )
 
 ROUTERS = (
-    runs, frames, series, alerts, silences, channels, rules, keys, projects, session,
+    runs, frames, series, alerts, silences, channels, deliveries, rules, keys, projects, session,
 )  # fmt: skip
 
 
@@ -128,15 +131,24 @@ def backend(settings: Settings) -> Iterator[Backend]:
 
 
 @contextmanager
-def worker(served: Backend) -> Iterator[None]:
-    """Run the worker in a thread of this process."""
+def worker(served: Backend, open_channel: OpenChannel | None = None) -> Iterator[None]:
+    """Run the worker in threads of this process; ``open_channel``: by default to real channels."""
+    courier = Courier(served, open_channel or opener(served.outgoing))
+    beats = (
+        (partial(tick, served), served.settings.worker_tick_seconds, "worker"),
+        (courier.beat, BEAT_SECONDS, "delivery"),
+    )
     stop = threading.Event()
-    work = partial(tick, served)
-    pause_seconds = served.settings.worker_tick_seconds
-    thread = threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name="worker")
-    thread.start()
+    threads = [
+        threading.Thread(target=run_worker, args=(work, pause_seconds, stop), name=name)
+        for work, pause_seconds, name in beats
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+        courier.close()

@@ -36,7 +36,6 @@ from gradwatch_service.store.backup import BackupError
 from gradwatch_service.store.backup import backup as copy_database
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.migration import migrate as migrate_database
-from gradwatch_service.worker import run_worker, tick
 
 DONE, FAILED, REFUSED = 0, 1, 2
 BACKLOG = 2_048
@@ -82,8 +81,8 @@ def worker(argv: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _tell(f"Gradwatch worker, data in {_database(settings)}")
-    with backend(settings) as opened:
-        run_worker(partial(tick, opened), settings.worker_tick_seconds, stop)
+    with backend(settings) as opened, app.worker(opened):
+        stop.wait()
     return DONE
 
 

@@ -54,6 +54,25 @@ class Settings(BaseSettings):
         default=5.0, gt=0, description="pause between two worker ticks"
     )
 
+    public_url: str = Field(
+        default="http://127.0.0.1:8321", description="where people reach the service, for links"
+    )
+    group_wait_seconds: float = Field(
+        default=5.0, ge=0, description="to collect a run's news before the first message"
+    )
+    group_interval_seconds: float = Field(
+        default=300.0, ge=0, description="between messages about a run, unless it gets worse"
+    )
+    repeat_seconds: float = Field(
+        default=14_400.0, gt=0, description="until what still fires is told again"
+    )
+    deliveries_per_minute: int = Field(
+        default=10, gt=0, description="messages a minute on a channel, the last of them a digest"
+    )
+    delivery_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="for a channel to take a message"
+    )
+
     body_bytes_max: int = Field(default=4 * MIB, gt=0, description="bytes of a body on the wire")
     inflated_bytes_max: int = Field(
         default=16 * MIB, gt=0, description="bytes of a body, decompressed"

@@ -1,4 +1,4 @@
-"""docs/channels.md does what it says: its lines run as printed, and its message is real."""
+"""The README tells the team as it says: its lines run as printed, and its message is real."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.messages import message
 from tests.receivers import Receiver
 from tests.servers import Server
 
-PAGE = Path(__file__).parents[2] / "docs" / "channels.md"
+PAGE = Path(__file__).parents[2] / "README.md"
 PRINTED_SLACK = "https://hooks.slack.com/services/T000/B000/XXXX"
 PRINTED_SERVICE = "http://127.0.0.1:8321"
 
@@ -30,7 +30,7 @@ def block_after(text: str, language: str) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_a_newcomers_lines_send_a_message(tmp_path: Path, receiver: Receiver) -> None:
-    lines = block_after("<!-- test: these lines run", "sh")
+    lines = block_after("<!-- test: these lines send a message", "sh")
     assert PRINTED_SLACK in lines
     assert PRINTED_SERVICE in lines
     allowed = {"GRADWATCH_OUTGOING_ALLOW": "127.0.0.1"}
@@ -53,6 +53,6 @@ def test_a_newcomers_lines_send_a_message(tmp_path: Path, receiver: Receiver) ->
     assert request.json["text"].startswith("Test: alerts of lm will arrive here")
 
 
-def test_the_message_in_the_docs_is_what_a_channel_sends() -> None:
+def test_the_message_in_the_readme_is_what_a_channel_sends() -> None:
     shown = block_after("<!-- test: this is what a message says", "text")
     assert shown.strip() == words_of(message()).text(slack)

@@ -123,6 +123,9 @@ ASKED: Mapping[str, Ask] = {
     ),
     "DELETE /api/v1/projects/{project}/channels/{channel_id}": Ask("admin"),
     "POST /api/v1/projects/{project}/channels/{channel_id}/test": Ask("admin", success={502}),
+    "GET /api/v1/projects/{project}/deliveries": Ask("read"),
+    # There is no dead letter: who may replay one is told so.
+    "POST /api/v1/projects/{project}/deliveries/{delivery_id}/replay": Ask("admin", success={404}),
     "GET /api/v1/session": Ask("all"),
     "DELETE /api/v1/session": Ask("all"),
 }
@@ -172,6 +175,7 @@ class World:
         found = {"writer": "w", "seq": "0", "project": target.project, "key_id": "none"}
         found |= {"run_id": target.run_id, "alert_id": target.alert_id}
         found |= {"channel_id": target.channel_id, "silence_id": target.silence_id}
+        found["delivery_id"] = str(uuid.uuid4())
         exists = target.project != MISSING
         if exists and name_of(entry) == ENDS_RUN:
             headers = self.ring.bearer(target.project, "ingest")
@@ -254,7 +258,7 @@ def test_nobody_gets_what_is_anothers_from_any_route(world: World):
                     what = (name_of(entry), caller.name, target.project, answer.status_code)
                     surprises.append((*what, answer.text[:200]))
     assert not surprises
-    assert asked >= 41 * 16 * 3
+    assert asked >= 43 * 16 * 3
 
 
 @pytest.mark.timeout(600)

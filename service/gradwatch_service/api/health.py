@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+from typing import Final
+
 import sqlalchemy as sa
 from fastapi import APIRouter
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from gradwatch_service.api.access.policy import public
@@ -12,12 +17,17 @@ from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.operations import answers
 from gradwatch_service.api.shapes import Status
 from gradwatch_service.errors import Unavailable
+from gradwatch_service.store import changes, heartbeats
 from gradwatch_service.store.database import probe
+from gradwatch_service.store.database_time import database_now
 
 router = APIRouter(tags=["operations"])
 
-OK = "ok"
+OK, DEGRADED, UNAVAILABLE = "ok", "degraded", "unavailable"
 READY_DEADLINE_SECONDS = 5.0
+# A worker shows its life every 5 s, and considers a change within a second.
+WORKER_SECONDS: Final = 30.0
+OUTBOX_SECONDS: Final = 60.0
 
 
 @router.get("/healthz", responses=answers({200: Status}))
@@ -30,12 +40,17 @@ async def healthz() -> Response:
 @router.get("/readyz", responses=answers({200: Status}))
 @public
 def readyz(backend: Served) -> Response:
-    """The database answers, the writer writes and the disk has room; 503 otherwise."""
+    """The database answers, the writer writes and the disk has room; 503 otherwise.
+
+    Without a worker nobody is told of alerts, but reports are taken: then it is `degraded`, 200.
+    """
     checks = {"database": _database(backend), "writer": _writer(backend), "disk": _disk(backend)}
-    ready = set(checks.values()) == {OK}
-    return answer(
-        {"status": OK if ready else "unavailable", "checks": checks}, 200 if ready else 503
-    )
+    if set(checks.values()) != {OK}:
+        return answer({"status": UNAVAILABLE, "checks": checks}, 503)
+    ages = _ages(backend)
+    checks |= {"worker": _worker(ages["worker"]), "outbox": _outbox(ages["outbox"])}
+    status = OK if set(checks.values()) == {OK} else DEGRADED
+    return answer({"status": status, "checks": checks, "age_seconds": ages})
 
 
 def _database(backend: Backend) -> str:
@@ -62,3 +77,32 @@ def _disk(backend: Backend) -> str:
     """The largest push must fit; what PostgreSQL has left it says itself when it is full."""
     room, push = backend.ballast.room, backend.settings.body_bytes_max
     return OK if room is None or room >= push else f"less than {push} bytes are free: delete runs"
+
+
+def _ages(backend: Backend) -> Mapping[str, float | None]:
+    """Since when no worker has shown its life, and since when the oldest change waits for one."""
+    with backend.reading() as connection:
+        return {
+            "worker": _age(connection, heartbeats.latest(connection)),
+            "outbox": _age(connection, changes.oldest(connection)),
+        }
+
+
+def _age(connection: Connection, since: dt.datetime | None) -> float | None:
+    if since is None:
+        return None
+    return max((database_now(connection) - since).total_seconds(), 0.0)
+
+
+def _worker(age: float | None) -> str:
+    if age is None:
+        return "there is no worker, nobody is told of alerts: start one with `gradwatch worker`"
+    if age > WORKER_SECONDS:
+        return f"no worker for {age:.0f} s, nobody is told of alerts: start `gradwatch worker`"
+    return OK
+
+
+def _outbox(age: float | None) -> str:
+    if age is None or age <= OUTBOX_SECONDS:
+        return OK
+    return f"a change of an alert waits for {age:.0f} s: see the log of the worker"

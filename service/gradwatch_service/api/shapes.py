@@ -202,8 +202,9 @@ class Accepted(Shape):
 class Status(Shape):
     """Whether the service can work."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, str] = {}
+    age_seconds: dict[str, float | None] = {}
 
 
 class ProblemItem(Shape):

@@ -44,7 +44,8 @@ outbox = Table(
 )
 
 # What a channel knows of a run: ``told`` alert id -> the state it was last told, ``episode`` counts
-# the times that all was well between; ``due_at``: when to consider it again, NULL when all is well.
+# the times that all was well between; ``news_at``: since when there is something to tell it;
+# ``due_at``: when to consider it again, NULL when all is well.
 notices = Table(
     "notices",
     metadata,
@@ -55,12 +56,13 @@ notices = Table(
     Column("episode", Integer, nullable=False),
     Column("told", JsonText, nullable=False),
     Column("told_at", UtcDateTime),
+    Column("news_at", UtcDateTime),
     Column("due_at", UtcDateTime),
     Index(None, "due_at"),
 )
 
 # Messages on their way to a channel. ``state``: pending, sent, superseded, dead. The id is stable:
-# whoever gets it twice knows.
+# whoever gets it twice knows. ``digest_id``: under which id it goes out together with others.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -76,7 +78,18 @@ deliveries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("lease_until", UtcDateTime, nullable=False),
+    Column("attempted_at", UtcDateTime),
+    Column("digest_id", Uuid),
     Column("settled_at", UtcDateTime),
     Index(None, "state", "due_at"),
     Index(None, "channel_id", "created_at"),
+)
+
+# Whose turn it is to tell a channel something: one at a time.
+turns = Table(
+    "turns",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("channel_id", Uuid, primary_key=True),
+    Column("lease_until", UtcDateTime, nullable=False),
 )

@@ -1,9 +1,15 @@
+import datetime as dt
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
 
 from gradwatch_service.api import health, shapes
+from gradwatch_service.clock import utc_now
+from gradwatch_service.store import heartbeats, outbox
+from gradwatch_service.store.outbox import Change
+from tests.servers import poll
 from tests.service.api.conftest import Api, problem, served
 
 STEP = {"steps": [{"step": 0, "loss": 1.0}]}
@@ -19,13 +25,30 @@ def test_the_process_says_that_it_lives(api: Api):
 
 
 def test_a_ready_service_says_what_it_has_checked(api: Api):
+    poll(lambda: outside(api, "/readyz").json()["status"] == "ok", "the worker shows its life")
     answer = outside(api, "/readyz")
     assert answer.status_code == 200
     shapes.Status.model_validate(answer.json())
-    assert answer.json() == {
-        "status": "ok",
-        "checks": {"database": "ok", "writer": "ok", "disk": "ok"},
-    }
+    names = ("database", "writer", "disk", "worker", "outbox")
+    assert answer.json()["checks"] == dict.fromkeys(names, "ok")
+    ages = answer.json()["age_seconds"]
+    assert ages["worker"] < 10
+    assert ages["outbox"] is None
+
+
+def test_a_service_without_a_worker_takes_reports_and_says_that_nobody_is_told(tmp_path: Path):
+    with served(tmp_path, embedded_worker=False) as api:
+        answer = outside(api, "/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert "gradwatch worker" in answer.json()["checks"]["worker"]
+        long_ago = utc_now() - dt.timedelta(hours=1)
+        served_by = api.app.state.backend
+        served_by.write(lambda connection: heartbeats.beat(connection, "gone", long_ago))
+        change = Change(uuid.uuid4(), uuid.uuid4(), "p", 1)
+        served_by.write(lambda connection: outbox.note(connection, [change], long_ago))
+        checks = outside(api, "/readyz").json()["checks"]
+        assert checks["worker"].startswith("no worker for 36")
+        assert checks["outbox"].startswith("a change of an alert waits for 36")
 
 
 def test_a_service_that_can_only_read_is_alive_but_not_ready(tmp_path: Path):

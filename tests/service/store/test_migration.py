@@ -79,6 +79,7 @@ def test_every_table_of_runs_begins_its_primary_key_with_the_run() -> None:
         "rules",
         "sessions",
         "silences",
+        "turns",
     }
 
 
