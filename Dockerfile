@@ -22,7 +22,7 @@ VOLUME /data
 EXPOSE 8321
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import httpx; httpx.get('http://127.0.0.1:8321/readyz', timeout=2).raise_for_status()"]
-# Inside the container the port is reachable only as far as it is published.
-ENV GRADWATCH_HOST=0.0.0.0 GRADWATCH_ALLOW_UNAUTHENTICATED=true
+# Everybody needs a key: docker exec CONTAINER gradwatch keys create --project NAME --scope admin
+ENV GRADWATCH_HOST=0.0.0.0
 ENTRYPOINT ["gradwatch"]
 CMD ["serve"]

@@ -24,13 +24,18 @@ from gradwatch_service.api import (
     documents,
     frames,
     health,
+    keys,
     metrics,
     problems,
+    projects,
     rules,
     runs,
     series,
+    session,
     silences,
 )
+from gradwatch_service.api.access.door import Door
+from gradwatch_service.api.access.policy import policies_of
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.metering import Metering
@@ -54,9 +59,17 @@ DESCRIPTION = (
     "Watches training: sees exploding gradients early, says where and why, and what to do."
 )
 
+ROUTERS = (
+    runs, frames, series, alerts, silences, channels, deliveries, rules, keys, projects, session,
+)  # fmt: skip
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application; nothing is opened before its lifespan starts."""
+    """Build the application; nothing is opened before its lifespan starts.
+
+    Raises:
+        PolicyError: a route does not say who may use it.
+    """
     settings = settings or Settings()
     app = FastAPI(
         title="Gradwatch",
@@ -67,13 +80,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan(settings),
     )
-    for module in (runs, frames, series, alerts, silences, channels, deliveries, rules):
+    for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
     for router in (health.router, documents.router, metrics.router):
         app.include_router(router)
-    app.router.routes.append(frames.put_frame)
+    app.router.routes.insert(0, frames.put_frame)
+    app.state.policies = policies_of(app.routes)
+    app.state.door = Door(settings, app.state.policies)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings)  # around all routes
+    app.add_middleware(Intake, settings=settings, admit=app.state.door.admit)  # around all routes
     app.add_middleware(Metering)
     problems.install(app)
     return app

@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from gradwatch_service import app
+from gradwatch_service import app, key_commands
 from gradwatch_service.app import backend, create_app
 from gradwatch_service.backtest import changes_of, table
 from gradwatch_service.errors import ServiceError
@@ -53,12 +53,6 @@ def serve(argv: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, help="port to listen on (default 8321)")
     parser.add_argument("--workers", type=int, help="server processes, on PostgreSQL (default 1)")
     settings = _settings(parser, argv)
-    if not settings.may_listen:
-        return _refuse(
-            f"to listen on {settings.host}: everybody who reaches this machine "
-            "could read and write without a key.\nListen on 127.0.0.1, or set "
-            "GRADWATCH_ALLOW_UNAUTHENTICATED=true if the network around it is closed."
-        )
     if settings.workers > 1 and not settings.may_share:
         return _refuse(
             f"to run {settings.workers} workers on SQLite: one process writes there.\n"
@@ -72,6 +66,8 @@ def serve(argv: Sequence[str]) -> int:
         if not _is_migrated(settings):
             return FAILED
         _announce(settings, listener)
+        for remark in key_commands.remarks(settings):
+            _tell(remark)
         run = _run if settings.workers == 1 else _supervise
         return run(settings, listener)
 
@@ -110,6 +106,23 @@ def backup(argv: Sequence[str]) -> int:
     except (BackupError, ArgumentError) as error:
         return _fail(str(error))
     _tell(f"{target} is a copy of {_database(settings)}")
+    return DONE
+
+
+def keys(argv: Sequence[str]) -> int:
+    """Make, list, revoke and rotate keys."""
+    parser = _parser("keys", "Make, list, revoke and rotate the keys of projects.")
+    key_commands.add_commands(parser)
+    settings = _settings(parser, argv)
+    if not _is_migrated(settings):
+        return FAILED
+    engine = make_engine(settings.database_url)
+    try:
+        _tell("\n".join(key_commands.run(engine, parser.parse_args(argv))))
+    except ServiceError as error:
+        return _fail(error.detail)
+    finally:
+        engine.dispose()
     return DONE
 
 

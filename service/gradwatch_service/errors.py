@@ -2,6 +2,8 @@
 
 ServiceError
 ├── Unreadable            400   the body cannot be parsed
+├── Unauthorized          401   nobody knows who asks
+├── Forbidden             403   not with this key
 ├── NotFound              404   no such run, alert, … for this caller
 ├── Conflict              409   same identity, other body
 │   └── UnknownLayers     409   the layer table of this hash was never sent
@@ -57,6 +59,22 @@ class Unreadable(ServiceError):
     status = 400
     code = "unreadable"
     title = "The body cannot be read"
+
+
+class Unauthorized(ServiceError):
+    """Nobody knows who asks: no key, or one that opens nothing."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Who asks is not known"
+
+
+class Forbidden(ServiceError):
+    """Who asks is known, and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "Not allowed"
 
 
 class NotFound(ServiceError):

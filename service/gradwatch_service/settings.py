@@ -35,6 +35,20 @@ class Settings(BaseSettings):
     allow_unauthenticated: bool = Field(
         default=False, description="listen beyond loopback although nobody has to show a key"
     )
+    require_key: bool = Field(default=False, description="ask everybody for a key, on loopback too")
+    allowed_hosts: str = Field(
+        default="",
+        description="names of the service besides loopback's, by commas; other Hosts are refused",
+    )
+    requests_per_second: float = Field(
+        default=50.0, gt=0, description="requests of one key a second, then 429"
+    )
+    requests_burst: int = Field(
+        default=200, ge=1, description="requests of one key at once; bytes in proportion"
+    )
+    bytes_per_second: int = Field(
+        default=4 * MIB, gt=0, description="body bytes of one key a second, then 429"
+    )
     embedded_worker: bool = Field(default=True, description="run the worker inside the server")
     worker_tick_seconds: float = Field(
         default=5.0, gt=0, description="pause between two worker ticks"
@@ -128,6 +142,18 @@ class Settings(BaseSettings):
             return False
 
     @property
-    def may_listen(self) -> bool:
-        """Whether it is safe, or explicitly wanted, to listen without keys on this address."""
-        return self.is_loopback or self.allow_unauthenticated
+    def needs_key(self) -> bool:
+        """Whether everybody has to show a key: wherever others than this machine can ask."""
+        return self.require_key or not (self.is_loopback or self.allow_unauthenticated)
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The names under which the service may be addressed, besides loopback's; None: any."""
+        named = frozenset(name.strip().lower() for name in self.allowed_hosts.split(",")) - {""}
+        is_open = not named and (self.needs_key or not self.is_loopback)
+        return None if is_open or "*" in named else named
+
+    @property
+    def cookie_name(self) -> str:
+        """Of the dashboards' sessions; browsers take the prefix over TLS only."""
+        return "__Host-gradwatch" if self.needs_key else "gradwatch"

@@ -457,7 +457,7 @@ def test_doctor_finds_everything_well(command: Run) -> None:
             {f"GET {API}/runs": [httpx.Response(401)]},
             "key",
             "fail",
-            "no key is not accepted: set GRADWATCH_API_KEY",
+            "one is needed: set GRADWATCH_API_KEY",
         ),
         (
             {f"GET {API}/runs": [httpx.Response(403)]},

@@ -11,7 +11,7 @@ def test_without_anything_set_a_laptop_is_served(monkeypatch: pytest.MonkeyPatch
     settings = Settings()
     assert settings.database_url == "sqlite:///gradwatch.db"
     assert (settings.host, settings.port) == ("127.0.0.1", 8321)
-    assert settings.may_listen
+    assert not settings.needs_key
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch):
@@ -28,14 +28,28 @@ def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
-def test_loopback_needs_no_permission(host):
-    assert Settings(host=host).may_listen
+def test_on_loopback_no_key_is_needed_unless_it_is_wanted(host):
+    assert not Settings(host=host).needs_key
+    assert Settings(host=host, require_key=True).needs_key
 
 
 @pytest.mark.parametrize("host", ["::", "10.0.0.5", "example.org", ""])
-def test_every_other_address_needs_one(host):
-    assert not Settings(host=host).may_listen
-    assert Settings(host=host, allow_unauthenticated=True).may_listen
+def test_on_every_other_address_a_key_is_needed_unless_it_is_not_wanted(host):
+    assert Settings(host=host).needs_key
+    assert not Settings(host=host, allow_unauthenticated=True).needs_key
+    assert Settings(host=host, allow_unauthenticated=True, require_key=True).needs_key
+
+
+def test_on_loopback_only_its_own_names_lead_to_the_service_unless_others_are_listed():
+    assert Settings().hosts == frozenset()
+    assert Settings(allowed_hosts="A.example, b.example").hosts == {"a.example", "b.example"}
+    assert Settings(allowed_hosts="*").hosts is None
+
+
+def test_where_a_key_is_needed_any_name_leads_to_the_service_unless_some_are_listed():
+    assert Settings(require_key=True).hosts is None
+    assert Settings(host="10.0.0.5", allow_unauthenticated=True).hosts is None
+    assert Settings(host="10.0.0.5", allowed_hosts="a.example").hosts == {"a.example"}
 
 
 @pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 70_000}, {"body_bytes_max": 0}])

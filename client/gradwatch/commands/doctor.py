@@ -95,13 +95,12 @@ def _version(http: Transport) -> Check:
 
 
 def _key(context: Context, answer: Answer) -> Check:
-    given = "the key" if context.config.api_key else "no key"
+    is_given = context.config.api_key is not None
     if answer.status == 200:
-        return Check(
-            "ok", "key", f"{given} is accepted" if given == "the key" else "none is needed"
-        )
+        return Check("ok", "key", "the key is accepted" if is_given else "none is needed")
     if answer.status == 401:
-        return Check("fail", "key", f"{given} is not accepted: set GRADWATCH_API_KEY")
+        why = f"the key is not accepted ({answer.detail})" if is_given else "one is needed"
+        return Check("fail", "key", f"{why}: set GRADWATCH_API_KEY")
     if answer.status == 403:
         return Check("warn", "key", "the key may report, but not read")
     return Check("fail", "key", f"reading runs failed with {answer.status}: {answer.detail}")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from gradwatch_service.api.access.ownership import OwnAlert, OwnRun, sees_run
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import ADMIN, INGEST, READ, Principal, Who
 from gradwatch_service.api.alert_shapes import AlertWithHistory
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
@@ -28,18 +32,21 @@ router = APIRouter(tags=["alerts"])
 
 
 @router.get("/alerts", responses=answers({200: Items[Alert]}, 422))
-def get_alerts(backend: Served, wanted: AlertList) -> Response:
+@allows(READ, of=Owner.LIST)
+def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
     """List alerts, the newest first."""
-    if wanted.run is not None:
+    filters = replace(wanted.filters, project=who.narrow(wanted.project))
+    if wanted.run is not None and sees_run(wanted.run, backend, who):
         backend.judged(wanted.run)
     with backend.reading() as connection:
-        found = alerts.list_alerts(connection, wanted.filters, wanted.cursor, wanted.limit)
+        found = alerts.list_alerts(connection, filters, wanted.cursor, wanted.limit)
         items = tuple(_muted(connection, found.items, backend.clock()))
         return page(Page(items, found.next_cursor))
 
 
 @router.get("/alerts/{alert_id}", responses=answers({200: AlertWithHistory}, 404))
-def get_alert(alert_id: uuid.UUID, backend: Served) -> Response:
+@allows(READ, of=Owner.ALERT)
+def get_alert(alert_id: OwnAlert, backend: Served) -> Response:
     """Show one alert with its history."""
     with backend.reading() as connection:
         return answer(_in_full(connection, alert_id, backend.clock()))
@@ -50,11 +57,15 @@ def get_alert(alert_id: uuid.UUID, backend: Served) -> Response:
     openapi_extra=takes(WordBody),
     responses=answers({200: AlertWithHistory}, 400, 404, 409, 413, 415, 422),
 )
+@allows(ADMIN, of=Owner.ALERT)
 def acknowledge(
-    alert_id: uuid.UUID, body: Annotated[WordBody, Depends(reader(WordBody))], backend: Served
+    alert_id: OwnAlert,
+    body: Annotated[WordBody, Depends(reader(WordBody))],
+    backend: Served,
+    who: Who,
 ) -> Response:
     """Say that somebody looks after a firing alert, until it gets worse or ends."""
-    return _acted(alert_id, "acknowledged", body, backend)
+    return _acted(alert_id, "acknowledged", body, backend, who)
 
 
 @router.post(
@@ -62,18 +73,25 @@ def acknowledge(
     openapi_extra=takes(WordBody),
     responses=answers({200: AlertWithHistory}, 400, 404, 413, 415, 422),
 )
+@allows(ADMIN, of=Owner.ALERT)
 def resolve(
-    alert_id: uuid.UUID, body: Annotated[WordBody, Depends(reader(WordBody))], backend: Served
+    alert_id: OwnAlert,
+    body: Annotated[WordBody, Depends(reader(WordBody))],
+    backend: Served,
+    who: Who,
 ) -> Response:
     """Say that an alert is over; it fires again if the trouble shows at a later step."""
-    return _acted(alert_id, "resolved", body, backend)
+    return _acted(alert_id, "resolved", body, backend, who)
 
 
-def _acted(alert_id: uuid.UUID, kind: ActKind, body: WordBody, backend: Served) -> Response:
+def _acted(
+    alert_id: uuid.UUID, kind: ActKind, body: WordBody, backend: Served, who: Principal
+) -> Response:
     with backend.reading() as connection:
         run_id = _run_of(alerts.get_alert(connection, alert_id))
     backend.judged(run_id)
-    backend.wait(backend.writer.submit(Word(run_id, alert_id, kind, body.by, body.comment)))
+    word = Word(run_id, alert_id, kind, who.signed(body.by), body.comment)
+    backend.wait(backend.writer.submit(word))
     with backend.reading() as connection:
         return answer(_in_full(connection, alert_id, backend.clock()))
 
@@ -120,7 +138,8 @@ def _muted(connection: Connection, found: Sequence[Json], now: dt.datetime) -> I
 
 
 @router.get("/runs/{run_id}/advice", responses=answers({200: Items[Advice]}, 404))
-def get_advice(run_id: uuid.UUID, backend: Served) -> Response:
+@allows(INGEST, READ, of=Owner.RUN)
+def get_advice(run_id: OwnRun, backend: Served) -> Response:
     """What to do about the firing alerts of a run, the most urgent first."""
     backend.judged(run_id)
     with backend.reading() as connection:
@@ -131,7 +150,8 @@ def get_advice(run_id: uuid.UUID, backend: Served) -> Response:
 
 
 @router.get("/runs/{run_id}/guard", responses=answers({200: GuardBody}, 404))
-def get_guard(run_id: uuid.UUID, backend: Served) -> Response:
+@allows(INGEST, READ, of=Owner.RUN)
+def get_guard(run_id: OwnRun, backend: Served) -> Response:
     """The limits the job may apply by itself before an update."""
     backend.judged(run_id)
     with backend.reading() as connection:

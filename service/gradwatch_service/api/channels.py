@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from sqlalchemy import Connection
 from starlette.responses import Response
 
+from gradwatch_service.api.access.ownership import OwnProject
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import ADMIN, READ, Principal, Who
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Backend, Served
-from gradwatch_service.api.bodies import Name, reader
+from gradwatch_service.api.bodies import reader
 from gradwatch_service.api.channel_shapes import Channel, ChannelBody, ChannelChanges, Delivered
 from gradwatch_service.api.operations import answers, takes
 from gradwatch_service.api.shapes import Items
@@ -20,17 +24,16 @@ from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.channels import check, masked, open_channel
 from gradwatch_service.notify.message import Message
 from gradwatch_service.notify.options import Options
-from gradwatch_service.store import channels
+from gradwatch_service.store import audit, channels
 from gradwatch_service.store.channels import ChannelRow
 from gradwatch_service.store.codec import Json, rfc3339, uuid7
 
 router = APIRouter(prefix="/projects/{project}/channels", tags=["channels"])
 
-SOMEBODY = "somebody"
-
 
 @router.get("", responses=answers({200: Items[Channel]}, 404))
-def get_channels(project: Name, backend: Served) -> Response:
+@allows(READ, of=Owner.PATH)
+def get_channels(project: OwnProject, backend: Served) -> Response:
     """List the channels of a project."""
     with backend.reading() as connection:
         found = channels.of_project(connection, project)
@@ -43,8 +46,12 @@ def get_channels(project: Name, backend: Served) -> Response:
     openapi_extra=takes(ChannelBody),
     responses=answers({201: Channel}, 400, 404, 409, 413, 415, 422),
 )
+@allows(ADMIN, of=Owner.PATH)
 def post_channel(
-    project: Name, body: Annotated[ChannelBody, Depends(reader(ChannelBody))], backend: Served
+    project: OwnProject,
+    body: Annotated[ChannelBody, Depends(reader(ChannelBody))],
+    backend: Served,
+    who: Who,
 ) -> Response:
     """Add a channel; the settings are checked, but nobody is told anything yet."""
     options = check(body.kind, body.settings, backend.outgoing)
@@ -57,9 +64,15 @@ def post_channel(
         settings=options.stored(),
         enabled=body.enabled,
         created_at=now,
-        created_by=SOMEBODY,
+        created_by=who.actor,
     )
-    return answer(_shown(backend.write(lambda connection: channels.add(connection, row))), 201)
+
+    def add(connection: Connection) -> ChannelRow:
+        made = channels.add(connection, row)
+        _note(connection, made, who, "channel-made")
+        return made
+
+    return answer(_shown(backend.write(add)), 201)
 
 
 @router.patch(
@@ -67,11 +80,13 @@ def post_channel(
     openapi_extra=takes(ChannelChanges),
     responses=answers({200: Channel}, 400, 404, 413, 415, 422),
 )
+@allows(ADMIN, of=Owner.PATH)
 def patch_channel(
-    project: Name,
+    project: OwnProject,
     channel_id: uuid.UUID,
     body: Annotated[ChannelChanges, Depends(reader(ChannelChanges))],
     backend: Served,
+    who: Who,
 ) -> Response:
     """Rename a channel, switch it on or off, or give it other settings."""
     changes = body.model_dump(exclude_none=True)
@@ -79,24 +94,33 @@ def patch_channel(
         changes["settings"] = _settings(
             backend, _found(backend, project, channel_id), body.settings
         )
-    return answer(
-        _shown(
-            backend.write(
-                lambda connection: channels.change(connection, project, channel_id, changes)
-            )
-        )
-    )
+
+    def change(connection: Connection) -> ChannelRow:
+        changed = channels.change(connection, project, channel_id, changes)
+        _note(connection, changed, who, "channel-changed")
+        return changed
+
+    return answer(_shown(backend.write(change)))
 
 
 @router.delete("/{channel_id}", status_code=204, responses=answers({}, 404))
-def delete_channel(project: Name, channel_id: uuid.UUID, backend: Served) -> Response:
+@allows(ADMIN, of=Owner.PATH)
+def delete_channel(
+    project: OwnProject, channel_id: uuid.UUID, backend: Served, who: Who
+) -> Response:
     """Delete a channel."""
-    backend.delete(lambda connection: channels.remove(connection, project, channel_id))
+
+    def remove(connection: Connection) -> None:
+        _note(connection, channels.get(connection, project, channel_id), who, "channel-deleted")
+        channels.remove(connection, project, channel_id)
+
+    backend.delete(remove)
     return Response(status_code=204)
 
 
 @router.post("/{channel_id}/test", responses=answers({200: Delivered}, 404, 429, 502))
-def post_test(project: Name, channel_id: uuid.UUID, backend: Served) -> Response:
+@allows(ADMIN, of=Owner.PATH)
+def post_test(project: OwnProject, channel_id: uuid.UUID, backend: Served) -> Response:
     """Send a test message at once, and say whether it was taken; five a minute and project."""
     row = _found(backend, project, channel_id)
     backend.tests.take(project)
@@ -105,6 +129,11 @@ def post_test(project: Name, channel_id: uuid.UUID, backend: Served) -> Response
     except UndeliveredError as error:
         raise NotDelivered(error.detail) from error
     return answer({"delivered": True})
+
+
+def _note(connection: Connection, row: ChannelRow, who: Principal, act: str) -> None:
+    detail: Json = {"name": row.name, "kind": row.kind, "enabled": row.enabled}
+    audit.note(connection, row.project, who.actor, act, str(row.channel_id), detail)
 
 
 def _found(backend: Backend, project: str, channel_id: uuid.UUID) -> ChannelRow:

@@ -9,14 +9,16 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from gradwatch_service.api.access.ownership import OwnProject
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import ADMIN, READ, Who
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
-from gradwatch_service.api.bodies import Name
 from gradwatch_service.api.delivery_shapes import DeliveryShape
 from gradwatch_service.api.operations import answers
 from gradwatch_service.api.queries import ListParameters, page
 from gradwatch_service.api.shapes import Items
-from gradwatch_service.store import letters
+from gradwatch_service.store import audit, letters
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.database_time import database_now
 from gradwatch_service.store.deliveries import DeliveryState
@@ -31,8 +33,9 @@ class DeliveryParameters(ListParameters):
 
 
 @router.get("", responses=answers({200: Items[DeliveryShape]}, 422))
+@allows(READ, of=Owner.PATH)
 def get_deliveries(
-    project: Name, backend: Served, wanted: Annotated[DeliveryParameters, Query()]
+    project: OwnProject, backend: Served, wanted: Annotated[DeliveryParameters, Query()]
 ) -> Response:
     """List what was sent, is to be sent, or was given up (`state=dead`), the newest first."""
     with backend.reading() as connection:
@@ -43,10 +46,13 @@ def get_deliveries(
 
 
 @router.post("/{delivery_id}/replay", responses=answers({200: DeliveryShape}, 404, 409))
-def post_replay(project: Name, delivery_id: uuid.UUID, backend: Served) -> Response:
+@allows(ADMIN, of=Owner.PATH)
+def post_replay(project: OwnProject, delivery_id: uuid.UUID, backend: Served, who: Who) -> Response:
     """Send a dead letter once more, under the same id and with all its retries."""
 
     def replay(connection: Connection) -> Json:
-        return letters.replay(connection, project, delivery_id, database_now(connection))
+        sent = letters.replay(connection, project, delivery_id, database_now(connection))
+        audit.note(connection, project, who.actor, "delivery-replayed", str(delivery_id), {})
+        return sent
 
     return answer(backend.write(replay))

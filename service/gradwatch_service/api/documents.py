@@ -19,21 +19,31 @@ from gradwatch_service.api import (
     curve_shapes,
     delivery_shapes,
     frames,
+    key_shapes,
     rule_shapes,
     shapes,
 )
+from gradwatch_service.api.access.headers import CONTENT_SECURITY_POLICY
+from gradwatch_service.api.access.policy import Policies, public
 from gradwatch_service.api.answers import answer
+from gradwatch_service.api.operations import answers
 
 router = APIRouter(include_in_schema=False)
 
 REFERENCE = "#/components/schemas/{model}"
 MODELS: tuple[type[BaseModel], ...] = (
     *bodies.BODIES,
+    *key_shapes.BODIES,
     shapes.StepsBody,
     shapes.FrameBody,
     shapes.Items[shapes.Run],
     shapes.Items[shapes.Alert],
     shapes.Items[shapes.Advice],
+    shapes.Items[key_shapes.KeyShape],
+    shapes.Items[key_shapes.Project],
+    shapes.Items[key_shapes.AuditEntry],
+    key_shapes.IssuedKey,
+    key_shapes.SessionShape,
     alert_shapes.AlertWithHistory,
     alert_shapes.SilenceBody,
     alert_shapes.SilenceShape,
@@ -57,6 +67,20 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Status,
     shapes.Problem,
 )
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+SECURITY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of a project; in local mode none is needed. Roles are its scopes.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-gradwatch",
+        "description": "The cookie that POST /session sets (`gradwatch` in local mode).",
+    },
+}
 STOCK_ERROR = "HTTPValidationError"
 
 PAGE = """<!doctype html>
@@ -85,9 +109,25 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     _, definitions = models_json_schema(
         [(model, "validation") for model in MODELS], ref_template=REFERENCE
     )
-    document["components"] = {"schemas": definitions["$defs"]}
+    document["components"] = {"schemas": definitions["$defs"], "securitySchemes": SECURITY}
     document["paths"] = dict(sorted(document["paths"].items()))
+    _describe_access(document, app.state.policies)
     return document
+
+
+def _describe_access(document: dict[str, Any], policies: Policies) -> None:
+    """Say of every operation which key it needs, and how it is refused without one."""
+    for entry in policies.entries:
+        operation = document["paths"].get(entry.path, {}).get(entry.method.lower())
+        if operation is None:
+            continue
+        if entry.policy.scopes is None:
+            operation["security"] = []
+            continue
+        scopes = sorted(entry.policy.scopes)
+        operation["security"] = [{name: scopes} for name in SECURITY]
+        refusals = answers({}, 401, 403, 429)
+        operation["responses"].update({str(status): said for status, said in refusals.items()})
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -96,12 +136,14 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @router.get("/openapi.json")
+@public
 def openapi_json(request: Request) -> Response:
     """Every route for machines."""
     return answer(openapi(request.app))
 
 
 @router.get("/docs")
+@public
 def docs(request: Request) -> Response:
     """Every route on one plain page."""
     document = openapi(request.app)
@@ -117,5 +159,5 @@ def docs(request: Request) -> Response:
             description=escape(info["description"]),
             rows="\n".join(rows),
         ),
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+        headers={CONTENT_SECURITY_POLICY: PAGE_POLICY},
     )

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import IN_SCOPE, INGEST, Who
 from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.bodies import media_type, require_json
 from gradwatch_service.api.frame_body import pack_json
@@ -38,13 +40,14 @@ MSGPACK = "application/msgpack"
 _SEQ = re.compile("[0-9]{1,18}")
 
 
+@allows(INGEST, of=Owner.WRITER)
 class PutFrame:
     """Plain ASGI, as every layer would cost more than the work: see ``shortcut``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Store one frame of one writer; the same again is harmless."""
         backend: Backend = scope["app"].state.backend
-        stream, seq = _address(scope["path_params"])
+        stream, seq = _address(scope["path_params"], scope[IN_SCOPE].project)
         message = await receive()  # the gate hands every body over whole
         response = await _store(backend, stream, seq, media_type(scope), message["body"])
         await response(scope, receive, send)
@@ -54,25 +57,26 @@ put_frame = Route(FRAME_PATH, PutFrame(), methods=["PUT"])
 
 
 async def _store(backend: Backend, stream: _Stream, seq: int, media: str, body: bytes) -> Response:
-    run_id, writer = stream
+    run_id, writer, project = stream
     digest = sha256(body).digest()
     try:
         sent = await _read(media, body)
-        push = FramePush(run_id, writer, seq, digest, sent.frame, sent.packed)
+        push = FramePush(run_id, writer, seq, digest, sent.frame, sent.packed, project)
         receipt = await backend.stored(backend.writer.submit(push))
     except Invalid as error:
         refused = _refused(error, seq)
-        push = FramePush(run_id, writer, seq, digest, refused, pack(refused))
+        push = FramePush(run_id, writer, seq, digest, refused, pack(refused), project)
         await backend.stored(backend.writer.submit(push))
         raise
     return receipt_of(receipt, sent.warnings)
 
 
 class _Stream(NamedTuple):
-    """Whose frame."""
+    """Whose frame, in which project the sender may write; None: in any."""
 
     run_id: uuid.UUID
     writer: str
+    project: str | None
 
 
 class _Sent(NamedTuple):
@@ -83,14 +87,14 @@ class _Sent(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def _address(path: Mapping[str, str]) -> tuple[_Stream, int]:
+def _address(path: Mapping[str, str], project: str | None) -> tuple[_Stream, int]:
     try:
         run_id = _run_id(path["run_id"])
     except ValueError as error:
         raise NotFound("no run has this address: its id is no UUID") from error
     if not _SEQ.fullmatch(path["seq"]):
         raise NotFound("no frame has this address: seq counts 0, 1, 2, …")
-    return _Stream(run_id, check_name(path["writer"], "/writer")), int(path["seq"])
+    return _Stream(run_id, check_name(path["writer"], "/writer"), project), int(path["seq"])
 
 
 @lru_cache(maxsize=1_024)
@@ -125,10 +129,12 @@ def _refused(error: Invalid, seq: int) -> Frame:
     openapi_extra=takes(StepsBody),
     responses=answers({STORED: ReceiptBody, REPEATED: ReceiptBody}, 400, 404, 409, 413, 415, 422),
 )
+@allows(INGEST, of=Owner.WRITER)
 async def post_steps(
     run_id: uuid.UUID,
     request: Request,
     backend: Served,
+    who: Who,
     key: IdempotencyKey = None,
 ) -> Response:
     """Store steps sent as plain JSON; without a key, steps already stored are not stored again."""
@@ -143,6 +149,7 @@ async def post_steps(
         layer_names=steps.layer_names,
         idempotency_key=key,
         rejections=steps.rejections,
+        project=who.project,
     )
     return receipt_of(await backend.stored(backend.writer.submit(push)), parsed.warnings)
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from gradwatch_service.api.access.policy import public
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.api.operations import answers
@@ -30,12 +31,14 @@ OUTBOX_SECONDS: Final = 60.0
 
 
 @router.get("/healthz", responses=answers({200: Status}))
+@public
 async def healthz() -> Response:
     """The process answers; says nothing about what it depends on."""
     return answer({"status": OK})
 
 
 @router.get("/readyz", responses=answers({200: Status}))
+@public
 def readyz(backend: Served) -> Response:
     """The database answers, the writer writes and the disk has room; 503 otherwise.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gradwatch_service.api.access.headers import with_headers
+from gradwatch_service.api.access.quota import Meter
 from gradwatch_service.api.inflation import inflate
 from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING, problem
 from gradwatch_service.api.waiting import Deadline
@@ -17,6 +19,7 @@ from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, Unsupp
 from gradwatch_service.settings import Settings
 
 Reader: TypeAlias = asyncio.Task[Any]
+Admit: TypeAlias = Callable[[Scope], Awaitable[Meter | None]]
 
 GUARDED_PREFIX = "/api/"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -75,38 +78,54 @@ class Share:
 
 
 class Intake:
-    """ASGI middleware: routes behind it see one complete, plain body."""
+    """ASGI middleware: routes behind it see one complete, plain body, of whom ``admit`` let in."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, admit: Admit) -> None:
         self._app = app
         self._settings = settings
+        self._admit = admit
         self._load = Load(settings.requests_in_flight_max, settings.bytes_in_flight_max)
         self._deadline: Deadline[Reader] = Deadline(settings.body_deadline_seconds, Reader.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or pass the request on."""
-        if scope["type"] != "http" or not scope["path"].startswith(GUARDED_PREFIX):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        send = with_headers(send)
         try:
-            with Share(self._load) as share:
-                if scope["method"] in METHODS_WITH_BODY:
-                    receive = _replay(await self._body(scope, receive, share), receive)
+            if scope["path"].startswith(GUARDED_PREFIX):
+                await self._guarded(scope, receive, send)
+            else:
+                await self._admit(scope)
                 await self._app(scope, receive, send)
         except ServiceError as error:
             await problem(error)(scope, receive, send)
         except ClientDisconnect:
             return
 
-    async def _body(self, scope: Scope, receive: Receive, share: Share) -> bytes:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with Share(self._load) as share:
+            meter = await self._admit(scope)
+            if scope["method"] in METHODS_WITH_BODY:
+                body = await self._body(scope, receive, share, meter)
+                receive = _replay(body, receive)
+            await self._app(scope, receive, send)
+
+    async def _body(
+        self, scope: Scope, receive: Receive, share: Share, meter: Meter | None
+    ) -> bytes:
         coding, declared = _announced(scope["headers"])
         if coding not in CODINGS:
             raise UnsupportedMedia(
                 f"send the body plain or in one of these encodings, once: {ENCODINGS}",
                 code=UNSUPPORTED_ENCODING,
             )
-        self._judge(int(declared) if declared.isdecimal() else 0, share)
+        announced = int(declared) if declared.isdecimal() else 0
+        self._judge(announced, share)
         wire = await self._in_time(receive, share)
+        if meter is not None and len(wire) > announced:
+            meter.charge(len(wire) - announced)
         if coding == "identity":
             return wire
         body = inflate(wire, coding, self._inflated_max(len(wire)))

@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from typing_extensions import override
 
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import READ, Who
 from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.store.gauges import Labels, Standing, standing
@@ -26,28 +28,31 @@ FRESH_SECONDS = 5.0
 
 
 @router.get("/metrics")
-def metrics(request: Request, backend: Served) -> Response:
-    """Everything, in the format that is asked for."""
+@allows(READ, of=Owner.LIST)
+def metrics(request: Request, backend: Served, who: Who) -> Response:
+    """Everything but what is of other projects, in the format that is asked for."""
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     state = request.app.state
     if not hasattr(state, "census"):
         state.census = Census(backend)
     shown = CollectorRegistry()
-    shown.register(_Gathered(backend.meters.gathered(), state.census))
+    shown.register(_Gathered(backend.meters.gathered(), state.census, who.project))
     return Response(encode(shown), media_type=media_type)
 
 
 class _Gathered(Collector):
-    """Several sources as one."""
+    """Two sources as one, for somebody of a project; None: who sees all."""
 
-    def __init__(self, *sources: CollectorRegistry | Census) -> None:
-        self._sources = sources
+    def __init__(self, meters: CollectorRegistry, census: Census, project: str | None) -> None:
+        self._meters = meters
+        self._census = census
+        self._project = project
 
     @override
     def collect(self) -> Iterator[Metric]:
         """Every metric of each source."""
-        for source in self._sources:
-            yield from source.collect()
+        yield from self._meters.collect()
+        yield from self._census.collect(self._project)
 
 
 class Census:
@@ -59,13 +64,13 @@ class Census:
         self._asked = -FRESH_SECONDS
         self._found: Standing | None = None
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self, project: str | None) -> Iterator[Metric]:
         """As gauges; without them where the database does not answer."""
         found = self._standing()
         yield _gauge("gradwatch_build_info", "Its version.", ("version",), {_VERSION: 1})
         yield _single("gradwatch_database_up", "Whether the database answers.", found is not None)
         if found is not None:
-            yield from _shown(found)
+            yield from _shown(found, project)
 
     def _standing(self) -> Standing | None:
         with self._lock:
@@ -85,14 +90,15 @@ class Census:
 _VERSION = (version("gradwatch"),)
 
 
-def _shown(found: Standing) -> Iterator[Metric]:
+def _shown(found: Standing, project: str | None) -> Iterator[Metric]:
     yield _gauge(
         "gradwatch_alerts", "Alerts that are not resolved.",
-        ("project", "severity", "state"), found.alerts,
+        ("project", "severity", "state"), _of(project, found.alerts),
     )  # fmt: skip
     yield _gauge(
-        "gradwatch_runs", "Runs that are not over.", ("project", "state", "health"), found.runs
-    )
+        "gradwatch_runs", "Runs that are not over.",
+        ("project", "state", "health"), _of(project, found.runs),
+    )  # fmt: skip
     yield _gauge("gradwatch_deliveries", "Messages, by state.", ("state",), found.deliveries)
     yield _single("gradwatch_outbox_alerts", "Changed alerts not considered yet.", found.outbox)
     yield _single(
@@ -101,6 +107,11 @@ def _shown(found: Standing) -> Iterator[Metric]:
     if found.worker_age is not None:
         age = "Seconds since a worker gave a sign of life."
         yield _single("gradwatch_worker_beat_age_seconds", age, found.worker_age)
+
+
+def _of(project: str | None, values: Mapping[Labels, float]) -> Mapping[Labels, float]:
+    """What is one project's; the first label names it."""
+    return {key: value for key, value in values.items() if project in (None, key[0])}
 
 
 def _single(name: str, words: str, value: float) -> Metric:

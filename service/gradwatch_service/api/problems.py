@@ -13,9 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from gradwatch_service.api.access.headers import HEADERS
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.rejections import shown
-from gradwatch_service.errors import Invalid, ItemError, NotFound, ServiceError
+from gradwatch_service.errors import Invalid, ItemError, NotFound, ServiceError, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
@@ -42,6 +43,8 @@ def problem(error: ServiceError) -> Response:
     if error.retryable:
         body["retry_after_s"] = error.retry_after_seconds or 1
         headers["Retry-After"] = str(max(1, round(body["retry_after_s"])))
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="gradwatch"'
     if error.code == UNSUPPORTED_ENCODING:
         headers["Accept-Encoding"] = ENCODINGS
     if error.errors:
@@ -114,7 +117,9 @@ class _Unexpected(ServiceError):
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(_Unexpected("the service failed on this request; its log says why"))
+    answer = problem(_Unexpected("the service failed on this request; its log says why"))
+    answer.headers.update(HEADERS)  # made outside the gate, which gives them to all others
+    return answer
 
 
 def install(app: FastAPI) -> None:

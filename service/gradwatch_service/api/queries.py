@@ -100,6 +100,7 @@ class ProfileParameters(_Parameters):
     step: Annotated[int | None, Field(ge=0, le=MAX_STEP)] = None
 
 
+PlainList = Annotated[ListParameters, Query()]
 RunList = Annotated[RunParameters, Query()]
 AlertList = Annotated[AlertParameters, Query()]
 OneSeries = Annotated[SeriesParameters, Query()]

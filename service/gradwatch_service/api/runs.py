@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
+from gradwatch_service.api.access.ownership import OwnRun
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import ADMIN, INGEST, READ, Who
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.bodies import EventsBody, FinishBody, RunBody, RunChanges, reader
@@ -18,7 +23,8 @@ from gradwatch_service.api.queries import RunList, page
 from gradwatch_service.api.shapes import Accepted, Items, Run
 from gradwatch_service.domain import Frame
 from gradwatch_service.ingest.pushes import StepsPush
-from gradwatch_service.store import launches, runs
+from gradwatch_service.store import audit, launches, projects, runs
+from gradwatch_service.store.codec import Json
 from gradwatch_service.store.silence import Silence
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -30,8 +36,12 @@ router = APIRouter(prefix="/runs", tags=["runs"])
     openapi_extra=takes(RunBody),
     responses=answers({201: Run, 200: Run}, 400, 409, 413, 415, 422),
 )
-def post_run(body: Annotated[RunBody, Depends(reader(RunBody))], backend: Served) -> Response:
+@allows(INGEST, of=Owner.BODY)
+def post_run(
+    body: Annotated[RunBody, Depends(reader(RunBody))], backend: Served, who: Who
+) -> Response:
     """Open a run; a known id finds it again, a new launch id opens its next attempt."""
+    who.claim(body.project)
     now = backend.clock()
     request = body.as_request(now)
     run, is_new = backend.write(
@@ -41,14 +51,17 @@ def post_run(body: Annotated[RunBody, Depends(reader(RunBody))], backend: Served
 
 
 @router.get("", responses=answers({200: Items[Run]}, 422))
-def get_runs(backend: Served, wanted: RunList) -> Response:
+@allows(READ, of=Owner.LIST)
+def get_runs(backend: Served, wanted: RunList, who: Who) -> Response:
     """List runs, the newest first."""
+    filters = replace(wanted.filters, project=who.narrow(wanted.project))
     with backend.reading() as connection:
-        return page(runs.list_runs(connection, wanted.filters, wanted.cursor, wanted.limit))
+        return page(runs.list_runs(connection, filters, wanted.cursor, wanted.limit))
 
 
 @router.get("/{run_id}", responses=answers({200: Run}, 404))
-def get_run(run_id: uuid.UUID, backend: Served) -> Response:
+@allows(READ, of=Owner.RUN)
+def get_run(run_id: OwnRun, backend: Served) -> Response:
     """Show one run."""
     backend.judged(run_id)
     with backend.reading() as connection:
@@ -60,21 +73,42 @@ def get_run(run_id: uuid.UUID, backend: Served) -> Response:
     openapi_extra=takes(RunChanges),
     responses=answers({200: Run}, 400, 404, 413, 415, 422),
 )
+@allows(ADMIN, of=Owner.RUN)
 def patch_run(
-    run_id: uuid.UUID,
+    run_id: OwnRun,
     body: Annotated[RunChanges, Depends(reader(RunChanges))],
     backend: Served,
+    who: Who,
 ) -> Response:
     """Rename or tag a run."""
-    return answer(
-        backend.write(lambda connection: runs.patch_run(connection, run_id, **body.as_changes()))
-    )
+
+    def patch(connection: Connection) -> Json:
+        who.require(projects.of_run(connection, run_id))
+        return runs.patch_run(connection, run_id, **body.as_changes())
+
+    return answer(backend.write(patch))
 
 
 @router.delete("/{run_id}", status_code=204, responses=answers({}, 404))
-def delete_run(run_id: uuid.UUID, backend: Served) -> Response:
+@allows(ADMIN, of=Owner.RUN)
+def delete_run(run_id: OwnRun, backend: Served, who: Who) -> Response:
     """Delete a run with everything it reported."""
-    backend.delete(lambda connection: runs.delete_run(connection, run_id))
+
+    def delete(connection: Connection) -> None:
+        project = projects.of_run(connection, run_id)
+        who.require(project)
+        runs.delete_run(connection, run_id)
+        audit.note(
+            connection,
+            str(project),
+            who.actor,
+            "run-deleted",
+            str(run_id),
+            {},
+            clock=backend.clock,
+        )
+
+    backend.delete(delete)
     return Response(status_code=204)
 
 
@@ -84,11 +118,13 @@ def delete_run(run_id: uuid.UUID, backend: Served) -> Response:
     openapi_extra=takes(EventsBody),
     responses=answers({201: Accepted, 200: Accepted}, 400, 404, 409, 413, 415, 422),
 )
+@allows(INGEST, of=Owner.WRITER)
 async def post_events(
     run_id: uuid.UUID,
     request: Request,
     body: Annotated[EventsBody, Depends(reader(EventsBody))],
     backend: Served,
+    who: Who,
     key: IdempotencyKey = None,
 ) -> Response:
     """Store what the job says: a checkpoint, a phase, a change of the learning rate, a note.
@@ -98,7 +134,9 @@ async def post_events(
     """
     frame = Frame(np.empty(0, np.int64), np.empty(0), events=body.as_events())
     digest = sha256(await request.body()).digest()
-    push = StepsPush(run_id, digest, frame, layer_names=(), idempotency_key=key)
+    push = StepsPush(
+        run_id, digest, frame, layer_names=(), idempotency_key=key, project=who.project
+    )
     receipt = await backend.stored(backend.writer.submit(push))
     if receipt.status == "duplicate":
         return answer({"accepted": 0}, 200)
@@ -110,17 +148,22 @@ async def post_events(
     openapi_extra=takes(FinishBody),
     responses=answers({200: Run}, 400, 404, 413, 415, 422),
 )
+@allows(INGEST, of=Owner.RUN)
 def finish_run(
-    run_id: uuid.UUID,
+    run_id: OwnRun,
     body: Annotated[FinishBody, Depends(reader(FinishBody))],
     backend: Served,
+    who: Who,
 ) -> Response:
     """End a run."""
     backend.judged(run_id)
     now = backend.clock()
-    backend.write(
-        lambda connection: runs.finish_run(connection, run_id, body.state, body.reason, now)
-    )
+
+    def finish(connection: Connection) -> Json:
+        who.require(projects.of_run(connection, run_id))
+        return runs.finish_run(connection, run_id, body.state, body.reason, now)
+
+    backend.write(finish)
     backend.wait(backend.writer.submit(Silence.over(run_id, now)))
     with backend.reading() as connection:
         return answer(runs.get_run(connection, run_id))

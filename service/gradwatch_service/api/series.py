@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,9 @@ from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from gradwatch_service.api.access.ownership import OwnRun
+from gradwatch_service.api.access.policy import Owner, allows
+from gradwatch_service.api.access.principal import READ
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.curve_shapes import HeatmapBody, ProfileBody
@@ -32,7 +34,8 @@ _WORDS = ((NAN, "NaN"), (ABOVE, "Infinity"), (BELOW, "-Infinity"))
 
 
 @router.get("/runs/{run_id}/series", responses=also_packed(answers({200: SeriesBody}, 404, 422)))
-def get_series(run_id: uuid.UUID, wanted: OneSeries, backend: Served, request: Request) -> Response:
+@allows(READ, of=Owner.RUN)
+def get_series(run_id: OwnRun, wanted: OneSeries, backend: Served, request: Request) -> Response:
     """Read a scalar, or a statistic of a layer; extremes survive the thinning of long series.
 
     As msgpack, `steps` are int64 and `values` float64. As float32 alone, the steps count from the
@@ -63,9 +66,8 @@ def get_series(run_id: uuid.UUID, wanted: OneSeries, backend: Served, request: R
 
 
 @router.get("/runs/{run_id}/heatmap", responses=also_packed(answers({200: HeatmapBody}, 404, 422)))
-def get_heatmap(
-    run_id: uuid.UUID, wanted: OneHeatmap, backend: Served, request: Request
-) -> Response:
+@allows(READ, of=Owner.RUN)
+def get_heatmap(run_id: OwnRun, wanted: OneHeatmap, backend: Served, request: Request) -> Response:
     """Read a statistic over layers and steps; each cell keeps its extremes and what is not finite.
 
     As msgpack, `low` and `high` are float32, `kinds` bytes (1 NaN, 2 Infinity, 4 -Infinity in the
@@ -96,7 +98,8 @@ def get_heatmap(
 
 
 @router.get("/runs/{run_id}/profile", responses=answers({200: ProfileBody}, 404, 422))
-def get_profile(run_id: uuid.UUID, wanted: OneProfile, backend: Served) -> Response:
+@allows(READ, of=Owner.RUN)
+def get_profile(run_id: OwnRun, wanted: OneProfile, backend: Served) -> Response:
     """Read the gradient signal against depth or time at a step, and the growth fitted to it.
 
     Signal and fit are those of the rules depth-explosion and explosion-through-time. Against depth:

@@ -16,13 +16,13 @@ def place_frame(group: Group, push: FramePush) -> Placed:
     """Store a frame, or find it stored.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: there is no such run for the sender.
         UnknownLayers: the run does not know the frame's layer table.
         Conflict: another frame was stored under this seq.
         Invalid: the address or the width of the arrays breaks the contract.
     """
     _check_address(push)
-    run = group.run(push.run_id)
+    run = group.run(push.run_id, push.project)
     head, frame = run.view.head, push.frame
     table = group.sources.table(head, frame.layers_hash or head.layers_hash)
     _check_width(frame, table)

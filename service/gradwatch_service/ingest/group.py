@@ -53,14 +53,14 @@ class Group:
         runs = [run for run in self.drafts.values() if run.touched or run.reviewed]
         return sorted(runs, key=lambda run: run.run_id) if len(runs) > 1 else runs
 
-    def run(self, run_id: uuid.UUID) -> RunDraft:
-        """The draft of a run.
+    def run(self, run_id: uuid.UUID, project: str | None = None) -> RunDraft:
+        """The draft of a run; ``project``: the only one whose runs are there for the sender.
 
         Raises:
             NotFound: there is no such run.
         """
         draft = self.drafts.get(run_id)
-        if draft is None:
+        if draft is None or project not in (None, draft.view.head.project):
             raise NotFound(f"no run {run_id}: create it with POST /runs")
         return draft
 

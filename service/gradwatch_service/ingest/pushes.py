@@ -19,7 +19,8 @@ class FramePush:
     """``PUT /runs/{run}/writers/{writer}/frames/{seq}``: one decoded frame and its body as stored.
 
     ``digest`` is the SHA-256 of the (decompressed) body as sent; ``body`` the packed frame
-    (``store.packing``). The frame's ``layers_hash`` still has to be checked against the run.
+    (``store.packing``). The frame's ``layers_hash`` still has to be checked against the run, and
+    the run against ``project``, the only one the sender may write in (None: in any).
     """
 
     run_id: uuid.UUID
@@ -28,6 +29,7 @@ class FramePush:
     digest: bytes
     frame: Frame
     body: bytes
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class StepsPush:
 
     ``POST /runs/{run}/events`` is one without steps: its frame holds events alone.
     ``rejections`` are the items the parser refused; they only travel back in the receipt.
+    ``project`` as in ``FramePush``.
     """
 
     run_id: uuid.UUID
@@ -44,6 +47,7 @@ class StepsPush:
     layer_names: tuple[str, ...]
     idempotency_key: str | None = None
     rejections: tuple[Mapping[str, JsonValue], ...] = ()
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ def place_steps(group: Group, push: StepsPush) -> Placed:
     With an idempotency key all are stored, once for the key.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: there is no such run for the sender.
         Conflict: the key was used for another body.
         Invalid: there are neither steps nor events.
         TooLarge: the run would have too many layers.
     """
     if not (len(push.frame) or push.frame.events):
         raise invalid("/steps", "empty", "send at least one step")
-    run = group.run(push.run_id)
+    run = group.run(push.run_id, push.project)
     head = run.view.head
     table = run.extended or group.sources.table(head, head.layers_hash)
     writer = own.name(own.STEPS, head.attempt)

@@ -41,14 +41,14 @@ def create_or_resume_run(
     Layers are registered either way.
 
     Raises:
-        Conflict: the id belongs to a run of another project.
+        Conflict: the id belongs to a run of another project (which one, is not told).
     """
     row = find_row(connection, request.id)
     if row is None:
         _create(connection, request, now)
     else:
         if row["project"] != request.project:
-            raise Conflict(f"run {request.id} belongs to another project: choose another id")
+            raise Conflict("this id is taken: choose another for a new run")
         _resume(connection, row, request, now)
     if len(request.layers):
         layers.register(connection, request.id, request.layers)

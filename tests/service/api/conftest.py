@@ -54,6 +54,7 @@ class Api:
 @contextmanager
 def served(folder: Path, **settings: Any) -> Iterator[Api]:
     """The application from its start to its end."""
+    settings = {"allowed_hosts": "test", **settings}
     app = create_app(Settings(database_url=f"sqlite:///{folder}/gradwatch.db", **settings))
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test/api/v1")
     with (

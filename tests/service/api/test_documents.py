@@ -7,6 +7,11 @@ ROUTES = {
     "/api/v1/alerts/{alert_id}": "get",
     "/api/v1/alerts/{alert_id}/acknowledge": "post",
     "/api/v1/alerts/{alert_id}/resolve": "post",
+    "/api/v1/projects": "get",
+    "/api/v1/projects/{project}/audit": "get",
+    "/api/v1/projects/{project}/keys": "get post",
+    "/api/v1/projects/{project}/keys/{key_id}": "delete",
+    "/api/v1/projects/{project}/keys/{key_id}/rotate": "post",
     "/api/v1/projects/{project}/channels": "get post",
     "/api/v1/projects/{project}/channels/{channel_id}": "delete patch",
     "/api/v1/projects/{project}/channels/{channel_id}/test": "post",
@@ -25,6 +30,7 @@ ROUTES = {
     "/api/v1/runs/{run_id}/series": "get",
     "/api/v1/runs/{run_id}/steps": "post",
     "/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}": "put",
+    "/api/v1/session": "delete get post",
     "/api/v1/silences": "get post",
     "/api/v1/silences/{silence_id}": "delete",
     "/healthz": "get",
@@ -60,6 +66,17 @@ def test_every_operation_says_what_it_is_for_and_how_it_fails(api: Api):
         assert any(status.startswith("2") for status in operation["responses"])
         problem = operation["responses"]["503"]["content"]["application/problem+json"]
         assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_openapi_says_which_key_an_operation_needs(api: Api):
+    found = document(api)
+    assert found["components"]["securitySchemes"].keys() == {"key", "session"}
+    push = found["paths"]["/api/v1/runs/{run_id}/writers/{writer}/frames/{seq}"]["put"]
+    assert push["security"] == [{"key": ["ingest"]}, {"session": ["ingest"]}]
+    assert {"401", "403", "429"} <= push["responses"].keys()
+    guard = found["paths"]["/api/v1/runs/{run_id}/guard"]["get"]
+    assert guard["security"][0] == {"key": ["ingest", "read"]}
+    assert found["paths"]["/healthz"]["get"]["security"] == []
 
 
 def test_no_operation_promises_the_stock_validation_error(api: Api):

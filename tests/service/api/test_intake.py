@@ -41,6 +41,10 @@ class Room:
         return await echo(request)
 
 
+async def everybody(scope: Scope) -> None:
+    del scope
+
+
 async def echo(request: Request) -> Response:
     return Response(await request.body())
 
@@ -49,7 +53,7 @@ def gate(room: Room | None = None, **changes: float) -> Intake:
     wait = (room or Room()).wait
     targets = {"/api/echo": echo, "/api/wait": wait, "/outside": echo}
     routes = [Route(path, target, methods=["GET", "POST"]) for path, target in targets.items()]
-    return Intake(Starlette(routes=routes), Settings(**{**LIMITS, **changes}))
+    return Intake(Starlette(routes=routes), Settings(**{**LIMITS, **changes}), everybody)
 
 
 def client(app: Intake) -> httpx.AsyncClient:
@@ -202,7 +206,7 @@ def test_behind_the_gate_a_caller_that_leaves_is_still_noticed():
             raise AssertionError(message)
 
         scope = {"type": "http", "method": "POST", "path": "/api/echo", "headers": []}
-        await Intake(patient, Settings(**LIMITS))(scope, receive, unheard)
+        await Intake(patient, Settings(**LIMITS), everybody)(scope, receive, unheard)
         return heard
 
     assert asyncio.run(leave()) == ["http.request", "http.disconnect"]

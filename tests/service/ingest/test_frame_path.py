@@ -25,6 +25,7 @@ from tests.service.ingest.rig import (
     rows,
     serving,
     simple_push,
+    steps_push,
 )
 
 
@@ -228,6 +229,23 @@ def test_not_measured_and_nan_survive_bit_for_bit(
     ((body,),) = rows(engine, tables.frames, run_id, "body")
     stored = packing.unpack(body).layers["grad_norm"]
     assert stored.view(np.uint32).tolist() == [bits.tolist()]
+
+
+def test_a_run_of_another_project_is_not_there_whoever_pushed_to_it_last(
+    engine: Engine, writer: Writer
+) -> None:
+    run_id = create_run(engine, project="mine")
+    mine = [replace(simple_push(run_id, seq), project="mine") for seq in range(3)]
+    others = [replace(simple_push(run_id, seq), project="another") for seq in (0, 1, 5)] + [
+        replace(steps_push(run_id, [9]), project="another")
+    ]
+    answer(writer, mine[0])
+    together = [writer.submit(push) for push in (others[0], mine[1], *others[1:], mine[2])]
+    refused = [future for future in together if future.exception(60) is not None]
+    assert {type(future.exception()) for future in refused} == {NotFound}
+    assert len(refused) == len(others)
+    assert [seq for seq, _ in _ordinals(engine, run_id)] == [0, 1, 2]
+    assert rows(engine, tables.runs, run_id, "last_step") == [(2,)]
 
 
 def test_a_deleted_run_is_forgotten_and_its_namesake_starts_anew(

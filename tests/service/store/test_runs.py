@@ -125,7 +125,7 @@ def test_a_launch_that_goes_on_from_a_step_is_resumed(
 
 def test_an_id_of_another_project_is_a_conflict(connection: Connection) -> None:
     run = create(connection, project="p")
-    with pytest.raises(Conflict, match="belongs to another project"):
+    with pytest.raises(Conflict, match="this id is taken"):
         create(connection, id=uuid.UUID(run["id"]), project="q")
 
 

@@ -1,0 +1,1 @@
+"""Who may do what: decided for every request before its body is read."""
