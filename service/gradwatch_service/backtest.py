@@ -94,7 +94,7 @@ def _differences(run: Mapping[str, Any]) -> Iterator[str]:
             continue
         alert = after or before or {}
         sign = "-" if after is None else "+" if before is None else "~"
-        was = f"{_kind(before)} → {_kind(after)}" if before and after else _kind(alert)
+        was = " → ".join(filter(None, (_kind(before), _kind(after))))
         title = alert["title"][:WIDEST]
         yield f"  {sign} {run['name'][:24]:<24} step {alert['opened_step']:>9,}  {was}: {title}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gradwatch_service.domain import Severity
-from gradwatch_service.notify.message import Message
+from gradwatch_service.notify.message import Message, Subject
 from gradwatch_service.notify.outgoing import Outgoing
 
 URL_MAX = 2_048
@@ -52,11 +52,15 @@ class Options(BaseModel):
         least = Severity[self.min_severity.upper()]
         subjects = tuple(one for one in message.subjects if one.severity >= least)
         is_firing = any(one.is_firing for one in subjects)
-        has_news = message.repeats or any(one.is_news for one in subjects)
-        if not (subjects and has_news and (is_firing or self.send_resolved)):
+        is_wanted = is_firing or self.send_resolved
+        if not (is_wanted and _has_news(message, subjects)):
             return None
         kind = message.kind if is_firing or message.kind == "digest" else "resolved"
         return replace(message, subjects=subjects, kind=kind)
+
+
+def _has_news(message: Message, subjects: Sequence[Subject]) -> bool:
+    return bool(subjects) and (message.repeats or any(one.is_news for one in subjects))
 
 
 def _open(value: object) -> object:

@@ -219,25 +219,31 @@ def _keep_quiet(
 ) -> Decision:
     paging = [one for one in alerts if one.pages and one.state in OPEN]
     if not paging:
-        is_any = any(one.state in OPEN for one in alerts)
-        return Decision("not-paging" if is_any else "nothing-new")
-    ends = [one.silenced_until for one in paging if one.silenced_until is not None]
+        return Decision("not-paging" if _open(alerts) else "nothing-new")
     # A silence may also be ended early, which is no change of an alert.
-    looks = [min(end, now + timing.group_interval) for end in ends]
-    heard_paging = [one for one in heard if one.pages]
-    if not heard_paging:
-        return Decision("all-silenced" if len(ends) == len(paging) else "inhibited", _first(looks))
-    if all(one.state == "acknowledged" for one in heard_paging):
-        return Decision("acknowledged", _first(looks))
+    soon = now + timing.group_interval
+    looks = [min(one.silenced_until, soon) for one in paging if one.silenced_until is not None]
+    unheard = _why_unheard([one for one in heard if one.pages], len(looks) == len(paging))
+    if unheard is not None:
+        return Decision(unheard, _first(looks))
     again = (known.told_at or now) + timing.repeat
     if again <= now:
         return Decision("repeat")
+    return Decision(_why_only_later(known, paging), _first([*looks, again]))
+
+
+def _why_unheard(paging: Sequence[Standing], all_silenced: bool) -> Reason | None:
+    """Why nothing that pages is repeated, if so; ``paging``: what is still audible of it."""
+    if not paging:
+        return "all-silenced" if all_silenced else "inhibited"
+    return "acknowledged" if all(one.state == "acknowledged" for one in paging) else None
+
+
+def _why_only_later(known: Knowledge, paging: Sequence[Standing]) -> Reason:
     open_now = {one.alert_id for one in paging}
-    is_partly_over = any(
-        told.wants_resolution and key not in open_now for key, told in known.told.items()
-    )
-    reason: Reason = "partly-resolved" if is_partly_over else "waiting-for-repeat"
-    return Decision(reason, _first([*looks, again]))
+    over = (told for key, told in known.told.items() if key not in open_now)
+    is_partly_over = any(told.wants_resolution for told in over)
+    return "partly-resolved" if is_partly_over else "waiting-for-repeat"
 
 
 def _first(times: Iterable[dt.datetime]) -> dt.datetime | None:
