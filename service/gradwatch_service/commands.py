@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import importlib
 import logging
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,6 +27,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from gradwatch_service import app
+from gradwatch_service.api.connection import Connection
 from gradwatch_service.app import backend, create_app
 from gradwatch_service.errors import ServiceError
 from gradwatch_service.settings import Settings
@@ -207,6 +210,7 @@ def _config(make: Callable[[], FastAPI], settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         make,
         factory=True,
+        http=cast(type[asyncio.Protocol], partial(Connection, settings=settings)),
         workers=settings.workers,
         access_log=False,
         proxy_headers=False,

@@ -3,11 +3,13 @@
 ServiceError
 ├── Unreadable            400   the body cannot be parsed
 ├── NotFound              404   no such run, alert, … for this caller
+├── TooSlow               408   the head of a request did not come in time
 ├── Conflict              409   same identity, other body
 │   └── UnknownLayers     409   the layer table of this hash was never sent
 ├── TooLarge              413   over a limit: split and send again
 ├── UnsupportedMedia      415   media type or encoding we do not read
 ├── Invalid               422   readable, but every item breaks the contract
+├── HeadTooLarge          431   over a limit of headers, or of requests sent ahead
 └── Unavailable           503   try again after ``retry_after_seconds``
 """
 
@@ -65,6 +67,14 @@ class NotFound(ServiceError):
     title = "Not found"
 
 
+class TooSlow(ServiceError):
+    """The head of a request did not come in time."""
+
+    status = 408
+    code = "too-slow"
+    title = "The request did not come in time"
+
+
 class Conflict(ServiceError):
     """The same identity was already used with another body."""
 
@@ -102,6 +112,14 @@ class Invalid(ServiceError):
     status = 422
     code = "invalid"
     title = "The body breaks the contract"
+
+
+class HeadTooLarge(ServiceError):
+    """The head of a request is over a limit."""
+
+    status = 431
+    code = "head-too-large"
+    title = "The head of the request is too large"
 
 
 class Unavailable(ServiceError):

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     bytes_in_flight_max: int = Field(
         default=64 * MIB, gt=0, description="body bytes at once, then 503"
     )
+    header_deadline_seconds: float = Field(
+        default=10.0, gt=0, description="for the head of a request to arrive"
+    )
     body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
