@@ -39,6 +39,8 @@ from gradwatch_service.worker import run_worker, tick
 
 DONE, FAILED, REFUSED = 0, 1, 2
 BACKLOG = 2_048
+# What the kernel may hold of an answer: it would take 4 MiB, and tell nothing of a slow caller.
+UNSENT_BYTES = 2**17
 KEEP_ALIVE_SECONDS = 65
 GRACE_SECONDS = 10
 HUNG_SECONDS = 30  # also what importing may take
@@ -158,7 +160,9 @@ def _listen(settings: Settings) -> socket.socket:
     """Bind before anything else, so that a busy port is found at once and callers can queue."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     address = (settings.host, settings.port)
-    return socket.create_server(address, family=family, backlog=BACKLOG)
+    listener = socket.create_server(address, family=family, backlog=BACKLOG)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)  # its connections too
+    return listener
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

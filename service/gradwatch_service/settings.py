@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="for the head of a request to arrive"
     )
     body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
+    answer_deadline_seconds: float = Field(
+        default=30.0, gt=0, description="for a caller to take 64 KiB of an answer, or its rest"
+    )
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
     retention_raw_days: int | None = Field(

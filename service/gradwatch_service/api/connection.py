@@ -23,8 +23,8 @@ PIPELINED_MAX = 16
 # After the deadline of a body: for the answer that says so to be sent.
 LAST_WORD_SECONDS = 1.0
 BUSY_SECONDS = 1.0
-# A caller takes this much of an answer in this time, or the rest of it, or the answer is dropped.
-TAKE_BYTES, TAKE_SECONDS = 2**16, 10.0
+# A caller takes this much of an answer, or the rest of it, within the deadline of answers.
+TAKE_BYTES = 2**16
 
 
 class Connection(HttpToolsProtocol):
@@ -34,6 +34,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(**given)
         self._head_seconds = settings.header_deadline_seconds
         self._body_seconds = settings.body_deadline_seconds + LAST_WORD_SECONDS
+        self._taking_seconds = settings.answer_deadline_seconds
         self._refusal: ServiceError | None = None
         self._messages = 0
         self._overhead = 0  # bytes that were no body, and may be kept somewhere
@@ -165,7 +166,9 @@ class Connection(HttpToolsProtocol):
             self._taking.cancel()
         self._taking = None
         if is_needed:
-            self._taking = self.loop.call_later(TAKE_SECONDS, self._check_taking, self._unsent)
+            self._taking = self.loop.call_later(
+                self._taking_seconds, self._check_taking, self._unsent
+            )
 
     def _check_taking(self, unsent_before: int) -> None:
         if self._unsent > unsent_before - TAKE_BYTES and self._unsent:
