@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from psycopg.adapt import Loader
 from sqlalchemy import Connection, Engine, event, exc
 from typing_extensions import override
 
+from gradwatch_service.clock import utc_now
 from gradwatch_service.errors import Unavailable
 
 RETRY_AFTER_SECONDS = 2.0
@@ -101,6 +103,14 @@ def use_wal(engine: Engine) -> None:
         # The journal mode cannot change inside a transaction.
         with engine.execution_options(sqlite_begin="").connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def database_now(connection: Connection) -> dt.datetime:
+    """The time by the database's own clock, aware, in UTC; on SQLite it is this machine's."""
+    if connection.dialect.name == "sqlite":
+        return utc_now()
+    moment: dt.datetime = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    return moment.astimezone(dt.UTC)
 
 
 def probe(connection: Connection) -> None:
