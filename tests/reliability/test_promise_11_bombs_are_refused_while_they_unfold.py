@@ -90,7 +90,7 @@ def test_fifty_bombs_at_once_take_little_memory(
 ):
     coding, make, status = BOMBS[kind]
     bomb = make()
-    assert send(http, path, coding, b"") .status_code == 400
+    assert send(http, path, coding, b"").status_code == 400
     more = []
     for _ in range(ROUNDS):
         with watched(server) as seen, ThreadPoolExecutor(AT_ONCE) as pool:

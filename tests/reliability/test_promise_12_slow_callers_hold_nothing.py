@@ -45,9 +45,7 @@ OF_BODIES = (
         "trailers without end", POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: 1\r\n"
     ),
     SlowCaller("a body nobody wants", GET + b"Content-Length: 4000000\r\n\r\n", b" "),
-    SlowCaller(
-        "a body that was refused", POST + b"Content-Length: 40000000\r\n\r\n", b" " * 1_000
-    ),
+    SlowCaller("a body that was refused", POST + b"Content-Length: 40000000\r\n\r\n", b" " * 1_000),
 )
 
 
