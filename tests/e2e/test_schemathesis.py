@@ -32,10 +32,12 @@ def test_the_service_keeps_what_its_document_says(server: Server, tmp_path: Path
         "--checks", "all", "--phases", PHASES, "--max-examples", str(EXAMPLES),
         "--seed", str(SEED), "--no-color", "--generation-database", "none",
     ]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        list(map(str, command)), check=False, cwd=tmp_path, capture_output=True, text=True
+    )
     said = done.stdout[-20_000:] + done.stderr[-3_000:]
     assert done.returncode == 0, said
     tested = re.search(r"Selected: (\d+)/(\d+)\s+Tested: (\d+)", done.stdout)
     assert tested, said
     assert len(set(tested.groups())) == 1, said
-    print(re.search(r"Test cases:\n.*", done.stdout))
+    print(re.findall(r"\d+ generated, .*", done.stdout))

@@ -36,6 +36,22 @@ def lying(frame: bytes) -> bytes:
     return frame[:at] + (1).to_bytes(4, "little") + frame[at + 4 :]
 
 
+def huge_window() -> bytes:
+    """A frame that asks for a window of 128 MiB."""
+    size, log = 64 * MIB, 27
+    parameters = zstandard.ZstdCompressionParameters(
+        window_log=log, compression_level=1, write_content_size=0
+    )
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return stream.compress(bytes(size)) + stream.flush()
+
+
+def empty_blocks() -> bytes:
+    """4 MB of stored blocks with nothing in them: much work for no output."""
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    return head + b"\0\0\0\xff\xff" * 800_000
+
+
 # What is sent, as what, and the answer it must get.
 BOMBS: Mapping[str, tuple[str, Callable[[], bytes], int]] = {
     "gzip": ("gzip", gzip_bomb, 413),
@@ -53,22 +69,6 @@ BOMBS: Mapping[str, tuple[str, Callable[[], bytes], int]] = {
     "gzip within gzip": ("gzip", lambda: gzip.compress(gzip_bomb()), 400),
     "zstd within gzip": ("gzip", lambda: gzip.compress(zstd_bomb()), 400),
     "gzip within zstd": ("zstd", lambda: zstandard.compress(gzip_bomb(), LEVEL), 400),
-    "zstd of a huge window": ("zstd", lambda: huge_window(), 400),
-    "empty deflate blocks": ("gzip", lambda: empty_blocks(), 400),
+    "zstd of a huge window": ("zstd", huge_window, 400),
+    "empty deflate blocks": ("gzip", empty_blocks, 400),
 }
-
-
-def huge_window() -> bytes:
-    """A frame that asks for a window of 2 GiB."""
-    size, log = 64 * MIB, 27
-    parameters = zstandard.ZstdCompressionParameters(
-        window_log=log, compression_level=1, write_content_size=0
-    )
-    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    return stream.compress(bytes(size)) + stream.flush()
-
-
-def empty_blocks() -> bytes:
-    """4 MB of stored blocks with nothing in them: much work for no output."""
-    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
-    return head + b"\0\0\0\xff\xff" * 800_000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 import httpx
 import psutil
@@ -21,7 +20,6 @@ TRIES = times(5, 20)
 LONGEST_SECONDS = 0.1
 AT_ONCE, MOST_MORE_MIB = 50, 24
 ROUNDS = times(1, 3)
-MARGIN = 10
 
 
 @pytest.fixture

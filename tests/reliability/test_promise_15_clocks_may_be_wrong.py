@@ -1,4 +1,4 @@
-"""Clocks that are wrong by years, jump, or differ between replicas: the same alerts, no false ones."""
+"""Clocks that are wrong by years, jump, or differ between replicas: the same alerts."""
 
 from __future__ import annotations
 

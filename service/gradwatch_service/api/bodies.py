@@ -62,7 +62,7 @@ _EVENT = {
     },
 }
 
-Name = Annotated[str, AfterValidator(_fit(check_name)), WithJsonSchema({**NAME_SCHEMA})]
+Name = Annotated[str, AfterValidator(_fit(check_name)), WithJsonSchema(dict(NAME_SCHEMA))]
 Text = Annotated[
     str,
     Field(max_length=4_096),

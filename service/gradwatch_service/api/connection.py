@@ -116,12 +116,17 @@ class Connection(HttpToolsProtocol):
     @override
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._watch_taking(is_needed=self.cycle.response_complete and self._unsent > 0)
+        self._watch_taking(is_needed=not self._is_busy and self._unsent > 0)
 
     @override
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser fails, also for what was refused in its callbacks."""
         self._refuse(self._refusal or Unreadable("this is not HTTP"))
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return bool(self.cycle) and not self.cycle.response_complete
 
     @property
     def _unsent(self) -> int:
@@ -134,14 +139,14 @@ class Connection(HttpToolsProtocol):
         """Set the timer for what is awaited now."""
         if self._arrival is not None:
             self._arrival.cancel()
+            self._arrival = None
         self._timed = self._awaited
-        seconds = self._timed and self._timed[1]
-        self._arrival = None if seconds is None else self.loop.call_later(seconds, self._overdue)
+        if self._timed is not None:
+            self._arrival = self.loop.call_later(self._timed[1], self._overdue)
 
     def _overdue(self) -> None:
-        is_busy = self.cycle is not None and not self.cycle.response_complete
         if self._timed != (self._messages, self._body_seconds):
-            if is_busy:  # the next request is not read before this one is answered
+            if self._is_busy:  # the next request is not read before this one is answered
                 self._arrival = self.loop.call_later(BUSY_SECONDS, self._overdue)
             elif not self.transport.is_closing():
                 self._refuse(TooSlow(f"the head of a request took over {self._head_seconds:g} s"))
@@ -153,6 +158,9 @@ class Connection(HttpToolsProtocol):
         return error
 
     def _refuse(self, error: ServiceError) -> None:
+        if self._is_busy and self.cycle.response_started:  # it can no longer be said
+            self.transport.abort()
+            return
         answer = problem(error)
         lines = [f"HTTP/1.1 {answer.status_code} {HTTPStatus(answer.status_code).phrase}".encode()]
         lines += [name + b": " + value for name, value in answer.raw_headers]

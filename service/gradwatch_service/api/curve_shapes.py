@@ -9,7 +9,6 @@ from pydantic import Field
 
 from gradwatch_service.api.shapes import Number, Shape
 
-
 # Three items each of its own kind, in words that every reader of OpenAPI 3.1 knows.
 NonFiniteCell = Annotated[
     list[int | Literal["NaN", "Infinity", "-Infinity"]], Field(min_length=3, max_length=3)
