@@ -30,6 +30,8 @@ def backend() -> str:
 @pytest.fixture
 def path(http: httpx.Client) -> str:
     run = http.post("/runs", json={"project": "bombs"}).json()["id"]
+    assert http.post(f"/runs/{run}/steps", json={"steps": [{"step": 0, "loss": 1.0}]}).is_success
+    assert http.get(f"/runs/{run}").is_success  # judged: all processes of the server have begun
     return f"/runs/{run}/steps"
 
 
