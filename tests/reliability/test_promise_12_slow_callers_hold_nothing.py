@@ -156,8 +156,7 @@ def rss_after_nobody_took(process: psutil.Process, port: int, path: str) -> int:
     with sockets(port) as callers:
         for caller in callers:
             ask(caller, path)
-        time.sleep(1)
-        assert connections(process, port) > READERS / 2
+        poll(lambda: connections(process, port) > READERS / 2, "they are served")
         poll(lambda: connections(process, port) <= 1, "all are hung up on", 3 * TAKE_SECONDS + 10)
     return int(process.memory_info().rss / MIB)
 
