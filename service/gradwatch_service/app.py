@@ -41,7 +41,6 @@ from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.shortcut import Shortcut
-from gradwatch_service.clock import utc_now
 from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
 from gradwatch_service.delivery.opening import opener
 from gradwatch_service.ingest.judge_process import ProcessJudge
@@ -50,6 +49,7 @@ from gradwatch_service.settings import Settings
 from gradwatch_service.store import checkpoint
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.database import make_engine
+from gradwatch_service.store.database_clock import shared_clock
 from gradwatch_service.store.migration import migrate
 from gradwatch_service.store.write_ahead_log import kept_short
 from gradwatch_service.store.writers import runs_unjudged
@@ -116,13 +116,14 @@ def backend(settings: Settings) -> Iterator[Backend]:
     migrate(engine)
     ballast = Ballast(engine, settings.ballast_bytes)
     ballast.restore()
+    clock = shared_clock(engine)
     with engine.connect() as connection:
-        left = runs_unjudged(connection, utc_now())
-    writer = Writer(engine, clock=utc_now, judge=ProcessJudge(), left=left)
+        left = runs_unjudged(connection, clock())
+    writer = Writer(engine, clock=clock, judge=ProcessJudge(), left=left)
     writer.start()
     try:
         with kept_short(engine):
-            served = Backend(engine, writer, settings, utc_now, ballast)
+            served = Backend(engine, writer, settings, clock, ballast)
             with closing(served.rehearsals):
                 yield served
     finally:

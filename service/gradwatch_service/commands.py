@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import importlib
 import logging
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,6 +28,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from gradwatch_service import app, key_commands
+from gradwatch_service.api.connection import Connection
 from gradwatch_service.app import backend, create_app
 from gradwatch_service.backtest import changes_of, table
 from gradwatch_service.errors import ServiceError
@@ -39,6 +42,8 @@ from gradwatch_service.store.migration import migrate as migrate_database
 
 DONE, FAILED, REFUSED = 0, 1, 2
 BACKLOG = 2_048
+# What the kernel may hold of an answer: it would take 4 MiB, and tell nothing of a slow caller.
+UNSENT_BYTES = 2**17
 KEEP_ALIVE_SECONDS = 65
 GRACE_SECONDS = 10
 HUNG_SECONDS = 30  # also what importing may take
@@ -196,7 +201,9 @@ def _listen(settings: Settings) -> socket.socket:
     """Bind before anything else, so that a busy port is found at once and callers can queue."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     address = (settings.host, settings.port)
-    return socket.create_server(address, family=family, backlog=BACKLOG)
+    listener = socket.create_server(address, family=family, backlog=BACKLOG)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)  # its connections too
+    return listener
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
@@ -254,6 +261,7 @@ def _config(make: Callable[[], FastAPI], settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         make,
         factory=True,
+        http=cast(type[asyncio.Protocol], partial(Connection, settings=settings)),
         workers=settings.workers,
         access_log=False,
         proxy_headers=False,

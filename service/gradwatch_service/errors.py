@@ -5,12 +5,14 @@ ServiceError
 ├── Unauthorized          401   nobody knows who asks
 ├── Forbidden             403   not with this key
 ├── NotFound              404   no such run, alert, … for this caller
+├── TooSlow               408   the head of a request did not come in time
 ├── Conflict              409   same identity, other body
 │   └── UnknownLayers     409   the layer table of this hash was never sent
 ├── TooLarge              413   over a limit: split and send again
 ├── UnsupportedMedia      415   media type or encoding we do not read
 ├── Invalid               422   readable, but every item breaks the contract
 ├── TooManyRequests       429   a limit on how often; try again after ``retry_after_seconds``
+├── HeadTooLarge          431   over a limit of headers, or of requests sent ahead
 ├── NotDelivered          502   a test message did not reach the other side
 └── Unavailable           503   try again after ``retry_after_seconds``
 """
@@ -85,6 +87,14 @@ class NotFound(ServiceError):
     title = "Not found"
 
 
+class TooSlow(ServiceError):
+    """The head of a request did not come in time."""
+
+    status = 408
+    code = "too-slow"
+    title = "The request did not come in time"
+
+
 class Conflict(ServiceError):
     """The same identity was already used with another body."""
 
@@ -139,6 +149,14 @@ class NotDelivered(ServiceError):
     status = 502
     code = "not-delivered"
     title = "The message was not delivered"
+
+
+class HeadTooLarge(ServiceError):
+    """The head of a request is over a limit."""
+
+    status = 431
+    code = "head-too-large"
+    title = "The head of the request is too large"
 
 
 class Unavailable(ServiceError):

@@ -90,7 +90,13 @@ class Settings(BaseSettings):
     bytes_in_flight_max: int = Field(
         default=64 * MIB, gt=0, description="body bytes at once, then 503"
     )
+    header_deadline_seconds: float = Field(
+        default=10.0, gt=0, description="for the head of a request to arrive"
+    )
     body_deadline_seconds: float = Field(default=30.0, gt=0, description="for a body to arrive")
+    answer_deadline_seconds: float = Field(
+        default=30.0, gt=0, description="for a caller to take 64 KiB of an answer, or its rest"
+    )
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
     backtest_seconds_max: float = Field(

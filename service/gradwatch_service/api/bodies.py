@@ -7,7 +7,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,7 +28,7 @@ from gradwatch_service.errors import Invalid, ItemError, UnsupportedMedia
 from gradwatch_service.store.codec import uuid7
 from gradwatch_service.store.launches import RunRequest
 from gradwatch_service.store.packing import MAX_EVENTS, MAX_LAYERS
-from gradwatch_service.store.wording import check_event, check_name, pointer_to
+from gradwatch_service.store.wording import NAME_SCHEMA, check_event, check_name, pointer_to
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Body")
@@ -43,12 +51,34 @@ def _id(value: object) -> object:
     return uuid.UUID(value) if isinstance(value, str) else value
 
 
-Name = Annotated[str, AfterValidator(_fit(check_name))]
-Text = Annotated[str, Field(max_length=4_096), AfterValidator(_fit(values.text))]
-Word = Annotated[str, Field(max_length=64), AfterValidator(_fit(values.text))]
+# No zero byte: PostgreSQL keeps none.
+_TEXT = {"type": "string", "pattern": r"^[^\u0000]*$"}
+_EVENT = {
+    "type": "object",
+    "required": ["kind"],
+    "properties": {
+        "kind": NAME_SCHEMA,
+        "step": {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_STEP},
+    },
+}
+
+Name = Annotated[str, AfterValidator(_fit(check_name)), WithJsonSchema(dict(NAME_SCHEMA))]
+Text = Annotated[
+    str,
+    Field(max_length=4_096),
+    AfterValidator(_fit(values.text)),
+    WithJsonSchema({**_TEXT, "maxLength": 4_096}),
+]
+Word = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(_fit(values.text)),
+    WithJsonSchema({**_TEXT, "maxLength": 64}),
+]
 Id = Annotated[uuid.UUID, BeforeValidator(_id)]
 Step = Annotated[int, Field(ge=0, le=MAX_STEP)]
 Free = Annotated[dict[str, Any], AfterValidator(_fit(values.free))]
+Event = Annotated[Free, WithJsonSchema(_EVENT)]
 Tags = Annotated[list[Name], Field(max_length=100)]
 
 
@@ -124,7 +154,7 @@ class RunChanges(Body):
 class EventsBody(Body):
     """``POST /runs/{id}/events``."""
 
-    events: Annotated[list[Free], Field(min_length=1, max_length=MAX_EVENTS)]
+    events: Annotated[list[Event], Field(min_length=1, max_length=MAX_EVENTS)]
 
     def as_events(self) -> tuple[Mapping[str, JsonValue], ...]:
         """The events, checked one by one."""

@@ -9,6 +9,11 @@ from pydantic import Field
 
 from gradwatch_service.api.shapes import Number, Shape
 
+# Three items each of its own kind, in words that every reader of OpenAPI 3.1 knows.
+NonFiniteCell = Annotated[
+    list[int | Literal["NaN", "Infinity", "-Infinity"]], Field(min_length=3, max_length=3)
+]
+
 
 class HeatmapBody(Shape):
     """A statistic over layers and steps: a cell holds the extremes of what falls into it."""
@@ -21,7 +26,7 @@ class HeatmapBody(Shape):
     low: Annotated[list[list[float | None]], Field(description="least finite value; null: none")]
     high: Annotated[list[list[float | None]], Field(description="greatest finite value")]
     nonfinite: Annotated[
-        list[tuple[int, int, Literal["NaN", "Infinity", "-Infinity"]]],
+        list[NonFiniteCell],
         Field(description="row, column, and what else is in the cell"),
     ]
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradwatch_service.api.access.headers import with_headers
 from gradwatch_service.api.access.quota import Meter
-from gradwatch_service.api.inflation import inflate
+from gradwatch_service.api.inflation import inflate, is_bomb, too_large
 from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING, problem
 from gradwatch_service.api.waiting import Deadline
 from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, UnsupportedMedia
@@ -23,7 +23,10 @@ Admit: TypeAlias = Callable[[Scope], Awaitable[Meter | None]]
 
 GUARDED_PREFIX = "/api/"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-CODINGS = frozenset({"identity", *ENCODINGS.split(", ")})
+IDENTITY = "identity"
+# A compressed body of which so much has come is looked at before the rest is waited for.
+FIRST_LOOK_BYTES = 2**17
+CODINGS = frozenset({IDENTITY, *ENCODINGS.split(", ")})
 
 
 class Load:
@@ -123,10 +126,10 @@ class Intake:
             )
         announced = int(declared) if declared.isdecimal() else 0
         self._judge(announced, share)
-        wire = await self._in_time(receive, share)
+        wire = await self._in_time(receive, share, coding)
         if meter is not None and len(wire) > announced:
             meter.charge(len(wire) - announced)
-        if coding == "identity":
+        if coding == IDENTITY:
             return wire
         body = inflate(wire, coding, self._inflated_max(len(wire)))
         share.grow_to(len(wire) + len(body))
@@ -143,19 +146,20 @@ class Intake:
             raise TooLarge(f"the body is over {limit} bytes: split it and send again")
         share.grow_to(count)
 
-    async def _in_time(self, receive: Receive, share: Share) -> bytes:
+    async def _in_time(self, receive: Receive, share: Share, coding: str) -> bytes:
         reader = cast(Reader, asyncio.current_task())
         self._deadline.watch(reader)
         try:
-            return await self._wire(receive, share)
+            return await self._wire(receive, share, coding)
         finally:
             if not self._deadline.met(reader) and not reader.uncancel():
                 seconds = self._settings.body_deadline_seconds
                 raise Unavailable(f"the body took over {seconds:g} s", code="slow-body")
 
-    async def _wire(self, receive: Receive, share: Share) -> bytes:
+    async def _wire(self, receive: Receive, share: Share, coding: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
+        is_to_see = coding != IDENTITY
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -165,6 +169,10 @@ class Intake:
             self._judge(size, share)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+            if is_to_see and size > FIRST_LOOK_BYTES:
+                is_to_see = False
+                if is_bomb(b"".join(chunks), coding, self._settings.inflated_bytes_max):
+                    raise too_large(self._settings.inflated_bytes_max)
 
 
 def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
@@ -175,7 +183,7 @@ def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
             codings.append(value.decode("latin-1"))
         elif name == b"content-length":
             lengths.append(value.decode("latin-1"))
-    return ",".join(codings).strip().lower() or "identity", lengths[0] if lengths else "0"
+    return ",".join(codings).strip().lower() or IDENTITY, lengths[0] if lengths else "0"
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -7,6 +7,10 @@ import uuid
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from gradwatch_service.api.values import YEAR_10000
+from gradwatch_service.store.wording import NAME_SCHEMA
 
 T = TypeVar("T")
 
@@ -14,6 +18,11 @@ Number = Annotated[
     float | Literal["NaN", "Infinity", "-Infinity"],
     Field(description="a number; non-finite ones are words"),
 ]
+
+
+# A map whose keys are names.
+_KEYS: JsonDict = {"propertyNames": {**NAME_SCHEMA}}
+Named = Annotated[dict[str, T], Field(json_schema_extra=_KEYS)]
 
 
 class Shape(BaseModel):
@@ -231,12 +240,12 @@ class Problem(Shape):
 class StepBody(BaseModel):
     """One step; every other member is a scalar metric such as ``loss`` or ``grad_norm``."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_KEYS)
     __pydantic_extra__: dict[str, Number | None]
 
     step: Annotated[int, Field(ge=0, lt=2**53)]
-    time: float | dt.datetime | None = None
-    layers: dict[str, dict[str, Number | None]] = {}
+    time: Annotated[float, Field(ge=0, lt=YEAR_10000)] | dt.datetime | None = None
+    layers: Named[Named[Number | None]] | None = None
 
 
 class StepsBody(BaseModel):

@@ -15,6 +15,13 @@ MAX_DEPTH = 32
 
 _NO_TEXT = "names are text without control characters"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# What JSON Schema can say of a name; that its length is counted in bytes it cannot.
+NAME_SCHEMA: dict[str, str | int] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_NAME_BYTES,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+}
 
 
 def invalid(pointer: str, code: str, detail: str) -> Invalid:
