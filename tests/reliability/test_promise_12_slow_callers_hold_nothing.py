@@ -25,8 +25,8 @@ ANSWER_BYTES = 4_000_000
 ROUNDS = 3
 MIB = 2**20
 
-POST = b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 OF_HEADS = (
     SlowCaller("says nothing"),
     SlowCaller("half a line", b"GE"),
@@ -169,7 +169,7 @@ def sockets(port: int) -> Iterator[list[socket.socket]]:
 
 
 def ask(caller: socket.socket, path: str) -> None:
-    caller.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    caller.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
 
 
 def connections(process: psutil.Process, port: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 from gradwatch_service.api.connection import HEADERS_MAX, PIPELINED_MAX
 from tests.servers import Server
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 DEADLINES = {"HEADER": "0.5", "BODY": "0.5", "ANSWER": "0.5"}
 
 
@@ -116,5 +116,5 @@ def test_too_many_sent_ahead_are_hung_up_on(caller: socket.socket):
 
 
 def test_a_body_that_does_not_come_is_told_so_and_hung_up_on(caller: socket.socket):
-    caller.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+    caller.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
     assert answers(caller) == [503]
