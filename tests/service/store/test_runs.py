@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -169,21 +170,26 @@ def test_what_is_not_there_is_not_found(connection: Connection) -> None:
             action()
 
 
+def tell_of(run_ids: tuple[uuid.UUID, ...], connection: Connection) -> None:
+    """Rows of what people did and were told."""
+    for one in (alert_acts, outbox, notices, deliveries):
+        for run_id in run_ids:
+            row = {column.name: value(column, 0) for column in one.c} | {"run_id": run_id}
+            connection.execute(sa.insert(one).values(row))
+
+
 def test_a_deleted_run_leaves_no_row_in_any_table(engine: Engine) -> None:
     with for_writing(engine).begin() as connection:
         gone, kept = (uuid.UUID(create(connection)["id"]) for _ in range(2))
         states = [Checkpoint(run_id, "w", 0, 0, b"") for run_id in (gone, kept)]
         detector_states.save(connection, states)
-        for table in (alert_acts, outbox, notices, deliveries):
-            for run_id in (gone, kept):
-                row = {column.name: value(column, 0) for column in table.c} | {"run_id": run_id}
-                connection.execute(sa.insert(table).values(row))
     with serving(engine) as writer:
         for run_id in (gone, kept):
             answer(writer, steps_push(run_id, [0, 1], key="k", a=float("nan")))
             answer(writer, events_push(run_id, {"kind": "note"}))
             finish(writer, run_id)
         compact(backend(engine, writer))
+        writer.run(partial(tell_of, (gone, kept))).result(60)
         writer.run(lambda connection: runs.delete_run(connection, gone)).result(60)
     with engine.connect() as connection:
         for one in run_tables():
