@@ -18,7 +18,7 @@ from gradwatch_service.store.writers import guard_text
 # So much may wait in a stream, in reports and in bytes; then who pushes waits for the judge.
 MOST_WAITING, MOST_BYTES_WAITING = 256, 8 * 2**20
 # What a stream takes in memory beside its state, and how much of a state is left when packed.
-BYTES_A_STREAM, PACKED = 4_000, 0.6
+BYTES_A_STREAM, PACKED = 4_000, 0.3
 # A checkpoint is taken after so many reports: no more are judged again after a restart.
 REPORTS_A_CHECKPOINT = 1_024
 
