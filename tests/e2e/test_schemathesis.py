@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.test_keys import KEYED, new_key
 from tests.reliability.counts import times
+from tests.receivers import Receiver
 from tests.servers import Server
 from tests.tenants import CHANNEL, EXPLODING, SILENCE, bearer
 
@@ -23,9 +24,10 @@ SEED = 7
 PHASES = "examples,coverage,fuzzing,stateful"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
-UNHURRIED = {  # thousands of requests with one key are the point here
-    "GRADWATCH_REQUESTS_PER_SECOND": "1000000",
+SETTINGS = {
+    "GRADWATCH_REQUESTS_PER_SECOND": "1000000",  # thousands with one key are the point here
     "GRADWATCH_REQUESTS_BURST": "1000000",
+    "GRADWATCH_OUTGOING_ALLOW": "127.0.0.1",  # to the receiver
 }
 
 
@@ -38,13 +40,15 @@ def backend() -> str:
 def keyed(database_url: str, tmp_path: Path) -> Iterator[Server]:
     """A server that asks everybody for a key."""
     log = tmp_path / "server.log"
-    running = Server(database_url, log, environment=KEYED | UNHURRIED).start()
+    running = Server(database_url, log, environment=KEYED | SETTINGS).start()
     yield running
     running.kill()
 
 
-def belongings(http: httpx.Client) -> dict[str, str]:
-    """One of everything that a path can name, as the configuration reads it."""
+def belongings(http: httpx.Client, receiver: Receiver) -> dict[str, str]:
+    """One of everything that a path can name, and spares to delete, as the configuration reads."""
+    project = f"/projects/{PROJECT}"
+    channel = CHANNEL | {"settings": {"url": receiver.url}}
     run_id = made(http, "/runs", {"project": PROJECT})["id"]
     assert http.post(f"/runs/{run_id}/steps", json=EXPLODING).is_success
     alerts = http.get("/alerts", params={"run": run_id}).json()["items"]
@@ -52,8 +56,11 @@ def belongings(http: httpx.Client) -> dict[str, str]:
         "THE_PROJECT": PROJECT,
         "THE_RUN": run_id,
         "THE_ALERT": alerts[0]["id"],
-        "THE_CHANNEL": made(http, f"/projects/{PROJECT}/channels", CHANNEL)["id"],
+        "THE_CHANNEL": made(http, f"{project}/channels", channel)["id"],
         "THE_SILENCE": made(http, "/silences", SILENCE | {"project": PROJECT})["id"],
+        "A_RUN": made(http, "/runs", {"project": PROJECT})["id"],
+        "A_CHANNEL": made(http, f"{project}/channels", channel | {"name": "spare"})["id"],
+        "A_KEY": made(http, f"{project}/keys", {"name": "spare", "scopes": ["read"]})["key_id"],
     }
 
 
@@ -64,11 +71,13 @@ def made(http: httpx.Client, path: str, body: object) -> dict[str, str]:
 
 
 @pytest.mark.timeout(1_200)
-def test_the_service_keeps_what_its_document_says(keyed: Server, tmp_path: Path):
+def test_the_service_keeps_what_its_document_says(
+    keyed: Server, receiver: Receiver, tmp_path: Path
+):
     pytest.importorskip("schemathesis")
     key = new_key(keyed, "admin")
     with httpx.Client(base_url=keyed.api, headers=bearer(key), trust_env=False) as http:
-        names = belongings(http)
+        names = belongings(http, receiver)
     command = [
         PROGRAM, "--config-file", CONFIGURATION, "run", f"{keyed.url}/openapi.json",
         "--checks", "all", "--phases", PHASES, "--max-examples", str(EXAMPLES),
