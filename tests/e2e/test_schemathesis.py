@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.e2e.test_keys import KEYED, new_key
-from tests.reliability.counts import times
 from tests.receivers import Receiver
+from tests.reliability.counts import times
 from tests.servers import Server
 from tests.tenants import CHANNEL, EXPLODING, SILENCE, bearer
 

@@ -12,7 +12,6 @@ from gradwatch_service.api.bodies import Body, Free, Name, Word
 from gradwatch_service.api.shapes import Shape
 from gradwatch_service.notify.channels import schemas
 
-
 _KINDS: list[JsonValue] = [
     {"properties": {"kind": {"const": kind}, "settings": settings}}
     for kind, settings in schemas().items()

@@ -15,7 +15,7 @@ from gradwatch_service.api.access.principal import IN_SCOPE, LOCAL
 from gradwatch_service.api.access.quota import Meter, Rates
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.pace import Pace
-from gradwatch_service.errors import NotFound, Unauthorized
+from gradwatch_service.errors import MethodNotAllowed, NotFound, Unauthorized
 from gradwatch_service.settings import Settings
 
 BEARER = b"bearer "
@@ -49,6 +49,7 @@ class Door:
         Raises:
             Unauthorized: nobody knows who asks.
             Forbidden: not with this key, or not from another site's page.
+            MethodNotAllowed: the address has other methods, whoever asks.
             NotFound: there is no such route.
             TooManyRequests: later.
             Unavailable: whether the key is good cannot be found out now.
@@ -63,8 +64,8 @@ class Door:
                 address = scope["client"][0] if scope.get("client") else ""
                 self._strangers.take(address)
             return None
-        if policy is None and self._policies.knows(scope["path"]):
-            return None  # whoever asks: the router says which methods there are
+        if policy is None and (allowed := self._policies.methods(scope["path"])):
+            raise MethodNotAllowed(allowed)
         check_host(headers, self._hosts)
         known, is_key = await self._recognise(headers, scope["app"].state.backend)
         meter = self._metered(known, headers) if self._needs_key else None
