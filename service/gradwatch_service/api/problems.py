@@ -25,7 +25,6 @@ from gradwatch_service.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MAX_ERRORS = 20
 MAX_DETAIL = 1_000
 ENCODINGS = "zstd, gzip"
