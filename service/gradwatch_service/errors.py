@@ -5,6 +5,7 @@ ServiceError
 ├── Unauthorized          401   nobody knows who asks
 ├── Forbidden             403   not with this key
 ├── NotFound              404   no such run, alert, … for this caller
+├── MethodNotAllowed      405   the address has other methods
 ├── TooSlow               408   the head of a request did not come in time
 ├── Conflict              409   same identity, other body
 │   └── UnknownLayers     409   the layer table of this hash was never sent
@@ -19,6 +20,7 @@ ServiceError
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -85,6 +87,18 @@ class NotFound(ServiceError):
     status = 404
     code = "not-found"
     title = "Not found"
+
+
+class MethodNotAllowed(ServiceError):
+    """The address exists, and has other methods."""
+
+    status = 405
+    code = "method-not-allowed"
+    title = "Method not allowed"
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"this address allows {self.allowed}; GET /docs lists every route")
 
 
 class TooSlow(ServiceError):

@@ -7,7 +7,8 @@ import re
 import uuid
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from gradwatch_service.api.bodies import Body, Name, Text
@@ -18,7 +19,7 @@ from gradwatch_service.store.silences import Matcher, Silence
 
 LONGEST = dt.timedelta(days=366)
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(\d{1,5}[dhms])+")
+_DURATION = re.compile(r"([0-9]{1,5}[dhms])+")
 
 MatcherName = Literal["project", "run", "run_name", "cause", "rule", "severity", "layer", "tag"]
 Operator = Literal["=", "!=", "=~", "!~"]
@@ -95,12 +96,26 @@ def _is_duration(value: str) -> str:
     return value
 
 
+def _only(given: str, other: str) -> JsonDict:
+    """Of two members one has a value, the other none."""
+    values: JsonDict = {given: {"type": "string"}, other: {"type": "null"}}
+    return {"required": [given], "properties": values}
+
+
 Moment = Annotated[dt.datetime, BeforeValidator(_moment)]
-Duration = Annotated[str, Field(max_length=40), AfterValidator(_is_duration)]
+Duration = Annotated[
+    str,
+    Field(max_length=40, json_schema_extra={"pattern": f"^{_DURATION.pattern}$"}),
+    AfterValidator(_is_duration),
+]
 
 
 class SilenceBody(Body):
     """``POST /silences``: which alerts, and until when; from now on if it does not say."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_only("ends_at", "duration"), _only("duration", "ends_at")]}
+    )
 
     project: Name
     matchers: Annotated[list[MatcherBody], Field(min_length=1, max_length=20)]

@@ -31,7 +31,7 @@ from gradwatch_service.store.codec import Json, Page
 router = APIRouter(tags=["alerts"])
 
 
-@router.get("/alerts", responses=answers({200: Items[Alert]}, 422))
+@router.get("/alerts", responses=answers({200: Items[Alert]}, 404, 422))
 @allows(READ, of=Owner.LIST)
 def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
     """List alerts, the newest first."""

@@ -47,6 +47,11 @@ def _fit(check: Callable[[T, str], object]) -> Callable[[T], T]:
     return validate_one
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 90.0 is 90."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _id(value: object) -> object:
     return uuid.UUID(value) if isinstance(value, str) else value
 
@@ -76,6 +81,7 @@ Word = Annotated[
     WithJsonSchema({**_TEXT, "maxLength": 64}),
 ]
 Id = Annotated[uuid.UUID, BeforeValidator(_id)]
+WHOLE = BeforeValidator(_whole)  # behind the bounds, which OpenAPI would not show otherwise
 Step = Annotated[int, Field(ge=0, le=MAX_STEP)]
 Free = Annotated[dict[str, Any], AfterValidator(_fit(values.free))]
 Event = Annotated[Free, WithJsonSchema(_EVENT)]

@@ -6,14 +6,22 @@ import datetime as dt
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from gradwatch_service.api.bodies import Body, Free, Name, Word
 from gradwatch_service.api.shapes import Shape
+from gradwatch_service.notify.channels import schemas
+
+_KINDS: list[JsonValue] = [
+    {"properties": {"kind": {"const": kind}, "settings": settings}}
+    for kind, settings in schemas().items()
+]
 
 
 class ChannelBody(Body):
     """``POST /projects/{project}/channels``; docs/channels.md has the settings of each kind."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _KINDS})
 
     kind: Word
     name: Name

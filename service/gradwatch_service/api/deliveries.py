@@ -32,7 +32,7 @@ class DeliveryParameters(ListParameters):
     state: DeliveryState | None = None
 
 
-@router.get("", responses=answers({200: Items[DeliveryShape]}, 422))
+@router.get("", responses=answers({200: Items[DeliveryShape]}, 404, 422))
 @allows(READ, of=Owner.PATH)
 def get_deliveries(
     project: OwnProject, backend: Served, wanted: Annotated[DeliveryParameters, Query()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from gradwatch_service.api.access.principal import Scope
-from gradwatch_service.api.bodies import Body, Name
+from gradwatch_service.api.bodies import WHOLE, Body, Name
 from gradwatch_service.api.shapes import Shape
 
 MAX_DAYS = 3_650
@@ -21,13 +21,13 @@ class KeyBody(Body):
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
-    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = 90
+    expires_in_days: Annotated[int, Field(ge=1, le=MAX_DAYS), WHOLE] | None = 90
 
 
 class RotationBody(Body):
     """``POST …/rotate``: for how long the old key is still good."""
 
-    grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS)] = 86_400
+    grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS), WHOLE] = 86_400
 
 
 class SessionBody(Body):

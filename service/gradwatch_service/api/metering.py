@@ -8,11 +8,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradwatch_service.api.operations import PREFIX
-from gradwatch_service.api.problems import METHODS
 
 ELSEWHERE = "(none)"  # no route: whatever path was asked for, it is one label
 OTHER = "OTHER"
-_KNOWN = frozenset({*METHODS, "HEAD", "OPTIONS"})
+_KNOWN = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class Metering:

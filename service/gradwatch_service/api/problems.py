@@ -11,15 +11,20 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 
 from gradwatch_service.api.access.headers import HEADERS
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.rejections import shown
-from gradwatch_service.errors import Invalid, ItemError, NotFound, ServiceError, Unauthorized
+from gradwatch_service.errors import (
+    Invalid,
+    ItemError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    Unauthorized,
+)
 
 MEDIA_TYPE = "application/problem+json"
-METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MAX_ERRORS = 20
 MAX_DETAIL = 1_000
 ENCODINGS = "zstd, gzip"
@@ -45,6 +50,8 @@ def problem(error: ServiceError) -> Response:
         headers["Retry-After"] = str(max(1, round(body["retry_after_s"])))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="gradwatch"'
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed
     if error.code == UNSUPPORTED_ENCODING:
         headers["Accept-Encoding"] = ENCODINGS
     if error.errors:
@@ -56,7 +63,7 @@ def problem(error: ServiceError) -> Response:
 
 
 def _of_http(error: HTTPException) -> Response:
-    """Render what the router itself refuses: no such path, no such method."""
+    """Render what the router itself refuses: no such path."""
     status = HTTPStatus(error.status_code)
     body = {
         "type": "about:blank",
@@ -88,21 +95,8 @@ async def _on_service_error(_: Request, error: ServiceError) -> Response:
     return problem(error)
 
 
-async def _on_http_error(request: Request, error: HTTPException) -> Response:
-    answer = _of_http(error)
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return answer
-
-
-def _methods(request: Request) -> set[str]:
-    """What the address allows; the router names the methods of the first route it finds."""
-    return {
-        method
-        for method in METHODS
-        for route in request.app.routes
-        if route.matches({**request.scope, "method": method})[0] is Match.FULL
-    }
+async def _on_http_error(_: Request, error: HTTPException) -> Response:
+    return _of_http(error)
 
 
 async def _on_request_error(_: Request, error: RequestValidationError) -> Response:

@@ -47,6 +47,30 @@ def checked(sent: Mapping[str, Mapping[str, Any]], member: str) -> Settings:
     return found
 
 
+def schema() -> Json:
+    """What may be sent, as JSON Schema says it."""
+    return _closed({rule.id: _schema_of(rule) for rule in RULES.values()})
+
+
+def _schema_of(rule: Rule[Any]) -> Json:
+    switches: Json = {name: {"type": "boolean"} for name in SWITCHES}
+    return _closed(switches | {one.name: _number_schema(one) for one in thresholds(rule)})
+
+
+def _number_schema(one: Threshold) -> Json:
+    return {
+        "type": "integer" if one.is_whole else "number",
+        "minimum": one.low,
+        "maximum": one.high,
+        "default": one.default,
+        "description": one.meaning,
+    }
+
+
+def _closed(properties: Json) -> Json:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 def shown(project: str, held: RuleSettings) -> Json:
     """Every rule of a project, as it is set."""
     return {

@@ -6,9 +6,10 @@ import datetime as dt
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from gradwatch_service.api.bodies import Body, Id, Name, Step
+from gradwatch_service.api.bodies import WHOLE, Body, Id, Name, Step
+from gradwatch_service.api.rule_settings import schema
 from gradwatch_service.api.shapes import Shape
 from gradwatch_service.domain import MAX_STEP
 
@@ -16,7 +17,9 @@ MAX_RUNS = 500
 
 Sent = Annotated[
     dict[str, dict[str, Any]],
-    Field(description="rule → setting → value; only what differs from the defaults"),
+    WithJsonSchema(
+        {**schema(), "description": "rule → setting → value; only what differs from the defaults"}
+    ),
 ]
 
 
@@ -32,11 +35,11 @@ class BacktestBody(Body):
 
     settings: Sent
     runs: (
-        Annotated[int, Field(ge=1, le=MAX_RUNS)]
+        Annotated[int, Field(ge=1, le=MAX_RUNS), WHOLE]
         | Annotated[list[Id], Field(min_length=1, max_length=MAX_RUNS)]
     ) = 20
-    first: Annotated[Step, Field(alias="from")] = 0
-    last: Annotated[Step, Field(alias="to")] = MAX_STEP
+    first: Annotated[Step, WHOLE, Field(alias="from")] = 0
+    last: Annotated[Step, WHOLE, Field(alias="to")] = MAX_STEP
 
 
 class ThresholdShape(Shape):

@@ -50,7 +50,7 @@ def post_run(
     return answer(run, 201 if is_new else 200)
 
 
-@router.get("", responses=answers({200: Items[Run]}, 422))
+@router.get("", responses=answers({200: Items[Run]}, 404, 422))
 @allows(READ, of=Owner.LIST)
 def get_runs(backend: Served, wanted: RunList, who: Who) -> Response:
     """List runs, the newest first."""

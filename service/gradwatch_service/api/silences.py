@@ -53,7 +53,7 @@ def post_silence(
     return answer(silence.as_json(now), 201)
 
 
-@router.get("", responses=answers({200: Items[SilenceShape]}, 422))
+@router.get("", responses=answers({200: Items[SilenceShape]}, 404, 422))
 @allows(READ, of=Owner.LIST)
 def get_silences(
     backend: Served, wanted: Annotated[SilenceParameters, Query()], who: Who

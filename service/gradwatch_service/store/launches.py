@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from gradwatch_service.detect.tuning import as_changes
 from gradwatch_service.domain import Facts, JsonValue, LayerTable
-from gradwatch_service.errors import Conflict
+from gradwatch_service.errors import Conflict, NotFound
 from gradwatch_service.store import layers, rules
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.runs import find_row, get_run
@@ -133,10 +133,16 @@ def facts_of(connection: Connection, run_id: uuid.UUID, attempt: int) -> Facts:
     """What an attempt was launched with.
 
     It is resumed if it says so with a step beyond 0, or says nothing and is not the first.
+
+    Raises:
+        NotFound: the run has been deleted.
     """
     query = select(attempts.c.config, attempts.c.resume_step, attempts.c.rules).where(
         attempts.c.run_id == run_id, attempts.c.number == attempt
     )
-    config, step, body = connection.execute(query).one()
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"no run {run_id}")
+    config, step, body = found
     resumed = attempt > 1 if step is None else step > 0
     return Facts.from_config(config, resumed=resumed, rules=as_changes(body))

@@ -1,5 +1,7 @@
 import re
 
+from gradwatch_service.api.rule_settings import RULES
+from gradwatch_service.notify.channels import kinds
 from tests.service.api.conftest import Api
 
 ROUTES = {
@@ -77,6 +79,29 @@ def test_openapi_says_which_key_an_operation_needs(api: Api):
     guard = found["paths"]["/api/v1/runs/{run_id}/guard"]["get"]
     assert guard["security"][0] == {"key": ["ingest", "read"]}
     assert found["paths"]["/healthz"]["get"]["security"] == []
+
+
+def test_openapi_says_what_rules_and_channels_can_be_set_to(api: Api):
+    schemas = document(api)["components"]["schemas"]
+    rules = schemas["RulesBody"]["properties"]["settings"]
+    assert rules["properties"].keys() == RULES.keys()
+    spike = rules["properties"]["loss-spike"]
+    assert not spike["additionalProperties"]
+    assert spike["properties"]["enabled"] == {"type": "boolean"}
+    channels = {one["properties"]["kind"]["const"]: one for one in schemas["ChannelBody"]["oneOf"]}
+    assert channels.keys() == kinds().keys()
+    assert channels["slack"]["properties"]["settings"]["required"] == ["url"]
+
+
+def test_openapi_says_how_a_silence_ends(api: Api):
+    schemas = document(api)["components"]["schemas"]
+    ends = [one["required"] for one in schemas["SilenceBody"]["oneOf"]]
+    assert ends == [["ends_at"], ["duration"]]
+
+
+def test_openapi_keeps_the_bounds_of_whole_numbers(api: Api):
+    days = document(api)["components"]["schemas"]["KeyBody"]["properties"]["expires_in_days"]
+    assert days["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 3_650}
 
 
 def test_no_operation_promises_the_stock_validation_error(api: Api):

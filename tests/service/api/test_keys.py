@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -33,6 +33,11 @@ def admin(api: Api) -> dict[str, str]:
 def ask(api: Api, method: str, path: str, key: dict[str, str], **options) -> httpx.Response:
     headers = {"content-type": "application/json", **key}
     return api.send(method, path, headers=headers, **options)
+
+
+async def unreadable() -> AsyncIterator[bytes]:
+    raise AssertionError("the body was read")
+    yield b""
 
 
 def test_a_key_is_made_shown_once_used_rotated_and_revoked(keyed: Api):
@@ -81,6 +86,7 @@ def test_what_is_done_is_in_the_audit_log(keyed: Api):
         {"name": "", "scopes": ["read"]},
         {"scopes": ["read"]},
         {"name": "x", "scopes": ["read"], "expires_in_days": 0},
+        {"name": "x", "scopes": ["read"], "expires_in_days": 0.5},
         {"name": "x", "scopes": ["read"], "project": "other"},
     ],
 )
@@ -91,6 +97,11 @@ def test_a_key_that_makes_no_sense_is_refused(keyed: Api, body):
 def test_a_key_may_be_made_to_last(keyed: Api):
     body = {"name": "x", "scopes": ["read"], "expires_in_days": None}
     assert ask(keyed, "POST", KEYS, admin(keyed), json=body).json()["expires_at"] is None
+
+
+def test_a_number_is_whole_however_it_is_written(keyed: Api):
+    body = {"name": "x", "scopes": ["read"], "expires_in_days": 1.0}
+    assert ask(keyed, "POST", KEYS, admin(keyed), json=body).status_code == 201
 
 
 def test_whoever_is_not_known_is_told_how_to_ask(keyed: Api):
@@ -109,18 +120,18 @@ def test_an_address_that_does_not_exist_is_told_only_to_those_who_are_known(keye
     assert problem(keyed.get("/nonsense")) == (401, "no-key")
     boss = admin(keyed)
     assert problem(ask(keyed, "GET", "/nonsense", boss)) == (404, "not-found")
-    answer = ask(keyed, "PUT", "/runs", boss)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+def test_the_methods_of_an_address_are_nobodys_secret(keyed: Api):
+    for key in ({}, admin(keyed)):
+        answer = ask(keyed, "PUT", "/runs", key, content=unreadable())
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
 
 def test_a_body_is_not_read_before_it_is_known_who_sends_it(keyed: Api):
-    async def body():
-        raise AssertionError("the body was read")
-        yield b""
-
     reader = ring(keyed).bearer("lm", "read")
     for key, status in (({}, 401), (reader, 403)):
-        assert ask(keyed, "POST", "/runs", key, content=body()).status_code == status
+        assert ask(keyed, "POST", "/runs", key, content=unreadable()).status_code == status
 
 
 def test_whoever_sends_too_much_is_told_when_to_come_again(tmp_path: Path):

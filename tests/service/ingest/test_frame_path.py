@@ -253,7 +253,8 @@ def test_a_deleted_run_is_forgotten_and_its_namesake_starts_anew(
 ) -> None:
     answer(writer, simple_push(run_id, 0))
     writer.run(lambda connection: runs.delete_run(connection, run_id)).result(60)
-    with pytest.raises(NotFound):
-        answer(writer, simple_push(run_id, 1))
+    for push in (simple_push(run_id, 1), simple_push(run_id, 0, writer="new")):
+        with pytest.raises(NotFound):
+            answer(writer, push)
     create_run(engine, NOW + dt.timedelta(seconds=1), id=run_id)
     assert answer(writer, simple_push(run_id, 0, loss=5.0)).status == "stored"

@@ -10,12 +10,12 @@ from starlette.types import Scope
 from gradwatch_service.api.access.browser import SAFE_METHODS, check_host, check_site
 from gradwatch_service.api.access.cookie import token_in
 from gradwatch_service.api.access.credentials import Credentials, Known
-from gradwatch_service.api.access.policy import Policies, Policy
+from gradwatch_service.api.access.policy import Policies
 from gradwatch_service.api.access.principal import IN_SCOPE, LOCAL
 from gradwatch_service.api.access.quota import Meter, Rates
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.pace import Pace
-from gradwatch_service.errors import NotFound, Unauthorized
+from gradwatch_service.errors import MethodNotAllowed, NotFound, Unauthorized
 from gradwatch_service.settings import Settings
 
 BEARER = b"bearer "
@@ -49,6 +49,7 @@ class Door:
         Raises:
             Unauthorized: nobody knows who asks.
             Forbidden: not with this key, or not from another site's page.
+            MethodNotAllowed: the address has other methods, whoever asks.
             NotFound: there is no such route.
             TooManyRequests: later.
             Unavailable: whether the key is good cannot be found out now.
@@ -63,21 +64,18 @@ class Door:
                 address = scope["client"][0] if scope.get("client") else ""
                 self._strangers.take(address)
             return None
+        if policy is None and (allowed := self._policies.methods(scope["path"])):
+            raise MethodNotAllowed(allowed)
         check_host(headers, self._hosts)
         known, is_key = await self._recognise(headers, scope["app"].state.backend)
         meter = self._metered(known, headers) if self._needs_key else None
-        self._check_policy(policy, known, scope)
+        if policy is None:
+            raise NotFound(NO_ROUTE)
+        policy.check(known.principal)
+        scope[IN_SCOPE] = known.principal
         if is_unsafe and not is_key:
             check_site(headers, must_say=known is not _LOCAL)
         return meter
-
-    def _check_policy(self, policy: Policy | None, known: Known, scope: Scope) -> None:
-        if policy is None:
-            if not self._policies.knows(scope["path"]):
-                raise NotFound(NO_ROUTE)
-            return  # the router says which methods there are
-        policy.check(known.principal)
-        scope[IN_SCOPE] = known.principal
 
     async def _recognise(
         self, headers: Mapping[bytes, bytes], backend: Backend

@@ -109,9 +109,9 @@ class Policies:
                 return policy
         return None
 
-    def knows(self, path: str) -> bool:
-        """Whether there is a route at this address, for whatever method."""
-        return any(entry.regex.match(path) for entry in self.entries)
+    def methods(self, path: str) -> frozenset[str]:
+        """What can be asked of this address; none if there is no such address."""
+        return frozenset(entry.method for entry in self.entries if entry.regex.match(path))
 
 
 def policies_of(routes: Sequence[BaseRoute]) -> Policies:

@@ -50,6 +50,11 @@ def check(kind: str, settings: Mapping[str, Any], outgoing: Outgoing) -> Options
     return checked
 
 
+def schemas() -> Mapping[str, dict[str, Any]]:
+    """What each kind can be set to, as JSON Schema says it; whether it can be reached it cannot."""
+    return {kind: known.Settings.model_json_schema() for kind, known in kinds().items()}
+
+
 def open_channel(kind: str, settings: Mapping[str, Any], outgoing: Outgoing) -> Channel:
     """The channel that these settings describe; what it does not want to hear, it passes over.
 
