@@ -41,7 +41,11 @@ def as_bits(fixed: int | np.integer) -> float:
 
 def as_value(fixed: int | np.integer) -> float:
     """The positive number whose base-2 logarithm is ``fixed``; inf beyond the float range."""
-    exponent = as_bits(fixed)
+    return power(as_bits(fixed))
+
+
+def power(exponent: float) -> float:
+    """The factor that so many bits are; inf beyond the float range."""
     return math.inf if exponent >= 1024 else 2.0**exponent
 
 

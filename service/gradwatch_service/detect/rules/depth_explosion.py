@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gradwatch_service.detect.block import DepthProfile
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
@@ -73,7 +74,7 @@ class DepthExplosion:
         names = [view.layers.names[column] for column in profile.columns]
         growth = profile.growth_bits
         text = (
-            f"the back-propagated signal grows by {2.0**growth:.3g} from {names[-1]} back to "
+            f"the back-propagated signal grows by {power(growth):.3g} from {names[-1]} back to "
             f"{names[0]} ({-profile.slope:.2f} bits a layer over {len(names)} layers)"
         )
         fact = Evidence("depth-explosion", text, step, growth, self.warning_bits, names[0])

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.block import Block, DepthProfile
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
@@ -62,8 +63,8 @@ class DepthVanishing:
     ) -> Sighting:
         name, shrink = view.layers.names[profile.columns[0]], -profile.growth_bits
         text = (
-            f"the gradient shrinks by {2.0**shrink:.3g} on its way back to {name}, whose gradient "
-            f"rms is {2.0 ** rms[0]:.1e} (median layer {2.0 ** rms[1]:.1e})"
+            f"the gradient shrinks by {power(shrink):.3g} on its way back to {name}, whose "
+            f"gradient rms is {2.0 ** rms[0]:.1e} (median layer {2.0 ** rms[1]:.1e})"
         )
         fact = Evidence(
             "depth-vanishing", text, int(view.step[row]), shrink, self.shrink_bits, name

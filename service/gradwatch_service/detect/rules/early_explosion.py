@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, bits, log2_bits
+from gradwatch_service.detect.fixedpoint import FLOOR, as_bits, bits, log2_bits, power
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet, run_lengths
 from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import Track, View
@@ -169,7 +169,9 @@ class EarlyExplosion:
         step, n = int(view.step[row]), int(view.ordinal[row])
         facts = []
         if grown is not None:
-            text = f"the gradient norm is {2.0**grown:.3g} times its minimum after {n + 1} reports"
+            text = (
+                f"the gradient norm is {power(grown):.3g} times its minimum after {n + 1} reports"
+            )
             facts.append(Evidence("early-norm", text, step, grown, self.rise_bits))
         if first_loss is not None:
             loss, limit = float(view.scalar("loss")[row]), self.loss_factor * first_loss

@@ -17,6 +17,7 @@ from gradwatch_service.detect.fixedpoint import (
     as_value,
     bits,
     log2_fixed,
+    power,
 )
 from gradwatch_service.detect.lengths import NOTHING, Lengths, follow, trend
 from gradwatch_service.detect.rule import (
@@ -178,7 +179,7 @@ class ExplosionThroughTime:
         if found is None or found.t < self.length_t:
             return None
         text = (
-            f"the gradient norm grows with the sequence length: by {2.0**found.bits:.3g} from "
+            f"the gradient norm grows with the sequence length: by {power(found.bits):.3g} from "
             f"{found.shortest} to {found.longest} time steps (t {found.t:.1f})"
         )
         return _sighting(view, -1, text, (found.bits, self.length_bits), found.beta)
@@ -200,7 +201,7 @@ class ExplosionThroughTime:
         rise, value = as_bits(now[at] - least[at]), as_value(now[at])
         text = (
             f"the largest singular value of {view.layers.names[columns[at]]} is {value:.3g}, "
-            f"{2.0**rise:.3g} times that of {SIGMA_BLOCKS * BLOCK} reports ago; above 1 the "
+            f"{power(rise):.3g} times that of {SIGMA_BLOCKS * BLOCK} reports ago; above 1 the "
             "gradient can grow at every time step"
         )
         return _sighting(view, -1, text, (rise, self.sigma_rise_bits), None)
@@ -212,7 +213,7 @@ class ExplosionThroughTime:
         limit = float(self._limit(view.ordinal)[row])
         text = (
             f"back through {length} time steps the gradient grows by {2.0 ** (beta * length):.3g}, "
-            f"{2.0**beta:.3g} a step (β = {beta:.2f} bits)"
+            f"{power(beta):.3g} a step (β = {beta:.2f} bits)"
         )
         return _sighting(view, row, text, (beta * length, limit), beta)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradwatch_service.detect.columns import per_table
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
 from gradwatch_service.detect.tuning import settable
 from gradwatch_service.detect.view import View
@@ -89,7 +90,7 @@ class InitGainProfile:
     def _describe(self, view: View, step: int, columns: IntArray, total: float) -> Sighting:
         name = view.layers.names[columns[0]]
         text = (
-            f"the initial weights amplify the signal by {2.0**total:.3g} over {len(columns)} "
+            f"the initial weights amplify the signal by {power(total):.3g} over {len(columns)} "
             f"layers ({total:.1f} bits, about 0 is right); most in {name}"
         )
         fact = Evidence("init-gain-profile", text, step, total, self.warning_bits, name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradwatch_service.detect.baseline import EMPTY
 from gradwatch_service.detect.columns import grown
-from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_fixed
+from gradwatch_service.detect.fixedpoint import Fixed, as_bits, bits, log2_fixed, power
 from gradwatch_service.detect.ranks import ALIKE, LOCAL, REPORTED, odd_rank
 from gradwatch_service.detect.rule import Sighting, Signal, levels, quiet
 from gradwatch_service.detect.tuning import settable
@@ -189,7 +189,7 @@ def _describe(view: View, row: int, verdict: Verdict, what: str) -> Sighting:
     count = int((verdict.offsets != EMPTY).sum())
     more = f"; so are {len(columns) - 1} more" if len(columns) > 1 else ""
     text = (
-        f"the {what} of {name} is {2.0**offset:.3g} times that of the median of {count} ranks "
+        f"the {what} of {name} is {power(offset):.3g} times that of the median of {count} ranks "
         f"({offset:+.2f} bits, limit {limit:.2f}), in {verdict.reports} reports and more{more}"
     )
     fact = Evidence("rank-outlier", text, int(view.step[row]), offset, limit, name)

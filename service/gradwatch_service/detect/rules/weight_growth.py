@@ -9,7 +9,7 @@ import numpy as np
 
 from gradwatch_service.detect import stretches
 from gradwatch_service.detect.baseline import BLOCK, EMPTY
-from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_bits
+from gradwatch_service.detect.fixedpoint import ONE_BIT, bits, log2_bits, power
 from gradwatch_service.detect.formats import norm_over_rms
 from gradwatch_service.detect.rule import Sighting, Signal, last_row, levels, quiet, throughout
 from gradwatch_service.detect.tuning import settable
@@ -160,7 +160,7 @@ class WeightGrowth:
         others = f", and those of {len(columns) - 1} more" if len(columns) > 1 else ""
         text = (
             f"the weights of {view.layers.names[columns[0]]}{others} have grown by "
-            f"{2.0**growth:.2g} within 896 reports and by {2.0**risen:.2g} since the first"
+            f"{power(growth):.2g} within 896 reports and by {power(risen):.2g} since the first"
         )
         return _sighting(view, text, (growth, self.doubled_bits), columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.diagnose.actions.gradient import clip_grad_norm, truncate_bptt, truncation
 from gradwatch_service.diagnose.actions.model import use_gated_cell
 from gradwatch_service.diagnose.actions.weights import reinit_recurrent
@@ -19,7 +20,7 @@ def _grows_somewhat(s: Situation) -> str | None:
     """The gradient grows by 4.5 bits and more on its way back, though its rule is not sure yet."""
     if s.sees("explosion-through-time") or s.through is None or s.through < _SOME_BITS:
         return None
-    return f"back through the sequence the gradient grows by a factor of {2.0**s.through:.3g}"
+    return f"back through the sequence the gradient grows by a factor of {power(s.through):.3g}"
 
 
 def _recurrent_first(s: Situation) -> str | None:
@@ -41,7 +42,7 @@ def _recurrent_layer(s: Situation) -> str | None:
 def _explain(s: Situation) -> str:
     layer = _recurrent_layer(s)
     matrix = layer or "the recurrent matrix"
-    rate = "" if not s.beta else f" It grows by a factor of {2.0**s.beta:.3g} per time step."
+    rate = "" if not s.beta else f" It grows by a factor of {power(s.beta):.3g} per time step."
     return (
         "On its way back through the time steps of a sequence the gradient is multiplied by "
         f"{matrix} once per step; since step {s.onset_step} that makes it grow.{rate} Over a whole "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.diagnose.actions.job import quarantine_rank
 from gradwatch_service.diagnose.actions.rewind import rollback
 from gradwatch_service.diagnose.cause import EXPLOSION, Cause, Sign
@@ -25,8 +26,8 @@ def _outweighed(s: Situation) -> str | None:
     if now is None or now < _OVER_BITS or s.standing.rise < _RISE_BITS:
         return None
     return (
-        f"the reduced gradient is {2.0**now:.2g} times this rank's own, which a mean of ranks that "
-        "are alike cannot be: another rank outweighs it"
+        f"the reduced gradient is {power(now):.2g} times this rank's own, which a mean of ranks "
+        "that are alike cannot be: another rank outweighs it"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradwatch_service.detect.fixedpoint import power
 from gradwatch_service.diagnose.actions.rate import (
     cap_lr,
     reducing_factor,
@@ -22,7 +23,7 @@ def _updates_rose(s: Situation) -> str | None:
     """The update ratio is ≥ 2 bits over its slow level, and the learning rate jumped."""
     if s.uw_rise < RELATIVE_BITS or rate_jumped(s) is None:
         return None
-    return f"updates are {2.0**s.uw_rise:.3g} times what they were before"
+    return f"updates are {power(s.uw_rise):.3g} times what they were before"
 
 
 def _trouble_before(s: Situation) -> str | None:

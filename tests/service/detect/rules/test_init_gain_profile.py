@@ -45,6 +45,11 @@ def test_twice_the_critical_gain_in_ten_layers_is_ten_bits() -> None:
     assert "by 1.02e+03 over 10 layers (10.0 bits" in fact.text
 
 
+def test_a_gain_that_no_float_can_hold_is_told_in_bits() -> None:
+    fact = watch(weights(net(), 110.0)).first(RULE).evidence[0]
+    assert "by inf over 10 layers (1100.0 bits" in fact.text
+
+
 @pytest.mark.parametrize(
     ("activation", "c"),
     [("ReLU", 2**-0.5), ("tanh", 1.0), ("gelu", 0.675), ("silu", 0.616), ("unheard-of", 2**-0.5)],
