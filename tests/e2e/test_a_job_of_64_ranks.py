@@ -25,7 +25,7 @@ from tests.service.ingest.training import BREAKS, exploding
 from tests.streams import cut
 
 RANKS = 64
-KILLS = times(2, 12)
+KILLS = times(1, 12)
 PROJECT = "big"
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXMgbG9uZy4="
 

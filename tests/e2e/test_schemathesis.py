@@ -19,7 +19,7 @@ from tests.servers import Server
 from tests.tenants import CHANNEL, EXPLODING, SILENCE, bearer
 
 PROJECT = "lm"
-EXAMPLES = times(15, 200)
+EXAMPLES = times(6, 200)
 SEED = 7
 PHASES = "examples,coverage,fuzzing,stateful"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

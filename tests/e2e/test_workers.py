@@ -23,7 +23,7 @@ from tests.service.ingest.test_judge_process import processes_of
 pytestmark = pytest.mark.parametrize("backend", [POSTGRES])
 
 WORKERS = 2
-KILLS = times(4, 20)
+KILLS = times(2, 20)
 ACKS_BETWEEN = times(6, 20)
 REPLACED_SECONDS = 75.0  # the supervisor alone may wait 30 for one that was killed as it started
 

@@ -12,7 +12,7 @@ from tests.reliability.counts import times
 from tests.reliability.pushers import PATIENCE_SECONDS, StepsPusher, check_stored, progress, pushing
 from tests.servers import Server, poll
 
-KILLS = {"sqlite": times(6, 27), "postgresql": times(4, 27)}
+KILLS = {"sqlite": times(4, 27), "postgresql": times(3, 27)}
 ACKS_BETWEEN_KILLS = times(8, 30)
 FAULTS_SHARE = 0.1  # of the requests meet a fault of the network
 

@@ -23,8 +23,8 @@ from tests.reliability.alert_worker import AlertWorker
 from tests.reliability.counts import times
 from tests.servers import poll
 
-EVENTS = times(96, 600)  # half of them begin something, half end it
-KILLS = times(6, 30)
+EVENTS = times(48, 600)  # half of them begin something, half end it
+KILLS = times(3, 30)
 WORKERS = 2
 DEADLINE_SECONDS = 120.0
 

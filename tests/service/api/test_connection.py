@@ -6,7 +6,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,15 +16,13 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 DEADLINES = {"HEADER": "0.5", "BODY": "0.5", "ANSWER": "0.5"}
 
 
-@pytest.fixture
-def backend() -> str:
-    return "sqlite"
-
-
-@pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("connections")
     given = {f"GRADWATCH_{name}_DEADLINE_SECONDS": value for name, value in DEADLINES.items()}
-    running = Server(database_url, tmp_path / "server.log", environment=given).start()
+    running = Server(
+        f"sqlite:///{folder}/gradwatch.db", folder / "server.log", environment=given
+    ).start()
     yield running
     running.kill()
 
