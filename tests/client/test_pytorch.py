@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from gradwatch.integrations import probe, pytorch  # noqa: E402
+from gradwatch.integrations.foreach import at_hand  # noqa: E402
 from gradwatch.launch import Launch  # noqa: E402
 from gradwatch.off import OffMonitor  # noqa: E402
 from gradwatch.run import Run  # noqa: E402
@@ -493,6 +494,25 @@ def test_a_failure_of_torch_ends_the_watching_not_the_job(
     assert monitor.step()
     (warning,) = warnings_logged()
     assert "watching the model has ended" in warning
+
+
+def test_the_step_before_a_failure_is_reported(open_run: OpenRun) -> None:
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer)
+    for _ in range(3):
+        backward(model, optimizer)
+        monitor.step()
+    model[0].weight.data = torch.zeros(2, 2)  # as no optimizer would
+    monitor.step()
+    run.finish()
+    assert run.counts.observed == 3
+
+
+def test_what_is_on_the_host_is_not_sent_to_the_device() -> None:
+    scalars = {"lr": torch.tensor(0.1), "loss": torch.tensor(2.0, device="meta"), "step": 3}
+    assert at_hand(scalars, torch.device("cuda")) == {"lr": pytest.approx(0.1)}
+    assert at_hand(scalars, torch.device("cpu")) == {}
 
 
 def test_a_forked_child_does_not_report_the_step_of_its_parent(open_run: OpenRun) -> None:

@@ -77,6 +77,7 @@ class Parts:
 
     def send(self, scalars: Mapping[str, Any]) -> Sent:
         """Start the transfer of everything added, and of the scalars that are tensors."""
+        scalars = {**scalars, **at_hand(scalars, self._device)}
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
         every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
         transfer = Transfer(_stacked(every, self._device), self._rows, self._width)
@@ -85,6 +86,14 @@ class Parts:
     def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Send, and read at once."""
         return self.send(scalars).read()
+
+
+def at_hand(scalars: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Numbers for tensors on the host, if the rest is elsewhere: sending them there would wait."""
+    if device.type == "cpu":
+        return {}
+    tensors = {name: value for name, value in scalars.items() if _is_single(value)}
+    return {name: value.item() for name, value in tensors.items() if value.device.type == "cpu"}
 
 
 def _stacked(results: Tensors, device: torch.device) -> torch.Tensor:

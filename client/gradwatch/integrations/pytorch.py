@@ -133,13 +133,12 @@ class Monitor:
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
         # Freeing pinned memory would call CUDA, which a fork may not.
-        self._inherited = self._unread
+        self._inherited = self._unread or self._inherited
         self._unread = self._held = None
         self._probe.forget()
 
     def _end(self, error: RuntimeError) -> None:
         self._broken = True
-        self._unread = None
         self._probe.forget()
         self._pilot.end()
         self._run.warn("monitor", f"watching the model has ended: {error}")

@@ -206,7 +206,7 @@ def _alerts(
 
 
 def _steps(found: Sequence[Reel], trial: Trial) -> int:
-    """How many steps of the run lie within the trial: those of the writer that reported most."""
+    """How many steps of all launches lie within the trial: of each, its longest writer's."""
     counts: dict[int, int] = {}
     for reel in found:
         steps = reel.steps

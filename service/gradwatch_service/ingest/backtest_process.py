@@ -20,6 +20,7 @@ GRACE_SECONDS = 5.0
 IDLE_SECONDS = 300.0
 NICENESS = 10
 TRIES = 2
+TURN_SECONDS = 1.0  # who waits for a turn holds a thread of the server
 
 
 class Rehearsals:
@@ -37,7 +38,7 @@ class Rehearsals:
         Raises:
             ServiceError: what is wrong with the trial; Unavailable: another one is under way.
         """
-        if not self._turn.acquire(timeout=trial.seconds):
+        if not self._turn.acquire(timeout=TURN_SECONDS):
             raise Unavailable("another back-test is under way", code="busy")
         try:
             for _ in range(TRIES):

@@ -39,7 +39,8 @@ class Reel:
     facts: Facts
     tape: Tape
     tracks: dict[str, dict[Rule[Any], Track]] = field(default_factory=dict)
-    told: dict[object, Told] = field(default_factory=dict)
+    # With the tracks that a key names by their identity: they live as long as it does.
+    told: dict[object, tuple[Mapping[str, Track], Told]] = field(default_factory=dict)
 
     @property
     def steps(self) -> IntArray:
@@ -61,8 +62,8 @@ class Reel:
         if key not in self.told:
             facts = replace(self.facts, rules=changes)
             found = rehearse(self.tape, tracks, facts, pace)
-            _limited(self.told)[key] = found
-        return self.told[key]
+            _limited(self.told)[key] = (tracks, found)
+        return self.told[key][1]
 
     def _track(self, rule: Rule[Any], pace: Pace) -> Track:
         """Of equal tracks there is but one: where nothing changes nothing is diagnosed anew."""
