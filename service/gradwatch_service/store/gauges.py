@@ -64,7 +64,7 @@ def standing(connection: Connection, now: dt.datetime) -> Standing:
 
 def _counted(
     connection: Connection, table: Table, names: Sequence[str], where: sa.ColumnElement[bool]
-) -> dict[tuple[Any, ...], int]:
+) -> dict[tuple[Any, ...], float]:
     columns = [table.c[name] for name in names]
     query = select(*columns, func.count()).where(where).group_by(*columns)
     return {tuple(row[:-1]): row[-1] for row in connection.execute(query)}

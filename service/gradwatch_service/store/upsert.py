@@ -10,8 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def inserting(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that may say what happens where the row exists."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def insert_or_nothing(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
