@@ -18,7 +18,7 @@ def inserting(connection: Connection, table: Table) -> postgresql.Insert | sqlit
 def insert_or_nothing(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
     """Insert a row; False if there is one already, which stays as it is."""
     statement = inserting(connection, table).values(row).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
