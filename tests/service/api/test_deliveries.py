@@ -13,6 +13,7 @@ from tests import alerting
 from tests.alerting import NOW, PROJECT
 from tests.service.api.conftest import Api, problem, served
 
+CHANNEL = uuid.UUID(int=1)
 PATH = f"/projects/{PROJECT}/deliveries"
 
 
@@ -28,7 +29,7 @@ def plan(
     state: str,
     number: int = 0,
     run_id: uuid.UUID | None = None,
-    channel_id: uuid.UUID = uuid.UUID(int=1),
+    channel_id: uuid.UUID = CHANNEL,
 ) -> Delivery:
     def write(connection: Connection) -> Delivery:
         made = Delivery(
