@@ -156,8 +156,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "delivery_id", name=op.f("pk_deliveries")),
     )
     op.create_index(
-        op.f("ix_deliveries_channel_id_created_at"), "deliveries", ["channel_id", "created_at"]
+        op.f("ix_deliveries_channel_id_attempted_at"), "deliveries", ["channel_id", "attempted_at"]
     )
+    op.create_index(
+        op.f("ix_deliveries_project_created_at"), "deliveries", ["project", "created_at"]
+    )
+    op.create_index(op.f("ix_deliveries_delivery_id"), "deliveries", ["delivery_id"])
     op.create_index(op.f("ix_deliveries_state_due_at"), "deliveries", ["state", "due_at"])
     op.create_table(
         "turns",

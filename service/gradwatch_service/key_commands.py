@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, Engine
 
-from gradwatch_service.clock import utc_now
 from gradwatch_service.errors import Invalid
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import keys
 from gradwatch_service.store.audit import COMMAND_LINE
 from gradwatch_service.store.database import for_writing, make_engine
+from gradwatch_service.store.database_time import database_now
 from gradwatch_service.store.keys import Admin, Issued, Key, KeyRequest
 from gradwatch_service.store.wording import check_name
 
@@ -76,7 +76,7 @@ def remarks(settings: Settings) -> Iterator[str]:
         return
     engine = make_engine(settings.database_url)
     with engine.connect() as connection:
-        has_key = keys.are_any(connection, utc_now())
+        has_key = keys.are_any(connection, database_now(connection))
     engine.dispose()
     if not has_key:
         yield HOW_TO_BEGIN
@@ -92,7 +92,7 @@ def _command(
 
 
 def _create(connection: Connection, arguments: argparse.Namespace) -> Iterator[str]:
-    admin = _admin()
+    admin = _admin(connection)
     lifetime: dt.timedelta | None = arguments.expires
     request = KeyRequest(
         arguments.project,
@@ -104,25 +104,26 @@ def _create(connection: Connection, arguments: argparse.Namespace) -> Iterator[s
 
 
 def _list(connection: Connection, arguments: argparse.Namespace) -> Iterator[str]:
-    now = utc_now()
+    now = database_now(connection)
     yield COLUMNS.format("KEY", "PROJECT", "NAME", "SCOPES", "STATE", "EXPIRES", "LAST USED")
     for key in keys.of_project(connection, arguments.project):
         yield _row(key, now)
 
 
 def _revoke(connection: Connection, arguments: argparse.Namespace) -> Iterator[str]:
-    key = keys.revoke(connection, arguments.key_id, _admin())
+    key = keys.revoke(connection, arguments.key_id, _admin(connection))
     yield f"{key.key_id} ({key.name}, {key.project}) is revoked; servers notice within 5 s"
 
 
 def _rotate(connection: Connection, arguments: argparse.Namespace) -> Iterator[str]:
     grace: dt.timedelta = arguments.grace
-    yield from _shown(keys.rotate(connection, arguments.key_id, grace, _admin()))
+    admin = _admin(connection)
+    yield from _shown(keys.rotate(connection, arguments.key_id, grace, admin))
     yield f"{arguments.key_id} ends in {grace}"
 
 
-def _admin() -> Admin:
-    return Admin(COMMAND_LINE, None, utc_now())
+def _admin(connection: Connection) -> Admin:
+    return Admin(COMMAND_LINE, None, database_now(connection))
 
 
 def _shown(issued: Issued) -> Sequence[str]:

@@ -7,6 +7,7 @@ from gradwatch_service.clock import utc_now
 from gradwatch_service.store import audit, keys
 from gradwatch_service.store.database import make_engine
 from gradwatch_service.store.key_text import digest_of, key_id_of
+from tests.databases import POSTGRES
 
 
 def run(database_url: str, *argv: str) -> int:
@@ -44,6 +45,29 @@ def test_a_key_is_made_listed_rotated_and_revoked(
         ("command line", "key-rotated"),
         ("command line", "key-made"),
     ]
+
+
+@pytest.mark.parametrize("backend", [POSTGRES], indirect=True)
+def test_the_time_is_the_databases(database_url: str, capsys: pytest.CaptureFixture[str]):
+    engine = make_engine(database_url)
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
+            "AS $$ SELECT timestamptz '2031-05-01 12:00:00+00' $$",
+            f"ALTER DATABASE {engine.url.database} SET search_path = public, pg_catalog",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    made = ("create", "--project", "lm", "--scope", "read", "--expires", "1d")
+    assert run(database_url, *made) == commands.DONE
+    text, said = capsys.readouterr().out.splitlines()
+    assert "expires 2031-05-02 12:00 UTC" in said
+    assert run(database_url, "revoke", str(key_id_of(text))) == commands.DONE
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        acts = audit.entries(connection, "lm").items
+    engine.dispose()
+    assert {item["at"] for item in acts} == {"2031-05-01T12:00:00.000Z"}
 
 
 def test_a_key_may_have_two_scopes_and_never_expire(

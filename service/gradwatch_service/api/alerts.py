@@ -25,7 +25,16 @@ from gradwatch_service.api.shapes import Advice, Alert, GuardBody, Items
 from gradwatch_service.diagnose.acts import ENDED, ENDED_BY, ActKind
 from gradwatch_service.ingest.pushes import Word
 from gradwatch_service.notify.silencing import covering, labels_of
-from gradwatch_service.store import acts, advice, alerts, runs, silences, transitions, writers
+from gradwatch_service.store import (
+    acts,
+    advice,
+    alerts,
+    run_names,
+    runs,
+    silences,
+    transitions,
+    writers,
+)
 from gradwatch_service.store.codec import Json, Page
 
 router = APIRouter(tags=["alerts"])
@@ -40,7 +49,7 @@ def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
         backend.judged(wanted.run)
     with backend.reading() as connection:
         found = alerts.list_alerts(connection, filters, wanted.cursor, wanted.limit)
-        items = tuple(_muted(connection, found.items, backend.clock()))
+        items = tuple(_muted(connection, found.items, backend.clock(), filters.project))
         return page(Page(items, found.next_cursor))
 
 
@@ -98,7 +107,8 @@ def _acted(
 
 def _in_full(connection: Connection, alert_id: uuid.UUID, now: dt.datetime) -> Json:
     """An alert, who silences it, and all that happened to it, in order."""
-    alert = next(_muted(connection, [alerts.get_alert(connection, alert_id)], now))
+    found = alerts.get_alert(connection, alert_id)
+    alert = next(_muted(connection, [found], now, str(found["project"])))
     run_id = _run_of(alert)
     past: list[Json] = [
         *transitions.of_alert(connection, run_id, alert_id),
@@ -126,14 +136,16 @@ def _ending(alert: Json) -> Json:
     }
 
 
-def _muted(connection: Connection, found: Sequence[Json], now: dt.datetime) -> Iterator[Json]:
-    """The alerts with the ids of the silences that cover them."""
-    active = silences.active(connection, now)
+def _muted(
+    connection: Connection, found: Sequence[Json], now: dt.datetime, project: str | None
+) -> Iterator[Json]:
+    """The alerts, of this project or of any, with the ids of the silences that cover them."""
+    active = silences.active(connection, now, project)
     ids = {_run_of(alert) for alert in found} if active else set()
-    runs_by_id = silences.runs_of(connection, list(ids)) if ids else {}
+    known = run_names.of_runs(connection, list(ids)) if ids else {}
     for alert in found:
-        run = runs_by_id.get(str(alert["run_id"]))
-        muting = covering(active, labels_of(alert, run)) if run is not None else []
+        run = known.get(_run_of(alert))
+        muting = covering(active, labels_of(alert, run._asdict())) if run is not None else []
         yield {**alert, "silenced_by": [str(one.id) for one in muting]}
 
 

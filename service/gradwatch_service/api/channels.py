@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -24,9 +25,10 @@ from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.channels import check, masked, open_channel
 from gradwatch_service.notify.message import Message
 from gradwatch_service.notify.options import Options
-from gradwatch_service.store import audit, channels
+from gradwatch_service.store import audit, channels, letters
 from gradwatch_service.store.channels import ChannelRow
 from gradwatch_service.store.codec import Json, rfc3339, uuid7
+from gradwatch_service.store.database_time import database_now
 
 router = APIRouter(prefix="/projects/{project}/channels", tags=["channels"])
 
@@ -69,7 +71,7 @@ def post_channel(
 
     def add(connection: Connection) -> ChannelRow:
         made = channels.add(connection, row)
-        _note(connection, made, who, "channel-made")
+        _note(connection, made, who, "channel-made", now)
         return made
 
     return answer(_shown(backend.write(add)), 201)
@@ -97,7 +99,10 @@ def patch_channel(
 
     def change(connection: Connection) -> ChannelRow:
         changed = channels.change(connection, project, channel_id, changes)
-        _note(connection, changed, who, "channel-changed")
+        if not changed.enabled:
+            now, why = database_now(connection), "the channel is switched off"
+            letters.withdraw(connection, (project, channel_id), now, why)
+        _note(connection, changed, who, "channel-changed", backend.clock())
         return changed
 
     return answer(_shown(backend.write(change)))
@@ -111,7 +116,8 @@ def delete_channel(
     """Delete a channel."""
 
     def remove(connection: Connection) -> None:
-        _note(connection, channels.get(connection, project, channel_id), who, "channel-deleted")
+        row = channels.get(connection, project, channel_id)
+        _note(connection, row, who, "channel-deleted", backend.clock())
         channels.remove(connection, project, channel_id)
 
     backend.delete(remove)
@@ -131,9 +137,11 @@ def post_test(project: OwnProject, channel_id: uuid.UUID, backend: Served) -> Re
     return answer({"delivered": True})
 
 
-def _note(connection: Connection, row: ChannelRow, who: Principal, act: str) -> None:
+def _note(
+    connection: Connection, row: ChannelRow, who: Principal, act: str, now: dt.datetime
+) -> None:
     detail: Json = {"name": row.name, "kind": row.kind, "enabled": row.enabled}
-    audit.note(connection, row.project, who.actor, act, str(row.channel_id), detail)
+    audit.note(connection, row.project, who.actor, act, str(row.channel_id), detail, now=now)
 
 
 def _found(backend: Backend, project: str, channel_id: uuid.UUID) -> ChannelRow:

@@ -51,8 +51,11 @@ def post_replay(project: OwnProject, delivery_id: uuid.UUID, backend: Served, wh
     """Send a dead letter once more, under the same id and with all its retries."""
 
     def replay(connection: Connection) -> Json:
-        sent = letters.replay(connection, project, delivery_id, database_now(connection))
-        audit.note(connection, project, who.actor, "delivery-replayed", str(delivery_id), {})
+        now = database_now(connection)
+        sent = letters.replay(connection, project, delivery_id, now)
+        audit.note(
+            connection, project, who.actor, "delivery-replayed", str(delivery_id), {}, now=now
+        )
         return sent
 
     return answer(backend.write(replay))

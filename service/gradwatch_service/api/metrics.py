@@ -19,7 +19,7 @@ from gradwatch_service.api.access.policy import Owner, allows
 from gradwatch_service.api.access.principal import READ, Who
 from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.errors import Unavailable
-from gradwatch_service.store.gauges import Labels, Standing, standing
+from gradwatch_service.store.gauges import Labels, Standing, seen_by, standing
 
 router = APIRouter(include_in_schema=False)
 
@@ -93,25 +93,27 @@ _VERSION = (version("gradwatch"),)
 def _shown(found: Standing, project: str | None) -> Iterator[Metric]:
     yield _gauge(
         "gradwatch_alerts", "Alerts that are not resolved.",
-        ("project", "severity", "state"), _of(project, found.alerts),
+        ("project", "severity", "state"), seen_by(project, found.alerts),
     )  # fmt: skip
     yield _gauge(
         "gradwatch_runs", "Runs that are not over.",
-        ("project", "state", "health"), _of(project, found.runs),
+        ("project", "state", "health"), seen_by(project, found.runs),
     )  # fmt: skip
-    yield _gauge("gradwatch_deliveries", "Messages, by state.", ("state",), found.deliveries)
-    yield _single("gradwatch_outbox_alerts", "Changed alerts not considered yet.", found.outbox)
-    yield _single(
-        "gradwatch_outbox_age_seconds", "How long the oldest has waited.", found.outbox_age or 0.0
-    )
+    yield _gauge(
+        "gradwatch_deliveries", "Messages that wait, or were given up.",
+        ("project", "state"), seen_by(project, found.deliveries),
+    )  # fmt: skip
+    yield _gauge(
+        "gradwatch_outbox_alerts", "Changed alerts not considered yet.",
+        ("project",), seen_by(project, found.outbox),
+    )  # fmt: skip
+    yield _gauge(
+        "gradwatch_outbox_age_seconds", "How long the oldest has waited.",
+        ("project",), seen_by(project, found.outbox_age, max),
+    )  # fmt: skip
     if found.worker_age is not None:
         age = "Seconds since a worker gave a sign of life."
         yield _single("gradwatch_worker_beat_age_seconds", age, found.worker_age)
-
-
-def _of(project: str | None, values: Mapping[Labels, float]) -> Mapping[Labels, float]:
-    """What is one project's; the first label names it."""
-    return {key: value for key, value in values.items() if project in (None, key[0])}
 
 
 def _single(name: str, words: str, value: float) -> Metric:

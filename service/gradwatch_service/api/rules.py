@@ -46,13 +46,12 @@ def put_rules(
     who: Who,
 ) -> Response:
     """Set the rules of a project, for launches from now on: a run keeps what it began with."""
-    settings = RuleSettings(
-        checked(body.settings, "settings"), backend.clock(), who.signed(body.by)
-    )
+    now = backend.clock()
+    settings = RuleSettings(checked(body.settings, "settings"), now, who.signed(body.by))
 
     def set_rules(connection: Connection) -> None:
         rules.replace(connection, project, settings)
-        audit.note(connection, project, who.actor, "rules-set", project, {})
+        audit.note(connection, project, who.actor, "rules-set", project, {}, now=now)
 
     backend.write(set_rules)
     return answer(shown(project, settings))

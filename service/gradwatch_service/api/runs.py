@@ -105,7 +105,7 @@ def delete_run(run_id: OwnRun, backend: Served, who: Who) -> Response:
             "run-deleted",
             str(run_id),
             {},
-            clock=backend.clock,
+            now=backend.clock(),
         )
 
     backend.delete(delete)

@@ -64,9 +64,14 @@ def consider(
     if row is None:
         return Step(replace(notice, news_at=None, due_at=None), pending)
     if not row.enabled:
-        is_new = not notice.version
-        return Step(notice if is_new else replace(notice, due_at=now + situation.timing.repeat))
+        return Step(_switched_off(notice, pending, now + situation.timing.repeat), pending)
     return _decided(situation, notice, pending, row.settings)
+
+
+def _switched_off(notice: Notice, pending: Delivery | None, look_at: dt.datetime) -> Notice:
+    """Nothing is news to a channel that is told nothing; what it knows is looked at later."""
+    told = settled(knowledge(notice, pending).told, notice)
+    return replace(notice, told=told, news_at=None, due_at=look_at if told else None)
 
 
 def _decided(

@@ -22,11 +22,11 @@ from gradwatch_service.delivery.claims import Claim, claim, next_batch
 from gradwatch_service.delivery.messages import message_of
 from gradwatch_service.delivery.plan import plans
 from gradwatch_service.delivery.settlement import Outcome
-from gradwatch_service.errors import Conflict, ServiceError
+from gradwatch_service.errors import Conflict, NotFound, ServiceError
 from gradwatch_service.notify.channel import Channel, UndeliveredError
 from gradwatch_service.notify.policy import Timing
 from gradwatch_service.settings import Settings
-from gradwatch_service.store import channels, deliveries, heartbeats
+from gradwatch_service.store import channels, deliveries, heartbeats, letters
 from gradwatch_service.store.channels import ChannelRow
 from gradwatch_service.store.database_time import database_now
 
@@ -100,9 +100,11 @@ class Courier:
         with self._served.reading() as connection:
             now = self._now(connection)
         self._show_life(now)
-        self._plan()
-        self._land()
-        self._send_due()
+        try:
+            self._plan()
+        finally:
+            self._land()
+            self._send_due()
 
     def _show_life(self, now: dt.datetime) -> None:
         if self._beat_at is None or abs(now - self._beat_at) >= HEARTBEAT:
@@ -119,6 +121,10 @@ class Courier:
                 future.result(WRITE_DEADLINE_SECONDS)
             except Conflict as conflict:
                 log.info("not planned: %s", conflict.detail)
+            except (ServiceError, TimeoutError):
+                raise
+            except Exception:  # one run must not stop the others
+                log.exception("what is new of a run cannot be written")
 
     def _land(self) -> None:
         """Forget what is done; give up waiting for what takes too long."""
@@ -133,28 +139,28 @@ class Courier:
 
     def _send_due(self) -> None:
         with self._served.reading() as connection:
-            now = self._now(connection)
-            due = deliveries.channels_due(connection, now, 4 * CHANNELS_AT_ONCE)
-            ready = [key for key in due if self._may_send(connection, key, now)]
-        for key in ready:
+            due = deliveries.channels_due(connection, self._now(connection))
+        for key in due:
             if len(self._flights) + len(self._abandoned) >= CHANNELS_AT_ONCE:
                 return
+            if key in self._flights or not self._may_send(key):
+                continue
             claimed = self._write(partial(self._claim, key=key))
             if claimed is not None:
                 self._launch(claimed)
 
-    def _may_send(self, connection: Connection, key: ChannelKey, now: dt.datetime) -> bool:
+    def _may_send(self, key: ChannelKey) -> bool:
         """Whether a claim would find something; asked first, since it costs no write."""
-        row = _channel(connection, key)
-        if key in self._flights or (row is not None and not row.enabled):
-            return False
         per_minute = self._served.settings.deliveries_per_minute
-        return next_batch(connection, key, now, per_minute) is not None
+        with self._served.reading() as connection:
+            return next_batch(connection, key, self._now(connection), per_minute) is not None
 
     def _claim(self, connection: Connection, *, key: ChannelKey) -> Claim | None:
         now = self._now(connection)
-        if _channel(connection, key) is None:
-            deliveries.drop_of_channel(connection, key, now)
+        row = _channel(connection, key)
+        if row is None:
+            letters.withdraw(connection, key, now, "the channel is gone")
+        if row is None or not row.enabled:
             return None
         return claim(connection, key, now, self._lease, self._served.settings.deliveries_per_minute)
 
@@ -177,17 +183,19 @@ class Courier:
             self._landed.set()
 
     def _deliver(self, claimed: Claim) -> UndeliveredError | None:
-        with self._served.reading() as connection:
-            row = _channel(connection, claimed.channel)
-            message = message_of(connection, claimed, self._served.settings.public_url)
-        if row is None:
-            return UndeliveredError("the channel is gone", permanent=True)
         try:
+            with self._served.reading() as connection:
+                row = _channel(connection, claimed.channel)
+                if row is None:
+                    return UndeliveredError("the channel is gone", permanent=True)
+                message = message_of(connection, claimed, self._served.settings.public_url)
             self._open_channel(row).deliver(message)
         except UndeliveredError as error:
             return error
+        except ServiceError:
+            raise
         except Exception as error:  # a channel that is broken must not stop the others
-            log.exception("channel %s failed", row.channel_id)
+            log.exception("channel %s failed", claimed.channel[1])
             return UndeliveredError(f"{type(error).__name__} in the channel", permanent=False)
         return None
 
@@ -210,9 +218,10 @@ class Courier:
 
 
 def _channel(connection: Connection, key: ChannelKey) -> ChannelRow | None:
-    project, channel_id = key
-    rows = channels.of_project(connection, project)
-    return next((row for row in rows if row.channel_id == channel_id), None)
+    try:
+        return channels.get(connection, *key)
+    except NotFound:
+        return None
 
 
 def _timing(settings: Settings) -> Timing:

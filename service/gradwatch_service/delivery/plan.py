@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from sqlalchemy import Connection
 
 from gradwatch_service.delivery.consideration import Situation, Step, consider
+from gradwatch_service.errors import ServiceError
 from gradwatch_service.notify.policy import Timing
 from gradwatch_service.store import (
     alerts,
@@ -19,6 +21,7 @@ from gradwatch_service.store import (
     deliveries,
     notices,
     run_names,
+    runs,
     silences,
 )
 from gradwatch_service.store.changes import Changed
@@ -28,6 +31,8 @@ from gradwatch_service.store.notices import Notice
 from gradwatch_service.store.run_names import RunName
 from gradwatch_service.store.silences import Silence
 
+log = logging.getLogger(__name__)
+
 RUNS_AT_ONCE = 256
 
 
@@ -35,12 +40,16 @@ RUNS_AT_ONCE = 256
 class Plan:
     """What is to be written for one run, in one transaction."""
 
+    run_id: uuid.UUID
     changes: tuple[Changed, ...]
     steps: tuple[Step, ...]
     now: dt.datetime
 
     def write(self, connection: Connection) -> None:
         """Write it; a Conflict says that what it was based on has moved."""
+        if not runs.hold(connection, self.run_id):
+            runs.remove_rows(connection, self.run_id)
+            return
         for step in self.steps:
             notices.move(connection, step.notice)
             if step.superseded is not None:
@@ -58,14 +67,20 @@ def plans(connection: Connection, now: dt.datetime, timing: Timing) -> tuple[Pla
     if not run_ids:
         return ()
     overview = Overview(connection, tuple(run_ids), now, timing)
-    return tuple(
-        Plan(
-            tuple(one for one in changed if one.run_id == run_id),
-            overview.steps(run_id),
-            now,
-        )
-        for run_id in run_ids
-    )
+    made = (_planned(overview, run_id, changed) for run_id in run_ids)
+    return tuple(plan for plan in made if plan is not None)
+
+
+def _planned(overview: Overview, run_id: uuid.UUID, changed: Sequence[Changed]) -> Plan | None:
+    """What is to be written for a run; None: it cannot be planned, which must not stop others."""
+    try:
+        steps = overview.steps(run_id)
+    except ServiceError:
+        raise
+    except Exception:
+        log.exception("run %s cannot be planned", run_id)
+        return None
+    return Plan(run_id, tuple(one for one in changed if one.run_id == run_id), steps, overview.now)
 
 
 @dataclass(frozen=True)

@@ -28,28 +28,33 @@ class Outcome:
 
     def write(self, connection: Connection, now: dt.datetime) -> None:
         """Write it; whatever has passed on to another worker is left to that one."""
+        turns.lock(connection, self.claim.channel)  # first, as whoever claims does
+        changes = self._changes(now)
         for one in sorted(self.claim.deliveries, key=lambda one: one.run_id):
-            notices.touch(connection, one.run_id, one.channel_id)  # first, as whoever plans does
-            self._settle(connection, one, now)
+            notices.touch(connection, one.run_id, one.channel_id)  # then, as whoever plans does
+            if deliveries.settle(connection, one, changes):
+                _look_again(connection, one, changes, now)
         turns.give_back(connection, self.claim.channel, self.claim.lease_until, now)
 
-    def _settle(self, connection: Connection, one: Delivery, now: dt.datetime) -> None:
-        changes = self._changes(one, now)
-        if not deliveries.settle(connection, one, changes):
-            return
-        notice: dict[str, object] = {"due_at": now}
-        if changes["state"] != "pending":
-            notice |= {"told_at": now, "news_at": None, "told": _told(connection, one, changes)}
-        notices.touch(connection, one.run_id, one.channel_id, **notice)
-
-    def _changes(self, one: Delivery, now: dt.datetime) -> dict[str, object]:
+    def _changes(self, now: dt.datetime) -> dict[str, object]:
+        """The same for all: a digest is tried again as a whole, until the newest of it gives up."""
         if self.error is None:
             return {"state": "sent", "settled_at": now, "error": ""}
         error = self.error.detail[:ERROR_LENGTH]
-        again = pause(self.error, one.attempts, one.message_id)
+        attempts = min(one.attempts for one in self.claim.deliveries)
+        again = pause(self.error, attempts, self.claim.deliveries[0].message_id)
         if again is None:
             return {"state": "dead", "settled_at": now, "error": error}
         return {"state": "pending", "due_at": now + again, "error": error}
+
+
+def _look_again(
+    connection: Connection, one: Delivery, changes: dict[str, object], now: dt.datetime
+) -> None:
+    notice: dict[str, object] = {"due_at": now}
+    if changes["state"] != "pending":
+        notice |= {"told_at": now, "news_at": None, "told": _told(connection, one, changes)}
+    notices.touch(connection, one.run_id, one.channel_id, **notice)
 
 
 def _told(connection: Connection, one: Delivery, changes: dict[str, object]) -> Json:

@@ -9,21 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, cast
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    and_,
-    bindparam,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, bindparam, select, update
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
 from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
+from gradwatch_service.store.paging import paged
 from gradwatch_service.store.prepared import Prepared
 from gradwatch_service.store.tables import alerts
 from gradwatch_service.store.types import UtcDateTime
@@ -186,15 +179,7 @@ def list_alerts(
     ):
         if wanted is not None:
             query = query.where(column == wanted)
-    if cursor is not None:
-        mark = Mark.parse(cursor)
-        query = query.where(
-            or_(
-                alerts.c.opened_at < mark.moment,
-                and_(alerts.c.opened_at == mark.moment, alerts.c.alert_id < mark.id),
-            )
-        )
-    query = query.order_by(alerts.c.opened_at.desc(), alerts.c.alert_id.desc()).limit(limit + 1)
+    query = paged(query, alerts.c.opened_at, alerts.c.alert_id, cursor, limit)
     rows = connection.execute(query).all()
     return Page.of(
         [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, insert, select
 
-from gradwatch_service.clock import Clock, utc_now
 from gradwatch_service.domain import JsonValue
 from gradwatch_service.store.codec import Mark, Page, rfc3339, uuid7
+from gradwatch_service.store.paging import paged
 from gradwatch_service.store.team_tables import audit
 
 COMMAND_LINE = "command line"
@@ -22,13 +23,12 @@ def note(  # noqa: PLR0913 - the columns
     target: str,
     detail: Mapping[str, JsonValue],
     *,
-    clock: Clock = utc_now,
+    now: dt.datetime,
 ) -> None:
     """Write an act down: ``act`` is a word such as ``key-made``, ``target`` the id of its object.
 
     ``detail`` holds no secrets: everybody who administers the project may read it.
     """
-    now = clock()
     connection.execute(
         insert(audit).values(
             project=project,
@@ -47,12 +47,7 @@ def entries(
 ) -> Page:
     """One page of what was done in a project, the newest first."""
     query = select(audit).where(audit.c.project == project)
-    if cursor is not None:
-        mark = Mark.parse(cursor)
-        same_time = and_(audit.c.at == mark.moment, audit.c.entry_id < mark.id)
-        query = query.where(or_(audit.c.at < mark.moment, same_time))
-    query = query.order_by(audit.c.at.desc(), audit.c.entry_id.desc()).limit(limit + 1)
-    rows = connection.execute(query).all()
+    rows = connection.execute(paged(query, audit.c.at, audit.c.entry_id, cursor, limit)).all()
     found = [
         (
             Mark(row.at, row.entry_id),

@@ -43,6 +43,12 @@ def considered(connection: Connection, changes: Sequence[Changed]) -> None:
         )
 
 
+def oldest_of_projects(connection: Connection) -> dict[str, dt.datetime]:
+    """Since when the oldest change of each project waits."""
+    query = select(outbox.c.project, func.min(outbox.c.changed_at)).group_by(outbox.c.project)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def oldest(connection: Connection) -> dt.datetime | None:
     """Since when the oldest change waits."""
     found: dt.datetime | None = connection.execute(select(func.min(outbox.c.changed_at))).scalar()

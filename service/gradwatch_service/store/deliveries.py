@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from gradwatch_service.errors import Conflict
 from gradwatch_service.store.codec import Json, rfc3339
 from gradwatch_service.store.notice_tables import deliveries
+from gradwatch_service.store.team_tables import channels
 
 DeliveryState: TypeAlias = Literal["pending", "sent", "superseded", "dead"]
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -104,16 +105,19 @@ def supersede(connection: Connection, delivery: Delivery, now: dt.datetime) -> N
         raise Conflict("the message is being sent", code="moved")
 
 
-def channels_due(
-    connection: Connection, now: dt.datetime, most: int
-) -> tuple[tuple[str, uuid.UUID], ...]:
-    """Projects and channels for which something is due that nobody is sending."""
+def channels_due(connection: Connection, now: dt.datetime) -> tuple[tuple[str, uuid.UUID], ...]:
+    """Projects and channels for which something is due that nobody is sending, the oldest first.
+
+    Without those that are switched off, but with those that are no more.
+    """
+    key = deliveries.c.project, deliveries.c.channel_id
+    is_its_channel = and_(channels.c.project == key[0], channels.c.channel_id == key[1])
     query = (
-        select(deliveries.c.project, deliveries.c.channel_id)
-        .where(_is_due(now))
-        .group_by(deliveries.c.project, deliveries.c.channel_id)
+        select(*key)
+        .outerjoin(channels, is_its_channel)
+        .where(_is_due(now), or_(channels.c.enabled, channels.c.channel_id.is_(None)))
+        .group_by(*key)
         .order_by(func.min(deliveries.c.due_at))
-        .limit(most)
     )
     return tuple((row.project, row.channel_id) for row in connection.execute(query))
 
@@ -180,18 +184,6 @@ def settle(connection: Connection, delivery: Delivery, changes: Mapping[str, obj
         .values(dict(changes) | {"lease_until": NEVER})
     )
     return settled.rowcount == 1
-
-
-def drop_of_channel(
-    connection: Connection, channel: tuple[str, uuid.UUID], now: dt.datetime
-) -> None:
-    """Take back all that nobody is sending to a channel that is no more."""
-    project, channel_id = channel
-    connection.execute(
-        update(deliveries)
-        .where(_is_due(now), deliveries.c.project == project, deliveries.c.channel_id == channel_id)
-        .values(state="superseded", settled_at=now, error="the channel is gone")
-    )
 
 
 def is_row(delivery: Delivery) -> ColumnElement[bool]:

@@ -202,9 +202,7 @@ def _issue(connection: Connection, request: KeyRequest, now: dt.datetime) -> Iss
 
 def _note(connection: Connection, admin: Admin, act: str, key: Key, **more: str) -> None:
     detail: Json = {"name": key.name, "scopes": list(key.scopes), **more}
-    audit.note(
-        connection, key.project, admin.actor, act, key.key_id, detail, clock=lambda: admin.now
-    )
+    audit.note(connection, key.project, admin.actor, act, key.key_id, detail, now=admin.now)
 
 
 def _text(moment: dt.datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Deliveries as people see them: listed, and sent once more after they were given up."""
+"""Deliveries as people see them: listed, taken back, sent once more after they were given up."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import datetime as dt
 import uuid
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, and_, or_, update
+from sqlalchemy import Connection, and_, select, update
 
 from gradwatch_service.errors import Conflict, NotFound
-from gradwatch_service.store import notices
+from gradwatch_service.store import notices, turns
 from gradwatch_service.store.codec import Json, Mark, Page
 from gradwatch_service.store.deliveries import (
     READ,
@@ -19,6 +19,7 @@ from gradwatch_service.store.deliveries import (
     pending_of_runs,
 )
 from gradwatch_service.store.notice_tables import deliveries
+from gradwatch_service.store.paging import paged
 
 
 def replay(connection: Connection, project: str, delivery_id: uuid.UUID, now: dt.datetime) -> Json:
@@ -29,16 +30,36 @@ def replay(connection: Connection, project: str, delivery_id: uuid.UUID, now: dt
         Conflict: it is not dead, or a newer message of its run is on its way to the channel.
     """
     found = _get(connection, project, delivery_id)
-    key = (found.run_id, found.channel_id)
-    notices.touch(connection, *key)  # whoever plans meanwhile has to look again
-    found = _get(connection, project, delivery_id)
     if found.state != "dead":
         raise Conflict(f"it is {found.state}; only dead letters are replayed", code="not-dead")
+    key = (found.run_id, found.channel_id)
+    notices.touch(connection, *key)  # whoever plans or replays meanwhile has to look again
     if key in pending_of_runs(connection, [found.run_id]):
         raise Conflict("a newer message of this run is on its way", code="newer-pending")
     again = replace(found, state="pending", attempts=0, due_at=now, digest_id=None, settled_at=None)
-    connection.execute(update(deliveries).where(is_row(found)).values(asdict(again)))
+    is_dead = and_(is_row(found), deliveries.c.state == "dead")
+    if not connection.execute(update(deliveries).where(is_dead).values(asdict(again))).rowcount:
+        raise Conflict("somebody else has replayed it", code="not-dead")
     return again.as_json()
+
+
+def withdraw(
+    connection: Connection, channel: tuple[str, uuid.UUID], now: dt.datetime, why: str
+) -> None:
+    """Take back all that is on its way to a channel, but for a message that is being sent."""
+    project, channel_id = channel
+    turns.lock(connection, channel)
+    is_waiting = and_(
+        deliveries.c.state == "pending",
+        deliveries.c.lease_until < now,
+        deliveries.c.project == project,
+        deliveries.c.channel_id == channel_id,
+    )
+    run_ids = connection.execute(select(deliveries.c.run_id).where(is_waiting)).scalars()
+    for run_id in sorted(set(run_ids)):
+        notices.touch(connection, run_id, channel_id, due_at=now)
+    changes = {"state": "superseded", "settled_at": now, "error": why}
+    connection.execute(update(deliveries).where(is_waiting).values(changes))
 
 
 def list_deliveries(
@@ -52,16 +73,8 @@ def list_deliveries(
     query = READ.where(deliveries.c.project == project)
     if state is not None:
         query = query.where(deliveries.c.state == state)
-    if cursor is not None:
-        mark = Mark.parse(cursor)
-        query = query.where(
-            or_(
-                deliveries.c.created_at < mark.moment,
-                and_(deliveries.c.created_at == mark.moment, deliveries.c.delivery_id < mark.id),
-            )
-        )
-    query = query.order_by(deliveries.c.created_at.desc(), deliveries.c.delivery_id.desc())
-    found = [Delivery(**row) for row in connection.execute(query.limit(limit + 1)).mappings()]
+    query = paged(query, deliveries.c.created_at, deliveries.c.delivery_id, cursor, limit)
+    found = [Delivery(**row) for row in connection.execute(query).mappings()]
     return Page.of([(Mark(one.created_at, one.delivery_id), one.as_json()) for one in found], limit)
 
 

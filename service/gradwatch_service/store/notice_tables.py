@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, String, Table, Text, Uuid
 
-from gradwatch_service.store.tables import metadata
+from gradwatch_service.store.tables import metadata, run_id
 from gradwatch_service.store.types import JsonText, UtcDateTime
-
-
-def _run_id() -> Column[object]:
-    return Column("run_id", Uuid, primary_key=True)
-
 
 # What people did about an alert: the newest, of the highest ``number``, counts. ``attempt`` and
 # ``step`` are the alert's last when they did it, ``severity`` what it had.
 alert_acts = Table(
     "alert_acts",
     metadata,
-    _run_id(),
+    run_id(),
     Column("alert_id", Uuid, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("kind", String(16), nullable=False),
@@ -35,7 +30,7 @@ alert_acts = Table(
 outbox = Table(
     "outbox",
     metadata,
-    _run_id(),
+    run_id(),
     Column("alert_id", Uuid, primary_key=True),
     Column("project", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
@@ -49,7 +44,7 @@ outbox = Table(
 notices = Table(
     "notices",
     metadata,
-    _run_id(),
+    run_id(),
     Column("channel_id", Uuid, primary_key=True),
     Column("project", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
@@ -66,7 +61,7 @@ notices = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _run_id(),
+    run_id(),
     Column("delivery_id", Uuid, primary_key=True),
     Column("channel_id", Uuid, nullable=False),
     Column("project", Text, nullable=False),
@@ -82,7 +77,9 @@ deliveries = Table(
     Column("digest_id", Uuid),
     Column("settled_at", UtcDateTime),
     Index(None, "state", "due_at"),
-    Index(None, "channel_id", "created_at"),
+    Index(None, "channel_id", "attempted_at"),
+    Index(None, "project", "created_at"),
+    Index(None, "delivery_id"),
 )
 
 # Whose turn it is to tell a channel something: one at a time.

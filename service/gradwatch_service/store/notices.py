@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gradwatch_service.errors import Conflict
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.notice_tables import notices
+from gradwatch_service.store.upsert import insert_or_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def move(connection: Connection, notice: Notice) -> None:
             )
             .values(row)
         )
+        has_moved = moved.rowcount == 1
     else:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        moved = connection.execute(dialect.insert(notices).values(row).on_conflict_do_nothing())
-    if not moved.rowcount:
+        has_moved = insert_or_nothing(connection, notices, row)
+    if not has_moved:
         raise Conflict("another worker has considered this run", code="moved")
 
 

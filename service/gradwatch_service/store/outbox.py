@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.notice_tables import outbox
+from gradwatch_service.store.upsert import inserting
 
 # What people are told of; that an alert goes on, or is worded anew, is no news.
 TELLING = ("state", "severity", "regressed", "actionable")
@@ -38,8 +38,7 @@ def note(connection: Connection, changes: Sequence[Change], now: dt.datetime) ->
     """
     if not changes:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(outbox)
+    statement = inserting(connection, outbox)
     statement = statement.on_conflict_do_update(
         index_elements=["run_id", "alert_id"], set_={"version": statement.excluded.version}
     )

@@ -8,18 +8,16 @@ from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gradwatch_service.store.codec import Json, rfc3339
 from gradwatch_service.store.tables import alerts, runs
 from gradwatch_service.store.team_tables import projects, silences
+from gradwatch_service.store.upsert import insert_or_nothing
 
 
 def register(connection: Connection, project: str, now: dt.datetime) -> None:
     """Make a project known; it may be already."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(projects).values(project=project, created_at=now)
-    connection.execute(statement.on_conflict_do_nothing())
+    insert_or_nothing(connection, projects, {"project": project, "created_at": now})
 
 
 def seen_by(connection: Connection, project: str | None) -> tuple[Json, ...]:

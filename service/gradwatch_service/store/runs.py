@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, RowMapping, Select, and_, delete, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, select, update
 
 from gradwatch_service.domain import Health, JsonValue
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, rfc3339
+from gradwatch_service.store.paging import paged
 from gradwatch_service.store.schema import run_tables
 from gradwatch_service.store.tables import attempts, runs
 
@@ -48,16 +49,8 @@ def list_runs(
     connection: Connection, filters: Filters, cursor: str | None = None, limit: int = 100
 ) -> Page:
     """One page of runs, the newest first."""
-    query = _filtered(filters).order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
-    if cursor is not None:
-        mark = Mark.parse(cursor)
-        query = query.where(
-            or_(
-                runs.c.started_at < mark.moment,
-                and_(runs.c.started_at == mark.moment, runs.c.run_id < mark.id),
-            )
-        )
-    rows = connection.execute(query.limit(limit + 1)).mappings().all()
+    query = paged(_filtered(filters), runs.c.started_at, runs.c.run_id, cursor, limit)
+    rows = connection.execute(query).mappings().all()
     known = _attempts(connection, [row["run_id"] for row in rows])
     found = [
         (Mark(row["started_at"], row["run_id"]), _as_json(row, known.get(row["run_id"], [])))
@@ -114,6 +107,18 @@ def delete_run(connection: Connection, run_id: uuid.UUID) -> None:
     """
     if not connection.execute(delete(runs).where(runs.c.run_id == run_id)).rowcount:
         raise NotFound(f"no run {run_id}")
+    remove_rows(connection, run_id)
+
+
+def hold(connection: Connection, run_id: uuid.UUID) -> bool:
+    """Keep a run from being deleted for this transaction; False if it is gone."""
+    query = select(runs.c.run_id).where(runs.c.run_id == run_id)
+    held = connection.execute(query.with_for_update(read=True, key_share=True))
+    return held.first() is not None
+
+
+def remove_rows(connection: Connection, run_id: uuid.UUID) -> None:
+    """Delete every row of a run that is gone."""
     for table in run_tables():
         connection.execute(delete(table).where(table.c.run_id == run_id))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from hashlib import sha256
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
 from gradwatch_service.store import audit
+from gradwatch_service.store.key_text import digest_of
 from gradwatch_service.store.keys import Key, as_key
 from gradwatch_service.store.team_tables import keys, sessions
 
@@ -35,11 +35,6 @@ class Session(NamedTuple):
         return self.expires_at <= now or self.key.state(now) != "active"
 
 
-def digest_of(token: str) -> bytes:
-    """What is kept of a token."""
-    return sha256(token.encode()).digest()
-
-
 def begin(connection: Connection, key: Key, actor: str, now: dt.datetime) -> Begun:
     """Sign somebody in; those whose time is over are cleared away."""
     connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
@@ -47,7 +42,7 @@ def begin(connection: Connection, key: Key, actor: str, now: dt.datetime) -> Beg
     ends = [now + LIFETIME, *([key.expires_at] if key.expires_at is not None else [])]
     row = {"digest": digest_of(token), "key_id": key.key_id}
     connection.execute(insert(sessions).values(**row, created_at=now, expires_at=min(ends)))
-    audit.note(connection, key.project, actor, "session-begun", key.key_id, {}, clock=lambda: now)
+    audit.note(connection, key.project, actor, "session-begun", key.key_id, {}, now=now)
     return Begun(token, min(ends))
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
 
-from gradwatch_service.domain import JsonValue
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.codec import Json, Mark, Page, rfc3339
-from gradwatch_service.store.tables import runs
+from gradwatch_service.store.paging import paged
 from gradwatch_service.store.team_tables import silences
 
 SilenceState: TypeAlias = Literal["pending", "active", "expired"]
@@ -133,27 +132,9 @@ def list_silences(
         query = query.where(silences.c.project == project)
     if state is not None:
         query = query.where(_is(state, now))
-    if cursor is not None:
-        mark = Mark.parse(cursor)
-        query = query.where(
-            or_(
-                silences.c.created_at < mark.moment,
-                and_(silences.c.created_at == mark.moment, silences.c.silence_id < mark.id),
-            )
-        )
-    order = silences.c.created_at.desc(), silences.c.silence_id.desc()
-    rows = [_silence(row) for row in connection.execute(query.order_by(*order).limit(limit + 1))]
+    query = paged(query, silences.c.created_at, silences.c.silence_id, cursor, limit)
+    rows = [_silence(row) for row in connection.execute(query)]
     return Page.of([(Mark(one.created_at, one.id), one.as_json(now)) for one in rows], limit)
-
-
-def runs_of(
-    connection: Connection, run_ids: Sequence[uuid.UUID]
-) -> dict[str, dict[str, JsonValue]]:
-    """Id of a run -> its ``name`` and ``tags``, which matchers look at."""
-    query = select(runs.c.run_id, runs.c.name, runs.c.tags).where(runs.c.run_id.in_(run_ids))
-    return {
-        str(row.run_id): {"name": row.name, "tags": row.tags} for row in connection.execute(query)
-    }
 
 
 def _is(state: SilenceState, now: dt.datetime) -> ColumnElement[bool]:

@@ -35,7 +35,8 @@ metadata = MetaData(
 )
 
 
-def _run_id() -> Column[object]:
+def run_id() -> Column[object]:
+    """The first column of every table of runs."""
     return Column("run_id", Uuid, primary_key=True)
 
 
@@ -46,7 +47,7 @@ def _run_id() -> Column[object]:
 runs = Table(
     "runs",
     metadata,
-    _run_id(),
+    run_id(),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -76,7 +77,7 @@ runs = Table(
 attempts = Table(
     "attempts",
     metadata,
-    _run_id(),
+    run_id(),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("launch_id", Text),
     Column("resume_step", BigInteger),
@@ -88,7 +89,7 @@ attempts = Table(
 layer_tables = Table(
     "layer_tables",
     metadata,
-    _run_id(),
+    run_id(),
     Column("hash", String(64), primary_key=True),
     Column("layers", JsonText, nullable=False),
 )
@@ -98,7 +99,7 @@ layer_tables = Table(
 writers = Table(
     "writers",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
@@ -119,7 +120,7 @@ writers = Table(
 frames = Table(
     "frames",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("attempt", Integer, nullable=False),
@@ -139,7 +140,7 @@ frames = Table(
 tilings = Table(
     "tilings",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("next_seq", BigInteger, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
@@ -152,7 +153,7 @@ tilings = Table(
 row_groups = Table(
     "row_groups",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("level", SmallInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
@@ -173,7 +174,7 @@ row_groups = Table(
 chunks = Table(
     "chunks",
     metadata,
-    _run_id(),
+    run_id(),
     Column("kind", SmallInteger, primary_key=True, autoincrement=False),
     Column("metric", Text, primary_key=True),
     Column("tile", Integer, primary_key=True, autoincrement=False),
@@ -188,7 +189,7 @@ chunks = Table(
 detector_states = Table(
     "detector_states",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("ordinal", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
@@ -198,7 +199,7 @@ detector_states = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    _run_id(),
+    run_id(),
     Column("key", Text, primary_key=True),
     Column("digest", LargeBinary(32), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -208,7 +209,7 @@ idempotency_keys = Table(
 alerts = Table(
     "alerts",
     metadata,
-    _run_id(),
+    run_id(),
     Column("alert_id", Uuid, primary_key=True),
     Column("project", Text, nullable=False),
     Column("cause", Text, nullable=False),
@@ -230,7 +231,7 @@ alerts = Table(
 alert_parts = Table(
     "alert_parts",
     metadata,
-    _run_id(),
+    run_id(),
     Column("cause", Text, primary_key=True),
     Column("writer", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
@@ -241,7 +242,7 @@ alert_parts = Table(
 alert_events = Table(
     "alert_events",
     metadata,
-    _run_id(),
+    run_id(),
     Column("writer", Text, primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("alert_id", Uuid, nullable=False),
@@ -257,7 +258,7 @@ alert_events = Table(
 events = Table(
     "events",
     metadata,
-    _run_id(),
+    run_id(),
     Column("event_id", Uuid, primary_key=True),
     Column("attempt", Integer, nullable=False),
     Column("kind", Text, nullable=False),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from sqlalchemy import Connection, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select, update
 
 from gradwatch_service.store.notice_tables import turns
+from gradwatch_service.store.upsert import insert_or_nothing
 
 
 def take(
@@ -19,9 +19,8 @@ def take(
 ) -> bool:
     """Take a channel's turn until then; False while another has it."""
     project, channel_id = channel
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = {"project": project, "channel_id": channel_id, "lease_until": now}
-    connection.execute(dialect.insert(turns).values(row).on_conflict_do_nothing())
+    insert_or_nothing(connection, turns, row)
     taken = connection.execute(
         update(turns)
         .where(
@@ -32,6 +31,15 @@ def take(
         .values(lease_until=lease_until)
     )
     return taken.rowcount == 1
+
+
+def lock(connection: Connection, channel: tuple[str, uuid.UUID]) -> None:
+    """Keep others from a channel's turn for this transaction: first of all, as whoever claims."""
+    project, channel_id = channel
+    query = select(turns.c.lease_until).where(
+        turns.c.project == project, turns.c.channel_id == channel_id
+    )
+    connection.execute(query.with_for_update())
 
 
 def give_back(

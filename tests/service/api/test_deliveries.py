@@ -13,6 +13,7 @@ from tests import alerting
 from tests.alerting import NOW, PROJECT
 from tests.service.api.conftest import Api, problem, served
 
+CHANNEL = uuid.UUID(int=1)
 PATH = f"/projects/{PROJECT}/deliveries"
 
 
@@ -23,12 +24,18 @@ def quiet(tmp_path: Path):
         yield api
 
 
-def plan(api: Api, state: str, number: int = 0, run_id: uuid.UUID | None = None) -> Delivery:
+def plan(
+    api: Api,
+    state: str,
+    number: int = 0,
+    run_id: uuid.UUID | None = None,
+    channel_id: uuid.UUID = CHANNEL,
+) -> Delivery:
     def write(connection: Connection) -> Delivery:
         made = Delivery(
             run_id=run_id or alerting.new_run(connection),
             delivery_id=uuid.uuid4(),
-            channel_id=uuid.UUID(int=1),
+            channel_id=channel_id,
             project=PROJECT,
             kind="firing",
             body={"reason": "firing-new"},
@@ -86,6 +93,27 @@ def test_only_dead_letters_of_the_project_are_sent_once_more(quiet: Api):
     other = f"/projects/other/deliveries/{dead.delivery_id}/replay"
     assert problem(quiet.post(other, {})) == (404, "not-found")
     assert problem(quiet.post(f"{PATH}/{uuid.uuid4()}/replay", {})) == (404, "not-found")
+
+
+def test_what_waits_for_a_channel_is_taken_back_when_it_is_switched_off(quiet: Api):
+    url = "https://hooks.slack.com/services/T0/B0/s3cret"
+    channels = f"/projects/{PROJECT}/channels"
+    body = {"kind": "slack", "name": "ops", "settings": {"url": url}}
+    channel = uuid.UUID(quiet.post(channels, body).json()["id"])
+    waiting = plan(quiet, "pending", channel_id=channel)
+    other, sent = plan(quiet, "pending"), plan(quiet, "sent", channel_id=channel)
+
+    def states() -> dict[str, str]:
+        return {one["id"]: one["state"] for one in quiet.get(PATH).json()["items"]}
+
+    for enabled, state in ((True, "pending"), (False, "superseded"), (True, "superseded")):
+        answer = quiet.send("PATCH", f"{channels}/{channel}", json={"enabled": enabled})
+        assert answer.status_code == 200
+        assert states() == {
+            str(waiting.delivery_id): state,
+            str(other.delivery_id): "pending",
+            str(sent.delivery_id): "sent",
+        }
 
 
 def test_a_dead_letter_gives_way_to_what_is_newer(quiet: Api):

@@ -13,13 +13,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families as parsed
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, insert
 
 from gradwatch_service.store import gauges, notice_tables, team_tables
 from tests.servers import Server
 from tests.service.api.conftest import Api, served
 from tests.service.ingest.rig import NOW, create_run
 from tests.service.ingest.test_backtest import stored
+from tests.tenants import Keyring
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -122,15 +123,19 @@ def test_of_many_projects_the_rest_is_one(engine: Engine, monkeypatch: pytest.Mo
         for _ in range(count):
             create_run(engine, project=f"p{number}")
     with engine.connect() as connection:
-        found = gauges.standing(connection, NOW)
-    counts = {project: count for (project, _, _), count in found.runs.items()}
+        runs = gauges.standing(connection, NOW).runs
+    counts = {project: count for (project, _, _), count in gauges.seen_by(None, runs).items()}
     assert counts == {"p0": 3, "p1": 2, "(others)": 2}
+    assert gauges.seen_by("p3", runs) == {("p3", "running", "ok"): 1}
+    ages = {("a",): 1.0, ("b",): 9.0, ("c",): 5.0, ("d",): 3.0}
+    shown = gauges.seen_by(None, ages, max)
+    assert shown == {("b",): 9.0, ("c",): 5.0, ("(others)",): 3.0}
 
 
 def test_what_waits_for_delivery_and_the_worker_have_an_age(engine: Engine) -> None:
     with engine.connect() as connection:
         nothing = gauges.standing(connection, NOW)
-    assert (nothing.outbox, nothing.outbox_age, nothing.worker_age) == (0, None, None)
+    assert (nothing.outbox, nothing.outbox_age, nothing.worker_age) == ({}, {}, None)
     assert nothing.deliveries == {}
     with engine.begin() as connection:
         for age in (30, 90):
@@ -140,11 +145,35 @@ def test_what_waits_for_delivery_and_the_worker_have_an_age(engine: Engine) -> N
         for worker, age in (("a", 5), ("b", 500)):
             beat = {"worker": worker, "beat_at": NOW - dt.timedelta(seconds=age)}
             connection.execute(insert(team_tables.heartbeats).values(beat))
-        for state in ("dead", "dead", "sent"):
+        for state in ("dead", "dead", "pending", "sent", "superseded"):
             connection.execute(insert(notice_tables.deliveries).values(_delivery(state)))
         found = gauges.standing(connection, NOW)
-    assert (found.outbox, found.outbox_age, found.worker_age) == (2, 90.0, 5.0)
-    assert found.deliveries == {("dead",): 2, ("sent",): 1}
+    assert (found.outbox, found.outbox_age) == ({("p",): 2}, {("p",): 90.0})
+    assert found.worker_age == 5.0
+    assert found.deliveries == {("p", "dead"): 2, ("p", "pending"): 1}
+
+
+def test_a_key_sees_what_waits_in_its_own_project_only(tmp_path: Path) -> None:
+    with served(tmp_path, require_key=True, embedded_worker=False) as api:
+        backend = api.app.state.backend
+
+        def wait(connection: Connection) -> None:
+            for project in ("mine", "theirs"):
+                changed = {"project": project, "version": 1, "changed_at": backend.clock()}
+                row = {"run_id": uuid.uuid4(), "alert_id": uuid.uuid4(), **changed}
+                connection.execute(insert(notice_tables.outbox).values(row))
+                delivery = _delivery("dead") | {"project": project}
+                connection.execute(insert(notice_tables.deliveries).values(delivery))
+
+        backend.write(wait)
+        text = Keyring(backend.engine).issue("mine", "read").text
+        headers = {"authorization": f"Bearer {text}"}
+        found = samples(api.send("GET", "http://test/metrics", headers=headers).text)
+    assert value(found, "gradwatch_deliveries", project="mine", state="dead") == 1
+    assert value(found, "gradwatch_outbox_alerts", project="mine") == 1
+    waiting = ("gradwatch_deliveries", "gradwatch_outbox_alerts", "gradwatch_outbox_age_seconds")
+    seen = {dict(labels)["project"] for name, labels in found if name in waiting}
+    assert seen == {"mine"}
 
 
 def _delivery(state: str) -> dict[str, Any]:

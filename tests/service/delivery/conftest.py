@@ -17,10 +17,11 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.delivery.courier import Courier
 from gradwatch_service.ingest.writer import Writer
 from gradwatch_service.settings import Settings
+from gradwatch_service.store import channels, letters
 from gradwatch_service.store.ballast import Ballast
 from gradwatch_service.store.notice_tables import deliveries, notices, outbox
 from tests import alerting
-from tests.alerting import NOW
+from tests.alerting import NOW, PROJECT
 from tests.listener import Listener, open_plain
 from tests.servers import poll
 
@@ -54,6 +55,17 @@ class Post:
     def channel(self, path: str = "/ops", **settings: Any) -> uuid.UUID:
         url = self.listener.url + path
         return self.write(lambda connection: alerting.new_channel(connection, url, **settings))
+
+    def switch(self, channel_id: uuid.UUID, *, enabled: bool) -> Post:
+        """Switch a channel on or off, as the route does."""
+
+        def change(connection: Connection) -> None:
+            channels.change(connection, PROJECT, channel_id, {"enabled": enabled})
+            if not enabled:
+                letters.withdraw(connection, (PROJECT, channel_id), self.now, "off")
+
+        self.write(change)
+        return self
 
     def alert(self, run_id: uuid.UUID, state: str = "firing", **fields: Any) -> uuid.UUID:
         return self.write(

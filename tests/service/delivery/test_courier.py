@@ -1,20 +1,27 @@
 import datetime as dt
 import uuid
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from gradwatch_service.delivery.claims import claim
+from gradwatch_service.delivery.claims import Claim, claim
 from gradwatch_service.delivery.plan import Plan, plans
+from gradwatch_service.delivery.settlement import Outcome
 from gradwatch_service.domain import Severity
-from gradwatch_service.notify.channel import Channel
+from gradwatch_service.notify.channel import Channel, UndeliveredError
 from gradwatch_service.notify.message import Message
 from gradwatch_service.notify.policy import Timing
 from gradwatch_service.settings import Settings
 from gradwatch_service.store import letters
 from gradwatch_service.store.channels import ChannelRow
+from gradwatch_service.store.deliveries import Delivery, channels_due
+from gradwatch_service.store.deliveries import add as add_delivery
+from gradwatch_service.store.notice_tables import deliveries as delivery_table
+from gradwatch_service.store.outbox import Change, note
 from gradwatch_service.store.runs import delete_run
 from gradwatch_service.store.silences import Matcher, Silence, add
+from gradwatch_service.store.tables import alerts as alert_table
 from gradwatch_service.store.team_tables import channels as channel_table
 from gradwatch_service.store.team_tables import heartbeats
 from tests.alerting import NOW, PROJECT
@@ -31,6 +38,12 @@ def plans_of(post: Post) -> tuple[Plan, ...]:
 def write_plans(post: Post) -> None:
     for plan in plans_of(post):
         post.write(plan.write)
+
+
+def due(run: uuid.UUID, channel: uuid.UUID, at: dt.datetime, **more: Any) -> Delivery:
+    body = {"reason": "", "run_name": "job", "repeats": False, "at": NOW.isoformat()}
+    body |= {"told": {}, "subjects": []}
+    return Delivery(run, uuid.uuid4(), channel, PROJECT, "firing", body, NOW, at, **more)
 
 
 def states(post: Post) -> list[str]:
@@ -372,6 +385,134 @@ def test_a_channel_that_breaks_does_not_stop_the_others(
     assert "KeyError" in caplog.text
 
 
+def test_a_message_that_cannot_be_built_does_not_block_its_channel(
+    post: Post, caplog: pytest.LogCaptureFixture
+):
+    post.channel()
+    broken, run = post.run(), post.run()
+    post.alert(broken)
+    post.alert(run)
+    post.after(0)
+    post.now += dt.timedelta(seconds=5)
+    write_plans(post)
+    spoilt = sa.update(delivery_table).where(delivery_table.c.run_id == broken).values(body={})
+    post.write(lambda connection: connection.execute(spoilt).rowcount)
+    assert post.after(0).heard() == [("firing", 1)]
+    assert {one.error for one in post.deliveries()} == {"", "KeyError in the channel"}
+    assert "KeyError" in caplog.text
+
+
+def test_a_run_that_cannot_be_planned_does_not_stop_the_others(
+    post: Post, caplog: pytest.LogCaptureFixture
+):
+    post.channel()
+    broken, run = post.run(), post.run()
+    post.alert(broken, severity=Severity.CRITICAL)
+    post.alert(run)
+    spoilt = sa.update(alert_table).where(alert_table.c.run_id == broken).values(body={})
+    post.write(lambda connection: connection.execute(spoilt).rowcount)
+    assert post.after(0).after(5).heard() == [("firing", 1)]
+    assert f"run {broken} cannot be planned" in caplog.text
+    assert post.waiting() == 1
+
+
+def test_what_is_due_is_sent_although_nothing_can_be_planned(
+    post: Post,
+):
+    post.channel()
+    post.alert(post.run())
+    post.after(0)
+    post.now += dt.timedelta(seconds=5)
+    write_plans(post)
+    post.write(lambda c: c.execute(sa.text("DROP TABLE outbox")).rowcount)
+    with pytest.raises(sa.exc.DBAPIError):
+        post.couriers[0].beat()
+    poll(lambda: not threads(), "it is sent")
+    assert post.heard() == [("firing", 1)]
+
+
+def test_channels_that_are_switched_off_do_not_keep_others_waiting(post: Post):
+    run = post.run()
+    for number in range(70):
+        off = post.channel(f"/off{number}", enabled=False)
+        post.write(lambda c, off=off: add_delivery(c, due(run, off, NOW)))
+    on = post.channel()
+    post.write(lambda c: add_delivery(c, due(run, on, NOW + dt.timedelta(seconds=1))))
+    post.now += dt.timedelta(seconds=1)
+    with post.served.reading() as connection:
+        assert channels_due(connection, post.now) == ((PROJECT, on),)
+    courier = post.hire()
+    courier.beat()
+    poll(lambda: not threads(), "it is sent")
+    assert post.heard() == [("firing", 0)]
+
+
+def test_channels_that_have_had_enough_do_not_keep_others_waiting(post: Post):
+    run = post.run()
+    for number in range(70):
+        full = post.channel(f"/full{number}")
+        post.write(lambda c, full=full: add_delivery(c, due(run, full, NOW)))
+        sent = [due(run, full, NOW, state="sent", attempted_at=NOW) for _ in range(10)]
+        post.write(lambda c, sent=sent: [add_delivery(c, one) for one in sent])
+    free = post.channel()
+    post.write(lambda c: add_delivery(c, due(run, free, NOW + dt.timedelta(seconds=1))))
+    post.now += dt.timedelta(seconds=1)
+    courier = post.hire()
+    courier.beat()
+    poll(lambda: not threads(), "it is sent")
+    assert post.heard() == [("firing", 0)]
+    assert len(post.listener.heard) == 1
+
+
+def test_what_waits_for_a_channel_that_is_switched_off_is_taken_back(post: Post):
+    off = post.channel()
+    run = post.run()
+    post.alert(run)
+    post.after(0)
+    post.now += dt.timedelta(seconds=5)
+    write_plans(post)
+    assert states(post) == ["pending"]
+    post.switch(off, enabled=False)
+    assert states(post) == ["superseded"]
+    post.after(10).switch(off, enabled=True)
+    assert post.after(10**6).heard() == []
+    post.alert(run, severity=Severity.CRITICAL)
+    assert post.after(0).after(5).heard() == [("firing", 1)]
+
+
+def test_what_was_being_sent_when_its_channel_was_switched_off_is_not_tried_again(post: Post):
+    off = post.channel()
+    post.alert(post.run())
+    post.listener.answers["/ops"] = 503
+    post.listener.gate.clear()
+    courier = post.hire()
+    courier.beat()
+    post.now += dt.timedelta(seconds=5)
+    courier.beat()
+    assert post.listener.arrived.wait(10)
+    post.switch(off, enabled=False)
+    assert states(post) == ["pending"]
+    post.listener.gate.set()
+    poll(lambda: not threads(), "it is settled")
+    courier.beat()
+    assert states(post) == ["superseded"]
+    assert post.notice().told != {}  # it may have arrived
+
+
+def test_a_digest_stays_whole_although_some_of_it_was_tried_before(post: Post):
+    channel, digest = post.channel(), uuid.uuid4()
+    until = NOW + dt.timedelta(seconds=30)
+    parts = [
+        due(post.run(), channel, NOW, attempts=tries, digest_id=digest, lease_until=until)
+        for tries in (3, 1, 2)
+    ]
+    post.write(lambda c: [add_delivery(c, one) for one in parts])
+    outcome = Outcome(Claim(tuple(parts), until), UndeliveredError("503", permanent=False))
+    post.write(lambda c: outcome.write(c, NOW))
+    (again,) = {one.due_at for one in post.deliveries()}
+    assert 4 <= (again - NOW).total_seconds() <= 6
+
+
 def test_a_channel_that_is_gone_is_not_told_and_nothing_waits_for_it(post: Post):
     gone = post.channel()
     post.channel("/ops2")
@@ -393,6 +534,24 @@ def test_a_run_that_is_deleted_takes_its_messages_with_it(post: Post):
     post.write(lambda connection: delete_run(connection, run))
     assert post.after(60).heard() == []
     assert post.deliveries() == []
+
+
+def test_a_run_that_is_deleted_while_it_is_planned_leaves_nothing(post: Post):
+    post.channel()
+    run = post.run()
+    post.alert(run)
+    post.after(0)
+    post.now += dt.timedelta(seconds=5)
+    found = plans_of(post)
+    assert [len(plan.steps) for plan in found] == [1]
+    post.write(lambda connection: delete_run(connection, run))
+    left = Change(run, uuid.uuid4(), PROJECT, 1)
+    post.write(lambda connection: note(connection, [left], post.now))
+    for plan in found:
+        post.write(plan.write)
+    assert post.deliveries() == []
+    assert post.waiting() == 0
+    assert plans_of(post) == ()
 
 
 def test_what_changes_while_it_is_planned_is_looked_at_again(post: Post):

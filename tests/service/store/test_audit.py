@@ -11,16 +11,8 @@ def test_acts_are_read_page_by_page_the_newest_first_and_by_project(engine: Engi
     with engine.begin() as connection:
         for number in range(5):
             when = NOW + dt.timedelta(seconds=number // 2)
-            audit.note(
-                connection,
-                "a",
-                "anna",
-                "channel-made",
-                str(number),
-                {},
-                clock=lambda when=when: when,
-            )
-        audit.note(connection, "b", "bert", "channel-made", "9", {"kind": "mail"})
+            audit.note(connection, "a", "anna", "channel-made", str(number), {}, now=when)
+        audit.note(connection, "b", "bert", "channel-made", "9", {"kind": "mail"}, now=NOW)
         seen, cursor = [], None
         for _ in range(3):
             page = audit.entries(connection, "a", cursor, limit=2)

@@ -146,7 +146,8 @@ def _look_for_session(digest: bytes, connection: Connection, now: dt.datetime) -
     session = sessions.find(connection, digest)
     if session is None or session.is_over(now):
         raise Unauthorized("this session is over: sign in again", code="session-over")
-    return _Found(session.key, session.expires_at, digest)
+    ends = [session.expires_at, *filter(None, [session.key.expires_at])]
+    return _Found(session.key, min(ends), digest)
 
 
 def _seconds_good(found: _Found, now: dt.datetime) -> float:

@@ -36,7 +36,8 @@ class Meter:
         """
         self._fill(now)
         rates = self._rates
-        wait = max((1 - self._requests) / rates.requests, (count - self._bytes) / rates.bytes)
+        most = min(count, rates.bytes * rates.burst_seconds)  # a full bucket lets a larger body in
+        wait = max((1 - self._requests) / rates.requests, (most - self._bytes) / rates.bytes)
         if wait > 0:
             raise TooManyRequests(
                 f"this key may send {rates.requests:g} requests and "

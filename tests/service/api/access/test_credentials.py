@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.app import backend as opened
 from gradwatch_service.errors import Unauthorized, Unavailable
 from gradwatch_service.settings import Settings
-from gradwatch_service.store import keys
+from gradwatch_service.store import keys, sessions
 from gradwatch_service.store.key_text import new_key
 from gradwatch_service.store.keys import Admin, Issued, KeyRequest
 from gradwatch_service.store.team_tables import keys as key_table
@@ -97,6 +98,24 @@ def test_what_is_remembered_is_asked_again_when_its_time_is_over(
 
 def test_remembering_takes_less_than_the_five_seconds_that_are_promised():
     assert credentials.TTL_SECONDS < 5
+
+
+def test_a_session_is_remembered_no_longer_than_its_key_is_good(served: Backend):
+    issued = issue(served)
+    admin = Admin("test", None, served.clock())
+
+    def begin(connection: sa.Connection) -> str:
+        begun = sessions.begin(connection, issued.key, "anna", admin.now)
+        keys.rotate(connection, issued.key.key_id, dt.timedelta(seconds=1), admin)
+        return begun.token
+
+    token = served.write(begin).encode()
+
+    async def work(known: Credentials) -> None:
+        found = await known.of_session(token, served)
+        assert found.until <= asyncio.get_running_loop().time() + 1
+
+    lookups(served, work)
 
 
 def test_memory_has_an_end(served: Backend, monkeypatch: pytest.MonkeyPatch):

@@ -53,3 +53,11 @@ def test_a_long_rest_saves_up_no_more_than_one_burst():
     for _ in range(200):
         meter.admit(0, 1e6)
     refused(meter, 0, 1e6)
+
+
+def test_a_body_larger_than_a_whole_burst_is_let_in_when_nothing_was_sent_for_a_while():
+    small = Rates(requests=1000.0, bytes=4 * 2**20, burst_seconds=0.2)
+    meter = Meter(small, now=0.0)
+    meter.admit(4 * 2**20, 0.0)
+    assert refused(meter, 1, 0.0) >= 0.8
+    meter.admit(4 * 2**20, 1.0000001)
