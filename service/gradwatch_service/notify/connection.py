@@ -17,7 +17,7 @@ from gradwatch_service.notify.deadline import Deadline
 ADDRESSES_TRIED = 4
 
 
-class Way(httpcore.NetworkBackend):
+class CheckedBackend(httpcore.NetworkBackend):
     """How httpcore gets its connection: ours, whatever it asks for."""
 
     def __init__(self, connect: Callable[[], httpcore.NetworkStream]) -> None:
