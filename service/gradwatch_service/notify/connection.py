@@ -40,6 +40,8 @@ def connected(
     addresses: Iterable[Address], port: int, deadline: Deadline
 ) -> httpcore.NetworkStream:
     """A connection with the first of the addresses that takes one."""
+    if deadline.has_passed:  # an address nearby may be quicker than the shortest wait
+        raise httpcore.ConnectTimeout("no time is left")
     failed: Exception = httpcore.ConnectError("no address")
     for address in [*addresses][:ADDRESSES_TRIED]:
         try:

@@ -153,7 +153,9 @@ class Outgoing:
         parsed = httpx.URL(url)
         deadline = self._deadline or Deadline(self._deadline_seconds)
         with troubles(deadline), ExitStack() as stack:
-            way = CheckedBackend(lambda: stack.enter_context(self._stream(_target(parsed), deadline)))
+            way = CheckedBackend(
+                lambda: stack.enter_context(self._stream(_target(parsed), deadline))
+            )
             pool = stack.enter_context(
                 httpcore.ConnectionPool(ssl_context=self.tls, network_backend=way)
             )
