@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import httpcore
+import httpx
 from typing_extensions import override
 
 from gradwatch_service.notify.addresses import Address
@@ -34,6 +35,13 @@ class CheckedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the address that was checked."""
         return self._connect()
+
+
+def for_httpcore(url: httpx.URL) -> httpcore.URL:
+    """The same URL as httpcore has it."""
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
 
 
 def connected(

@@ -26,7 +26,7 @@ from gradwatch_service.notify.addresses import (
     why_not_a_host,
 )
 from gradwatch_service.notify.channel import UndeliveredError
-from gradwatch_service.notify.connection import CheckedBackend, connected, troubles
+from gradwatch_service.notify.connection import CheckedBackend, connected, for_httpcore, troubles
 from gradwatch_service.notify.deadline import Deadline
 from gradwatch_service.settings import Settings
 
@@ -163,7 +163,7 @@ class Outgoing:
             response = stack.enter_context(
                 pool.stream(
                     method,
-                    _for_httpcore(parsed),
+                    for_httpcore(parsed),
                     headers=[
                         ("Host", parsed.netloc.decode("ascii")),
                         ("Connection", "close"),
@@ -233,12 +233,6 @@ def _target(url: httpx.URL) -> Target:
     host = url.raw_host.decode("ascii").lower()
     port = url.port or (443 if url.scheme == "https" else 80)
     return Target(host, port, is_usual=url.scheme == "https" and port in WEB_PORTS)
-
-
-def _for_httpcore(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
 
 
 def _read(response: httpcore.Response, bytes_max: int) -> Answer:
