@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
+REPEAT_SECONDS_MAX = 30 * 86_400
 
 
 class Retention(BaseModel):
@@ -64,7 +65,10 @@ class Settings(BaseSettings):
         default=300.0, ge=0, description="between messages about a run, unless it gets worse"
     )
     repeat_seconds: float = Field(
-        default=14_400.0, gt=0, description="until what still fires is told again"
+        default=14_400.0,
+        gt=0,
+        le=REPEAT_SECONDS_MAX,
+        description="until what still fires is told again",
     )
     deliveries_per_minute: int = Field(
         default=10, gt=0, description="messages a minute on a channel, the last of them a digest"

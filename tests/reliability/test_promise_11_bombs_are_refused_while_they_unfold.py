@@ -17,7 +17,7 @@ from tests.reliability.counts import times
 from tests.servers import Server
 
 TRIES = times(2, 20)
-LONGEST_SECONDS = 0.1
+QUICKEST_SECONDS, SLOWEST_SECONDS = 0.1, 5.0  # the slowest also when others use the machine
 AT_ONCE, MOST_MORE_MIB = 50, 24
 ROUNDS = times(1, 3)
 
@@ -56,7 +56,8 @@ def test_a_bomb_is_refused_at_once(kind: str, http: httpx.Client, path: str):
         seconds.append(time.monotonic() - begin)
         assert answer.status_code == status, answer.text
     print(f"{kind}: {len(bomb)} bytes, {1000 * min(seconds):.1f} to {1000 * max(seconds):.1f} ms")
-    assert min(seconds) <= LONGEST_SECONDS
+    assert min(seconds) <= QUICKEST_SECONDS
+    assert max(seconds) <= SLOWEST_SECONDS
 
 
 @contextmanager

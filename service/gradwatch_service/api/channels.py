@@ -92,12 +92,15 @@ def patch_channel(
 ) -> Response:
     """Rename a channel, switch it on or off, or give it other settings."""
     changes = body.model_dump(exclude_none=True)
-    if body.settings is not None:
-        changes["settings"] = _settings(
-            backend, _found(backend, project, channel_id), body.settings
-        )
+    settings = body.settings
+    checked = {}
+    if settings is not None:
+        checked = _checked(backend, _found(backend, project, channel_id), settings)
 
     def change(connection: Connection) -> ChannelRow:
+        if settings is not None:
+            row = channels.get(connection, project, channel_id)
+            changes["settings"] = {**_kept(row, settings), **checked}
         changed = channels.change(connection, project, channel_id, changes)
         if not changed.enabled:
             now, why = database_now(connection), "the channel is switched off"
@@ -149,11 +152,16 @@ def _found(backend: Backend, project: str, channel_id: uuid.UUID) -> ChannelRow:
         return channels.get(connection, project, channel_id)
 
 
-def _settings(backend: Backend, row: ChannelRow, given: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(row: ChannelRow, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Common options go over what is stored; everything else replaces it."""
-    is_common = given.keys() <= Options.model_fields.keys()
-    wanted = {**row.settings, **given} if is_common else given
-    return check(row.kind, wanted, backend.outgoing).stored()
+    return row.settings if given.keys() <= Options.model_fields.keys() else {}
+
+
+def _checked(backend: Backend, row: ChannelRow, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be stored of the settings that are given, or of all of them."""
+    kept = _kept(row, given)
+    stored = check(row.kind, {**kept, **given}, backend.outgoing).stored()
+    return {key: value for key, value in stored.items() if key in given or not kept}
 
 
 def _test_message(backend: Backend, row: ChannelRow) -> Message:

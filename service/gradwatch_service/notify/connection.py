@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import httpcore
+import httpx
 from typing_extensions import override
 
 from gradwatch_service.notify.addresses import Address
@@ -17,7 +18,7 @@ from gradwatch_service.notify.deadline import Deadline
 ADDRESSES_TRIED = 4
 
 
-class Way(httpcore.NetworkBackend):
+class CheckedBackend(httpcore.NetworkBackend):
     """How httpcore gets its connection: ours, whatever it asks for."""
 
     def __init__(self, connect: Callable[[], httpcore.NetworkStream]) -> None:
@@ -36,10 +37,19 @@ class Way(httpcore.NetworkBackend):
         return self._connect()
 
 
+def for_httpcore(url: httpx.URL) -> httpcore.URL:
+    """The same URL as httpcore has it."""
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
 def connected(
     addresses: Iterable[Address], port: int, deadline: Deadline
 ) -> httpcore.NetworkStream:
     """A connection with the first of the addresses that takes one."""
+    if deadline.has_passed:  # an address nearby may be quicker than the shortest wait
+        raise httpcore.ConnectTimeout("no time is left")
     failed: Exception = httpcore.ConnectError("no address")
     for address in [*addresses][:ADDRESSES_TRIED]:
         try:

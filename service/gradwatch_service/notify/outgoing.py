@@ -6,12 +6,14 @@ No redirects, no proxies, no cookies, and an end when the time is up.
 
 from __future__ import annotations
 
+import copy
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import httpcore
 import httpx
@@ -24,7 +26,7 @@ from gradwatch_service.notify.addresses import (
     why_not_a_host,
 )
 from gradwatch_service.notify.channel import UndeliveredError
-from gradwatch_service.notify.connection import Way, connected, troubles
+from gradwatch_service.notify.connection import CheckedBackend, connected, for_httpcore, troubles
 from gradwatch_service.notify.deadline import Deadline
 from gradwatch_service.settings import Settings
 
@@ -83,6 +85,7 @@ class Outgoing:
         self._tls = tls
         self._deadline_seconds = deadline_seconds
         self.schemes = schemes
+        self._deadline: Deadline | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Outgoing:
@@ -93,6 +96,7 @@ class Outgoing:
         """
         return cls(
             Allowed.parse(settings.outgoing_allow),
+            deadline_seconds=settings.delivery_timeout_seconds,
             schemes=frozenset(settings.apprise_schemes.replace(",", " ").lower().split()),
         )
 
@@ -100,6 +104,13 @@ class Outgoing:
     def tls(self) -> ssl.SSLContext:
         """Certificates are checked, always."""
         return self._tls or httpx.create_ssl_context()
+
+    def begun(self) -> Self:
+        """The same way out for one message: all its requests together end when the time is up."""
+        _ = self.tls  # it takes a while, and is shared
+        begun = copy.copy(self)
+        begun._deadline = Deadline(self._deadline_seconds)
+        return begun
 
     def why_not(self, url: str) -> str:
         """What is wrong with a URL as far as it shows, in plain words; empty: nothing."""
@@ -140,9 +151,11 @@ class Outgoing:
         if unfit:
             raise UndeliveredError(f"the address is refused: {unfit}", permanent=True)
         parsed = httpx.URL(url)
-        deadline = Deadline(self._deadline_seconds)
+        deadline = self._deadline or Deadline(self._deadline_seconds)
         with troubles(deadline), ExitStack() as stack:
-            way = Way(lambda: stack.enter_context(self._stream(_target(parsed), deadline)))
+            way = CheckedBackend(
+                lambda: stack.enter_context(self._stream(_target(parsed), deadline))
+            )
             pool = stack.enter_context(
                 httpcore.ConnectionPool(ssl_context=self.tls, network_backend=way)
             )
@@ -150,7 +163,7 @@ class Outgoing:
             response = stack.enter_context(
                 pool.stream(
                     method,
-                    _for_httpcore(parsed),
+                    for_httpcore(parsed),
                     headers=[
                         ("Host", parsed.netloc.decode("ascii")),
                         ("Connection", "close"),
@@ -173,7 +186,7 @@ class Outgoing:
         unfit = self.why_not_target(target)
         if unfit:
             raise UndeliveredError(f"the address is refused: {unfit}", permanent=True)
-        deadline = Deadline(self._deadline_seconds)
+        deadline = self._deadline or Deadline(self._deadline_seconds)
         with troubles(deadline), self._stream(target, deadline) as stream:
             yield stream.get_extra_info("socket")
 
@@ -220,12 +233,6 @@ def _target(url: httpx.URL) -> Target:
     host = url.raw_host.decode("ascii").lower()
     port = url.port or (443 if url.scheme == "https" else 80)
     return Target(host, port, is_usual=url.scheme == "https" and port in WEB_PORTS)
-
-
-def _for_httpcore(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
 
 
 def _read(response: httpcore.Response, bytes_max: int) -> Answer:

@@ -133,7 +133,8 @@ def _ended(subject: Subject, message: Message) -> tuple[tuple[str, str], ...]:
 def _where(subject: Subject, message: Message) -> str:
     layers = f"{layers_in_words(subject.layers)}; " if subject.layers else ""
     run = f"run {name(subject.run_name)} of project {name(message.project)}"
-    return f"{layers}{run}, now at step {subject.last_step}."
+    now = f", now at step {subject.last_step}" if subject.is_firing else ""
+    return f"{layers}{run}{now}."
 
 
 def layers_in_words(layers: Sequence[str]) -> str:

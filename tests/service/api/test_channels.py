@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,23 @@ def test_what_it_wants_to_hear_is_changed_alone(api: Api, path: str, receiver: R
     changed = api.send("PATCH", one, json={"settings": {"min_severity": "error"}}).json()
     assert changed["settings"]["min_severity"] == "error"
     assert api.post(f"{one}/test", {}).status_code == 200
+
+
+def test_changes_at_the_same_time_do_not_undo_each_other(api: Api, path: str) -> None:
+    one = f"{path}/{added(api, path)['id']}"
+
+    def change(**settings: Any) -> None:
+        assert api.send("PATCH", one, json={"settings": settings}).status_code == 200
+
+    levels = itertools.cycle(["info", "warning", "error", "critical"])
+    with ThreadPoolExecutor(2) as pool:
+        for level, wanted in zip(levels, [True, False] * 20, strict=False):
+            asked = [pool.submit(change, min_severity=level)]
+            asked += [pool.submit(change, send_resolved=wanted)]
+            for each in asked:
+                each.result()
+            stored = api.get(path).json()["items"][0]["settings"]
+            assert (stored["min_severity"], stored["send_resolved"]) == (level, wanted)
 
 
 def test_a_secret_does_not_follow_to_another_address(api: Api, path: str) -> None:

@@ -1,3 +1,4 @@
+import uuid
 from dataclasses import replace
 
 import pytest
@@ -76,3 +77,34 @@ def test_an_address_is_shown_as_far_as_it_tells_which_it_is() -> None:
     assert masked("slack", SETTINGS["slack"]) == {"url": "https://hooks.slack.com/***"}
     assert masked("apprise", SETTINGS["apprise"]) == {"url": "discord://***"}
     assert masked("of-a-later-version", {"url": "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.org?token=abc", "https://example.org/***"),
+        ("https://example.org#abc", "https://example.org/***"),
+        ("https://abc:abc@example.org/", "https://example.org/***"),
+        ("https://example.org\\abc", "https://example.org/***"),
+        ("discord://abc", "discord://***"),
+        ("abc", "***"),
+    ],
+)
+def test_of_an_address_nothing_but_the_host_is_shown(url: str, shown: str) -> None:
+    assert masked("slack", {"url": url}) == {"url": shown}
+
+
+def test_a_secret_that_looks_like_an_address_is_none() -> None:
+    assert masked("email", {"password": "https://my-pass"}) == {"password": "***"}
+    assert masked("alertmanager", {"authorization": "my://pass"}) == {"authorization": "***"}
+
+
+def test_the_end_of_a_run_is_told_although_more_is_asked_for_since() -> None:
+    assert STRICT.selected(message("resolved", over(MILD))) == message("resolved", over(MILD))
+    other = replace(over(MILD), run_id=uuid.UUID(int=7))
+    told = STRICT.selected(message("digest", SUBJECT, MILD, other))
+    assert told == message("digest", SUBJECT, other)
+
+
+def test_of_an_end_only_what_is_grave_is_told_where_something_is() -> None:
+    assert STRICT.selected(message("resolved", over(), over(MILD))) == message("resolved", over())

@@ -146,3 +146,15 @@ def test_an_allowed_network_does_not_allow_its_neighbour(receiver: Receiver) -> 
     guarded = Outgoing(Allowed.parse("10.0.0.0/8"), resolve=lambda *_: ["10.0.0.1", "127.0.0.1"])
     assert refusal(guarded, f"http://mixed.test:{receiver.port}/").permanent
     assert receiver.received == []
+
+
+def test_all_requests_of_a_message_share_the_time_that_the_operator_sets(
+    receiver: Receiver,
+) -> None:
+    settings = Settings(outgoing_allow="127.0.0.1", delivery_timeout_seconds=0.5)
+    outgoing = Outgoing.of(settings)
+    begun = outgoing.begun()
+    time.sleep(0.5)
+    assert refusal(begun, receiver.url).detail == "it did not answer within 0.5 s"
+    assert receiver.received == []
+    assert outgoing.begun().send("GET", receiver.url, {}).status == 200

@@ -118,3 +118,9 @@ def test_whatever_things_are_called_the_form_stays(
     lines = sum(1 + len(item.facts) + len(item.steps) + bool(item.steps) for item in words.items)
     assert len([one for one in text.splitlines() if one]) <= 3 + lines
     assert len(text) < 16_000
+
+
+def test_what_is_over_is_at_no_step_now() -> None:
+    facts = dict(words_of(resolved()).items[0].facts)
+    assert facts["Where"].endswith("; run gpt-small of project lm.")
+    assert dict(words_of(message()).items[0].facts)["Where"].endswith("lm, now at step 215.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -65,7 +65,7 @@ def open_channel(kind: str, settings: Mapping[str, Any], outgoing: Outgoing) -> 
         options = check(kind, settings, outgoing)
     except Invalid as error:
         raise UndeliveredError(f"its settings: {error.detail}", permanent=True) from error
-    return _Selective(kinds()[kind].Way(options, outgoing), options)
+    return _Selective(kinds()[kind].Way, options, outgoing)
 
 
 def masked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,15 +77,18 @@ def masked(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 class _Selective:
     """A channel that is told only what it wants to hear."""
 
-    def __init__(self, channel: Channel, options: Options) -> None:
-        self._channel = channel
+    def __init__(
+        self, way: Callable[[Options, Outgoing], Channel], options: Options, outgoing: Outgoing
+    ) -> None:
+        self._way = way
         self._options = options
+        self._outgoing = outgoing
 
     def deliver(self, message: Message) -> None:
         """Deliver what of the message is wanted."""
         selected = self._options.selected(message)
         if selected is not None:
-            self._channel.deliver(selected)
+            self._way(self._options, self._outgoing.begun()).deliver(selected)
 
 
 def _in_words(error: ValidationError, known: type[Options]) -> Invalid:

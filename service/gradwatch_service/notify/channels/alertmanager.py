@@ -11,7 +11,7 @@ from urllib.parse import quote
 from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import line, plain
 from gradwatch_service.notify.message import Message, Subject
-from gradwatch_service.notify.options import Authorization, Options, Url
+from gradwatch_service.notify.options import Options, SecretLine, Url
 from gradwatch_service.notify.outgoing import Outgoing
 from gradwatch_service.notify.verdict import require_taken
 from gradwatch_service.notify.words import EXPLANATION_MAX, layers_in_words, words_of
@@ -21,8 +21,8 @@ JSON = {"Content-Type": "application/json"}
 LISTED_BYTES_MAX, RUNS_MAX = 2**22, 50
 REMEDIES_MAX = 1_000
 # It fires there until told otherwise, or until nothing has been heard of it for so long: more
-# than the pause after which what still fires is told again.
-HELD = dt.timedelta(hours=24)
+# than any pause after which what still fires is told again, since what is acknowledged is not.
+HELD = dt.timedelta(days=90)
 TEST_HELD = dt.timedelta(minutes=5)
 
 Labels = dict[str, str]
@@ -32,7 +32,7 @@ class Settings(Options):
     """``url``: where Alertmanager is, without ``/api``; ``authorization``: the header, if any."""
 
     url: Url
-    authorization: Authorization | None = None
+    authorization: SecretLine | None = None
 
 
 class Way:
@@ -70,12 +70,19 @@ class Way:
             answer_bytes_max=LISTED_BYTES_MAX,
         )
         require_taken(answer)
-        try:
-            found: list[Labels] = [one["labels"] for one in json.loads(answer.body)]
-        except (ValueError, TypeError, KeyError) as error:
-            said = "the receiver does not answer as an Alertmanager does"
-            raise UndeliveredError(said, permanent=True) from error
-        return found
+        if len(answer.body) >= LISTED_BYTES_MAX:
+            raise UndeliveredError("the receiver lists too many alerts", permanent=False)
+        return _labels_in(answer.body)
+
+
+def _labels_in(body: bytes) -> list[Labels]:
+    try:
+        return [
+            {name: str(value) for name, value in one["labels"].items()} for one in json.loads(body)
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        said = "the receiver does not answer as an Alertmanager does"
+        raise UndeliveredError(said, permanent=True) from error
 
 
 def _alerts(message: Message) -> Iterator[dict[str, Any]]:

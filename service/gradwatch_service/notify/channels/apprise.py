@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -30,7 +29,6 @@ from gradwatch_service.notify.picture import picture_of
 from gradwatch_service.notify.verdict import require_taken
 from gradwatch_service.notify.words import words_of
 
-URL_MAX = 2_048
 # Of the parameters after ``?``: others may name files of this machine or switch off checks.
 PARAMETERS = frozenset(
     {"format", "overflow", "priority", "silent", "sound", "thread", "topic", "ttl"}
@@ -44,16 +42,28 @@ def _usable(value: SecretStr, info: ValidationInfo) -> SecretStr:
         kinds = ", ".join(sorted(allowed)) or "none"
         why = f"the operator allows these kinds of Apprise URL: {kinds}"
         raise PydanticCustomError("scheme-refused", "{why}", {"why": why})
-    try:
-        parameters = {key.lower() for key, _ in parse_qsl(urlsplit(url).query, True)}
-    except ValueError as error:
-        raise PydanticCustomError("bad-url", "it is no URL") from error
-    if not parameters <= PARAMETERS:
+    if not _parameters(url) <= PARAMETERS:
         why = f"of parameters there may be only: {', '.join(sorted(PARAMETERS))}"
         raise PydanticCustomError("parameter-refused", "{why}", {"why": why})
     if _plugin(url) is None:
         raise PydanticCustomError("bad-url", "Apprise cannot read it: a part is missing or wrong")
     return value
+
+
+def _parameters(url: str) -> set[str]:
+    """As Apprise reads them, which splits at ``;`` too and reads on after ``#``."""
+    _library()
+    parse = importlib.import_module("apprise.utils.parse").parse_url
+    plugins = importlib.import_module("apprise.plugins")
+    texts = (url, url.replace("/#", "/%23"))
+    read = [*(parse(text, verify_host=False) for text in texts), plugins.url_to_dict(url)]
+    return {
+        f"{key[3:]}{name}"
+        for one in read
+        for key, named in (one or {}).items()
+        if key.startswith("qsd")
+        for name in named
+    }
 
 
 class Settings(Options):

@@ -19,7 +19,7 @@ from typing_extensions import override
 from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.escape import plain
 from gradwatch_service.notify.message import Message
-from gradwatch_service.notify.options import Options, Secret, Word, outgoing_of
+from gradwatch_service.notify.options import Options, SecretLine, Word, outgoing_of
 from gradwatch_service.notify.outgoing import MAIL_PORTS, Outgoing, Target
 from gradwatch_service.notify.page import page_of
 from gradwatch_service.notify.picture import picture_of
@@ -51,7 +51,7 @@ class Settings(Options):
     port: Annotated[int, Field(ge=1, le=65_535)] = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: Word | None = None
-    password: Secret | None = None
+    password: SecretLine | None = None
     sender: Mailbox
     to: Annotated[list[Mailbox], Field(min_length=1, max_length=RECIPIENTS_MAX)]
 

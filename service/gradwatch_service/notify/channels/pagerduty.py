@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from gradwatch_service.notify.outgoing import Outgoing
 from gradwatch_service.notify.verdict import require_taken
 from gradwatch_service.notify.words import words_of
 
-RUNS_MAX = 10  # each is a request
+AT_ONCE = 8  # each run is a request, and a digest has up to 200 of them
 SUMMARY_MAX = 1_024
 
 
@@ -37,23 +39,12 @@ class Way:
 
     def deliver(self, message: Message) -> None:
         """Send an event for each run; PagerDuty takes the same event again for the same."""
-        by_run: dict[uuid.UUID, list[Subject]] = {}
-        for subject in message.subjects:
-            by_run.setdefault(subject.run_id, []).append(subject)
         if message.kind == "test":
             self._send(_event("trigger", f"test/{message.delivery_id}", message))
             self._send(_event("resolve", f"test/{message.delivery_id}", message))
-        for run_id, subjects in [*by_run.items()][:RUNS_MAX]:
-            is_firing = any(subject.is_firing for subject in subjects)
-            action: Action = "trigger" if is_firing else "resolve"
-            of_run = replace(
-                message,
-                kind="firing" if is_firing else "resolved",
-                run_id=run_id,
-                run_name=subjects[0].run_name,
-                subjects=tuple(subjects),
-            )
-            self._send(_event(action, f"{run_id}", of_run))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(self._send, _of_runs(message)):  # the first that fails is raised
+                pass
 
     def _send(self, event: dict[str, Any]) -> None:
         content = json.dumps({"routing_key": self._key, **event}).encode()
@@ -62,6 +53,22 @@ class Way:
 
 
 Action = Literal["trigger", "resolve"]
+
+
+def _of_runs(message: Message) -> Iterator[dict[str, Any]]:
+    by_run: dict[uuid.UUID, list[Subject]] = {}
+    for subject in message.subjects:
+        by_run.setdefault(subject.run_id, []).append(subject)
+    for run_id, subjects in by_run.items():
+        is_firing = any(subject.is_firing for subject in subjects)
+        of_run = replace(
+            message,
+            kind="firing" if is_firing else "resolved",
+            run_id=run_id,
+            run_name=subjects[0].run_name,
+            subjects=tuple(subjects),
+        )
+        yield _event("trigger" if is_firing else "resolve", f"{run_id}", of_run)
 
 
 def _event(action: Action, key: str, message: Message) -> dict[str, Any]:

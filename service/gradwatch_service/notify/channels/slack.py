@@ -63,7 +63,8 @@ def _item(item: Item) -> str:
     facts = (f"*{question}*: {slack(answer)}" for question, answer in item.facts)
     steps = (f"{number}. {slack(step)}" for number, step in enumerate(item.steps, 1))
     todo = ["*What to do*:", *steps] if item.steps else []
-    return "\n".join([f"*{slack(item.heading)}*", *facts, *todo])
+    heading = [f"*{slack(item.heading)}*"] if item.heading else []
+    return "\n".join([*heading, *facts, *todo])
 
 
 def _href(link: str) -> str:

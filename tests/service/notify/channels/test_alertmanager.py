@@ -5,9 +5,12 @@ import uuid
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from gradwatch_service.domain import Severity
+from gradwatch_service.notify.channels.alertmanager import HELD, LISTED_BYTES_MAX
 from gradwatch_service.notify.message import Message, Subject
+from gradwatch_service.settings import Settings
 from tests.messages import LINK, RUN, SUBJECT, a_test, message, over
 from tests.receivers import Alertmanager, Receiver
 from tests.servers import poll
@@ -76,7 +79,7 @@ def test_an_alert_that_gets_worse_does_not_fire_twice(alertmanager: Alertmanager
 def test_it_fires_for_longer_than_until_it_is_told_again(alertmanager: Alertmanager) -> None:
     opened("alertmanager", url=alertmanager.url).deliver(told("firing", fresh()))
     (alert,) = alertmanager.alerts()
-    assert dt.datetime.fromisoformat(alert["endsAt"]) > now() + dt.timedelta(hours=12)
+    assert dt.datetime.fromisoformat(alert["endsAt"]) > now() + dt.timedelta(days=89)
 
 
 @pytest.mark.alertmanager
@@ -120,7 +123,42 @@ def test_a_proxy_that_asks_for_another_is_a_channel_to_be_mended(receiver: Recei
     assert failure(opened("alertmanager", url=receiver.url), message()).permanent
 
 
-def test_what_does_not_list_its_alerts_is_no_alertmanager(receiver: Receiver) -> None:
-    receiver.will_answer(200, b"<html>")
+@pytest.mark.parametrize(
+    "listed",
+    [
+        b"<html>",
+        b"[" * 100_000,
+        b"\xff",
+        b"7",
+        b"[7]",
+        b"[{}]",
+        b'[{"labels": null}]',
+        b'[{"labels": "alert_id"}]',
+        b'[{"labels": ["alert_id"]}]',
+    ],
+)
+def test_what_does_not_list_its_alerts_is_no_alertmanager(
+    receiver: Receiver, listed: bytes
+) -> None:
+    receiver.will_answer(200, listed)
     error = failure(opened("alertmanager", url=receiver.url), message())
+    assert error.permanent
     assert error.detail == "the receiver does not answer as an Alertmanager does"
+
+
+def test_labels_that_are_no_texts_are_of_no_alert_of_ours(receiver: Receiver) -> None:
+    receiver.will_answer(200, b'[{"labels": {"alert_id": []}}]')
+    opened("alertmanager", url=receiver.url).deliver(message())
+    assert len(receiver.received[1].json) == 1
+
+
+def test_a_list_that_is_too_long_to_be_read_may_get_shorter(receiver: Receiver) -> None:
+    receiver.will_answer(200, b"[" + b" " * LISTED_BYTES_MAX + b"]")
+    error = failure(opened("alertmanager", url=receiver.url), message())
+    assert (error.permanent, error.detail) == (False, "the receiver lists too many alerts")
+
+
+def test_it_is_told_again_long_before_it_would_end_there() -> None:
+    Settings(repeat_seconds=HELD.total_seconds() / 3)
+    with pytest.raises(ValidationError):
+        Settings(repeat_seconds=HELD.total_seconds() / 2)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from gradwatch_service.errors import Invalid
 from gradwatch_service.notify.addresses import Allowed
+from gradwatch_service.notify.channel import UndeliveredError
 from gradwatch_service.notify.channels import check
-from gradwatch_service.notify.outgoing import Outgoing
+from gradwatch_service.notify.outgoing import Answer, Outgoing
 from gradwatch_service.settings import Settings
 from tests.messages import message, resolved, with_curves
 from tests.receivers import Receiver, receiving
@@ -149,6 +153,57 @@ def test_parameters_cannot_name_files_or_switch_off_checks(parameters: str) -> N
     with pytest.raises(Invalid) as caught:
         check("apprise", {"url": f"{URLS['discord']}?{parameters}"}, DEFAULT)
     assert caught.value.errors[0].code == "parameter-refused"
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("discord", f"{URLS['discord']}/?priority=1;template=/tmp/x.json"),
+        ("discord", f"{URLS['discord']}/#?template=/any/file"),
+        ("discord", f"{URLS['discord']}#?template=/any/file"),
+        ("discord", f"{URLS['discord']}?te%6Dplate=/any/file"),
+        ("discord", f"{URLS['discord']}?format=text&&priority=1"),
+        ("slack", f"{URLS['slack']}?verify=no"),
+        ("tgram", f"{URLS['tgram']}#?template=/any/file"),
+        ("jsons", "jsons://example.org/#?verify=no&rto=50"),
+        ("jsons", "jsons://example.org/#?%2Bx-evil=1"),
+        ("jsons", "jsons://example.org/?priority=1;-x=1"),
+        ("jsons", "jsons://example.org/?:x=1"),
+    ],
+)
+def test_parameters_are_read_as_apprise_reads_them(kind: str, url: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check("apprise", {"url": url}, Outgoing(schemes=frozenset({kind})))
+    assert caught.value.errors[0].code == "parameter-refused"
+
+
+def test_parameters_that_are_allowed_may_follow_a_semicolon() -> None:
+    url = f"{URLS['discord']}?format=text;priority=1"
+    assert check("apprise", {"url": url}, DEFAULT).stored()["url"] == url
+
+
+class Open(Outgoing):
+    """Lets nothing out, and remembers what would have left."""
+
+    def __init__(self) -> None:
+        super().__init__(schemes=DEFAULT.schemes)
+        self.left: list[bytes] = []
+
+    @override
+    def send(self, method: str, url: str, headers: Any, content: bytes = b"", **_: Any) -> Answer:
+        self.left.append(content)
+        return Answer(204, {}, b"")
+
+
+@pytest.mark.parametrize("parameters", ["?priority=1;template=", "/#?template="])
+def test_no_file_of_this_machine_leaves(parameters: str, tmp_path: Path) -> None:
+    file, way = tmp_path / "private.json", Open()
+    file.write_text('{"content": "s3cret of this machine"}')
+    opened("apprise", way, url=URLS["discord"]).deliver(message())
+    assert way.left
+    with pytest.raises(UndeliveredError, match="of parameters there may be only"):
+        opened("apprise", way, url=f"{URLS['discord']}{parameters}{file}").deliver(message())
+    assert b"s3cret" not in b"".join(way.left)
 
 
 def test_a_url_that_apprise_cannot_read_is_refused_without_repeating_it() -> None:

@@ -149,6 +149,8 @@ def test_nobody_there_is_not_for_ever() -> None:
         {"sender": "x"},
         {"port": 0},
         {"username": "somebody"},
+        {"username": "somebody", "password": "pässword"},
+        {"username": "somebody", "password": "a\nb"},
         {"security": "none", "host": "mail.example.org"},
         {"security": "never"},
     ],

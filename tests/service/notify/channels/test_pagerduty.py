@@ -1,7 +1,12 @@
+import socket
+import time
 import uuid
 from dataclasses import replace
 
+from gradwatch_service.notify.addresses import Allowed
 from gradwatch_service.notify.channels import check
+from gradwatch_service.notify.message import Message
+from gradwatch_service.notify.outgoing import Outgoing
 from tests.messages import LINK, RUN, SUBJECT, a_test, message, over, resolved
 from tests.receivers import Receiver
 from tests.service.notify.channels.opening import LOOPBACK, failure, opened
@@ -37,6 +42,34 @@ def test_a_digest_touches_the_incident_of_every_run(receiver: Receiver) -> None:
         ("resolve", f"gradwatch/{OTHER.run_id}"),
     ]
     assert receiver.received[0].json["payload"]["summary"].startswith("CRITICAL: gpt-small: The")
+
+
+def many(count: int) -> Message:
+    """A digest of so many runs."""
+    ids = [uuid.UUID(int=number) for number in range(1, count + 1)]
+    return message("digest", *(replace(SUBJECT, run_id=one) for one in ids), run_id=None)
+
+
+def test_a_long_digest_touches_the_incident_of_every_run(receiver: Receiver) -> None:
+    opened("pagerduty", routing_key="key", url=receiver.url).deliver(many(200))
+    assert {one.json["dedup_key"] for one in receiver.received} == {
+        f"gradwatch/{uuid.UUID(int=number)}" for number in range(1, 201)
+    }
+
+
+def test_a_digest_that_is_not_told_in_time_is_not_told(receiver: Receiver) -> None:
+    """Each answer comes soon enough; only all of them together take too long."""
+    receiver.answer_slowly = answer_after_a_while
+    brief = Outgoing(Allowed.parse("127.0.0.1"), deadline_seconds=1)
+    channel = opened("pagerduty", brief, routing_key="key", url=receiver.url)
+    error = failure(channel, many(200))
+    assert (error.permanent, error.detail) == (False, "it did not answer within 1 s")
+    channel.deliver(many(1))  # the next message has a time of its own
+
+
+def answer_after_a_while(connection: socket.socket) -> None:
+    time.sleep(0.2)
+    connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_test_ends_its_own_incident(receiver: Receiver) -> None:

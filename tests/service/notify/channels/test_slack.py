@@ -1,4 +1,4 @@
-from tests.messages import LINK, a_test, message, resolved
+from tests.messages import LINK, SUBJECT, a_test, message, over, resolved
 from tests.receivers import Receiver
 from tests.service.notify.channels.opening import failure, opened
 
@@ -26,8 +26,15 @@ def test_the_blocks_say_the_same(receiver: Receiver) -> None:
     blocks = receiver.received[0].json["blocks"]
     assert [block["type"] for block in blocks] == ["header", "section", "section"]
     assert blocks[0]["text"]["text"].startswith("CRITICAL: gpt-small")
+    assert blocks[1]["text"]["text"].startswith("*Where*: layers W_hh, W_xh, b_h and 2 more; run")
     assert "*What to do*:\n1. Multiply" in blocks[1]["text"]["text"]
     assert blocks[2]["text"]["text"] == f"<{LINK}|Open in Gradwatch>"
+
+
+def test_a_block_of_several_begins_with_its_heading(receiver: Receiver) -> None:
+    opened("slack", url=receiver.url).deliver(message("firing", SUBJECT, over()))
+    begin = "*RESOLVED: The learning rate is too high (step 212)*\n*Where*: "
+    assert receiver.received[0].json["blocks"][2]["text"]["text"].startswith(begin)
 
 
 def test_a_resolution_says_how_long_it_lasted(receiver: Receiver) -> None:
