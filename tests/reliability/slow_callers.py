@@ -17,6 +17,16 @@ LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
+class Held:
+    """For how long the server kept a connection, as far as a caller can know: the server's time
+    began between the call for a connection and its coming about."""
+
+    name: str
+    seconds_at_least: float
+    seconds_at_most: float
+
+
+@dataclass(frozen=True)
 class SlowCaller:
     """Sends the opening, then a bit of the rest again and again, until it is hung up on."""
 
@@ -24,21 +34,22 @@ class SlowCaller:
     opening: bytes = b""
     drip: bytes = b""
 
-    async def held_seconds(self, port: int) -> float:
-        """For how long the server kept the connection."""
+    async def call(self, port: int) -> Held:
+        """Stay until the server hangs up."""
+        called = time.monotonic()
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
-        begin = time.monotonic()
+        connected = time.monotonic()
         writer.write(self.opening)
         dripping = asyncio.create_task(self._keep_dripping(writer))
         with contextlib.suppress(ConnectionError):
             while await reader.read(2**16):
                 pass
-        seconds = time.monotonic() - begin
+        end = time.monotonic()
         dripping.cancel()
         writer.close()
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await dripping
-        return seconds
+        return Held(self.name, end - connected, end - called)
 
     async def _keep_dripping(self, writer: asyncio.StreamWriter) -> None:
         while self.drip:
@@ -47,14 +58,13 @@ class SlowCaller:
             await writer.drain()
 
 
-def all_held(port: int, callers: Sequence[SlowCaller]) -> list[tuple[str, float]]:
+def all_held(port: int, callers: Sequence[SlowCaller]) -> list[Held]:
     """All of them at once: who was kept for how long."""
 
-    async def call() -> list[float]:
-        return await asyncio.gather(*(caller.held_seconds(port) for caller in callers))
+    async def call() -> list[Held]:
+        return await asyncio.gather(*(caller.call(port) for caller in callers))
 
-    names = [caller.name for caller in callers]
-    return list(zip(names, asyncio.run(call()), strict=True))
+    return asyncio.run(call())
 
 
 @dataclass

@@ -82,11 +82,10 @@ def test_half_open_connections_are_closed_and_good_callers_do_not_notice(
     good = GoodCaller(server.port, path_of_new_run(http))
     with good.calling():
         held = all_held(server.port, crowd)
-    late = {
-        (name, round(seconds, 1)) for name, seconds in held if seconds > deadline + LATEST_SECONDS
-    }
-    early = {(name, round(seconds, 1)) for name, seconds in held if seconds < 0.8 * deadline}
-    print(f"{SOCKETS} sockets, the last closed after {max(s for _, s in held):.1f} s")
+    late = [one for one in held if one.seconds_at_least > deadline + LATEST_SECONDS]
+    early = [one for one in held if one.seconds_at_most < 0.8 * deadline]
+    last = max(one.seconds_at_most for one in held)
+    print(f"{SOCKETS} sockets, the last closed after {last:.1f} s")
     print(f"{len(good.seconds)} good requests, p99 {1000 * good.p99:.0f} ms")
     assert not late
     assert not early

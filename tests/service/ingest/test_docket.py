@@ -25,7 +25,7 @@ from gradwatch_service.ingest.writer import Limits, Writer
 from gradwatch_service.store import detector_states, launches, runs
 from tests.servers import poll
 from tests.service.ingest.rig import DEADLINE, NOW, answer, frame_push, serving
-from tests.service.ingest.test_judge_process import processes_of
+from tests.service.ingest.test_judge_process import pid_of, processes_of
 from tests.service.ingest.test_judgement import (
     REPORTS,
     WHOLE,
@@ -156,7 +156,7 @@ class Slow:
 def slow(engine: Engine) -> Iterator[Slow]:
     others = processes_of(os.getpid())
     judge = ProcessJudge()
-    (pid,) = set(processes_of(os.getpid())) - set(others)
+    pid = pid_of(judge, others)
     limits = Limits(stream_bytes_in_memory=1)  # what was used last stays in any case
     with serving(engine, judge=judge, limits=limits) as writer:
         yield Slow(writer, pid)
