@@ -53,6 +53,7 @@ from gradwatch_service.store.database_clock import shared_clock
 from gradwatch_service.store.migration import migrate
 from gradwatch_service.store.write_ahead_log import kept_short
 from gradwatch_service.store.writers import runs_unjudged
+from gradwatch_service.web import site
 from gradwatch_service.worker import run_worker, tick
 
 DESCRIPTION = (
@@ -85,12 +86,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (health.router, documents.router, metrics.router):
         app.include_router(router)
     app.router.routes.insert(0, frames.put_frame)
+    problems.install(app)
+    site.install(app)
     app.state.policies = policies_of(app.routes)
     app.state.door = Door(settings, app.state.policies)
     app.add_middleware(Shortcut, route=frames.put_frame)
-    app.add_middleware(Intake, settings=settings, admit=app.state.door.admit)  # around all routes
+    app.add_middleware(  # around all routes
+        Intake, settings=settings, admit=app.state.door.admit, refusal=site.refusal
+    )
     app.add_middleware(Metering)
-    problems.install(app)
     return app
 
 

@@ -13,13 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gradwatch_service.api.access.headers import with_headers
 from gradwatch_service.api.access.quota import Meter
 from gradwatch_service.api.inflation import inflate, is_bomb, too_large
-from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING, problem
+from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING
 from gradwatch_service.api.waiting import Deadline
 from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, UnsupportedMedia
 from gradwatch_service.settings import Settings
 
 Reader: TypeAlias = asyncio.Task[Any]
 Admit: TypeAlias = Callable[[Scope], Awaitable[Meter | None]]
+Refusal: TypeAlias = Callable[[Scope, ServiceError], ASGIApp]
 
 GUARDED_PREFIX = "/api/"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -83,15 +84,16 @@ class Share:
 class Intake:
     """ASGI middleware: routes behind it see one complete, plain body, of whom ``admit`` let in."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, admit: Admit) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, admit: Admit, refusal: Refusal) -> None:
         self._app = app
+        self._refusal = refusal
         self._settings = settings
         self._admit = admit
         self._load = Load(settings.requests_in_flight_max, settings.bytes_in_flight_max)
         self._deadline: Deadline[Reader] = Deadline(settings.body_deadline_seconds, Reader.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a problem, or pass the request on."""
+        """Answer with the refusal, or pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -103,7 +105,7 @@ class Intake:
                 await self._admit(scope)
                 await self._app(scope, receive, send)
         except ServiceError as error:
-            await problem(error)(scope, receive, send)
+            await self._refusal(scope, error)(scope, receive, send)
         except ClientDisconnect:
             return
 

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.settings import Settings
+from gradwatch_service.web.site import refusal
 
 LIMITS = {
     "body_bytes_max": 2_000,
@@ -53,7 +54,7 @@ def gate(room: Room | None = None, **changes: float) -> Intake:
     wait = (room or Room()).wait
     targets = {"/api/echo": echo, "/api/wait": wait, "/outside": echo}
     routes = [Route(path, target, methods=["GET", "POST"]) for path, target in targets.items()]
-    return Intake(Starlette(routes=routes), Settings(**{**LIMITS, **changes}), everybody)
+    return Intake(Starlette(routes=routes), Settings(**{**LIMITS, **changes}), everybody, refusal)
 
 
 def client(app: Intake) -> httpx.AsyncClient:
@@ -206,7 +207,7 @@ def test_behind_the_gate_a_caller_that_leaves_is_still_noticed():
             raise AssertionError(message)
 
         scope = {"type": "http", "method": "POST", "path": "/api/echo", "headers": []}
-        await Intake(patient, Settings(**LIMITS), everybody)(scope, receive, unheard)
+        await Intake(patient, Settings(**LIMITS), everybody, refusal)(scope, receive, unheard)
         return heard
 
     assert asyncio.run(leave()) == ["http.request", "http.disconnect"]

@@ -1,0 +1,20 @@
+"""All pages and what they load, added to an application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from gradwatch_service.web import assets, refusals
+from gradwatch_service.web.pages import alerts, board, run, settings, signin
+from gradwatch_service.web.refusals import refusal
+
+__all__ = ["install", "refusal"]
+
+ROUTERS = (board, run, alerts, settings, signin, assets)
+
+
+def install(app: FastAPI) -> None:
+    """Serve the dashboards from the root of an application; errors become pages for people."""
+    for module in ROUTERS:
+        app.include_router(module.router)
+    refusals.install(app)
