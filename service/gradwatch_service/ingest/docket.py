@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.ingest.judge import Birth, Judge, Judged, State, Task
 from gradwatch_service.ingest.outcomes import outcome_of
 from gradwatch_service.ingest.pushes import Verdict
@@ -27,6 +28,9 @@ MOST_TASKS, MOST_BYTES = 8, 3 * 2**18
 PATIENCE = 128
 # And everybody does while so many streams wait, or so many bytes.
 MOST_DUE, MOST_BYTES_DUE = 256, 2**23
+# Are there so many streams that the judge keeps most states packed, blocks are judged two at a time:
+# to unpack a state, judge a block and pack it again costs more than twice the judging.
+MANY_BYTES, BLOCKS_OF_MANY = 96 * 2**20, 2
 # A state that is to be forgotten is kept as a checkpoint if the last is so many reports old.
 WORTH_KEEPING = 64
 
@@ -58,8 +62,10 @@ class Docket:
 
     def note(self, streams: Iterable[tuple[StreamKey, Stream]]) -> None:
         """Take up the streams with full blocks."""
+        are_many = self._memory.streams.weight > MANY_BYTES
+        least = BLOCK * (BLOCKS_OF_MANY if are_many else 1)
         for key, stream in streams:
-            if stream.due():
+            if stream.due() >= least:
                 self._bytes_due += stream.bytes_waiting - self._due.get(key, 0)
                 self._due[key] = stream.bytes_waiting
 

@@ -20,6 +20,11 @@ class Lru(Generic[K, V]):
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._weight = 0
 
+    @property
+    def weight(self) -> int:
+        """Of all values together."""
+        return self._weight
+
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 

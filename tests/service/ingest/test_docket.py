@@ -15,12 +15,16 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import Connection, Engine
 
+from gradwatch_service.domain import Facts
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest import docket
 from gradwatch_service.ingest.docket import PATIENCE
-from gradwatch_service.ingest.judge import JudgeLostError
+from gradwatch_service.ingest.fold import Fold
+from gradwatch_service.ingest.judge import Birth, JudgeLostError, OwnJudge
 from gradwatch_service.ingest.judge_process import ProcessJudge
 from gradwatch_service.ingest.pushes import FramePush, Judgement, Receipt
+from gradwatch_service.ingest.sources import Memory
+from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.ingest.writer import Limits, Writer
 from gradwatch_service.store import detector_states, launches, runs
 from tests.servers import poll
@@ -190,6 +194,27 @@ def test_who_is_held_goes_on_when_the_verdict_leaves_nothing_to_be_judged(
     poll(held.running, "the writer has looked at it")
     slow.resume()
     assert held.result(DEADLINE).status == "stored"
+
+
+@pytest.mark.parametrize(("many_bytes", "judged_at"), [(2**30, [16, 32, 48]), (-1, [32])])
+def test_where_streams_are_many_blocks_are_judged_two_at_a_time(
+    many_bytes: int, judged_at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docket, "MANY_BYTES", many_bytes)
+    memory, key, verdicts = Memory(2**20), (uuid.uuid4(), "w0"), []
+    asked = docket.Docket(OwnJudge(Fold()), memory, verdicts.append)
+    stream = Stream("w0", NOW, 0, MLP.hash, MLP, Birth(MLP, Facts()))
+    memory.streams.put(key, stream, stream.weight)
+    for seq in range(48):
+        stream.append(seq, LONG.rows(seq, seq + 1), MLP)
+        asked.note([(key, stream)])
+        asked.hand_out()
+        for verdict in verdicts:
+            stream.take(verdict.reports, verdict.judged)
+            asked.returned(verdict)
+            assert stream.judged == judged_at.pop(0) == seq + 1
+        verdicts.clear()
+    assert judged_at == []
 
 
 def test_who_waits_for_the_judge_is_answered_when_the_writer_stops(
