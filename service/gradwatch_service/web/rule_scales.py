@@ -67,7 +67,7 @@ def _rule(rule: dict[str, Any]) -> RuleView:
 
 def _threshold(one: dict[str, Any]) -> ThresholdView:
     return ThresholdView(
-        label=_words(one["name"]),
+        label=_words(one["name"].removesuffix("_bits")),
         scale=scale_of(one["low"], one["high"], one["unit"]),
         **{**one, "meaning": _sentence(one["meaning"])},
     )

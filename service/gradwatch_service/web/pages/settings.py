@@ -25,6 +25,7 @@ SECTIONS = {"channels": "Channels", "keys": "Keys", "rules": "Rules", "audit": "
 Section = Literal["channels", "keys", "rules", "audit"]
 Cursor = Annotated[str | None, Query(max_length=200)]
 LETTERS_SHOWN, ENTRIES_SHOWN = 20, 50
+OPENED = "gradient-spike"  # so that people see what a rule has inside
 
 
 @router.get("")
@@ -88,7 +89,7 @@ def get_rules(project: OwnProject, request: Request, backend: Served, who: Who) 
     with backend.reading() as connection:
         held = rules.of_project(connection, project)
     views = rules_of(project, held)
-    return _section(request, backend, who, project, "rules", held=held, rules=views)
+    return _section(request, backend, who, project, "rules", held=held, rules=views, opened=OPENED)
 
 
 @router.get("/{project}/audit")

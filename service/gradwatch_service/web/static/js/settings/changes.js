@@ -76,9 +76,10 @@ function line(change) {
   const [sign, words] = SIGNS[change.kind];
   const item = make("li", "", { "data-kind": change.kind });
   item.append(make("span", sign, { class: "sign", "aria-hidden": "true" }), make("span", `${words}: `, { class: "aside" }));
-  const title = make("span", alert.title, { class: "title" });
+  const title = make("span", `${alert.title}:`, { class: "title" });
   const more = change.kind === "other" ? how(change) : calls(alert);
-  title.append(make("span", ` step ${number.format(alert.opened_step)} · ${more}`, { class: "muted" }));
+  const step = alert.title.includes("step") ? "" : ` step ${number.format(alert.opened_step)},`;
+  title.append(make("span", `${step} ${more}`, { class: "muted" }));
   item.append(title);
   return item;
 }

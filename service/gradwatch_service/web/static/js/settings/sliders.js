@@ -19,6 +19,7 @@ export function slider(row, changed) {
 
   function say(value) {
     words.textContent = reading(value, unit);
+    range.style.setProperty("--at", `${(100 * range.value) / (stops.length - 1)}%`);
     range.setAttribute("aria-valuetext", `${value} ${words.textContent}`);
     row.dataset.set = value === fallback ? "" : "yes";
     back.disabled = value === fallback;
