@@ -194,7 +194,14 @@ def test_a_refused_channel_says_what_is_wrong_where_it_is_and_loses_nothing(look
     tab.shoot("settings-channels-refused")
     assert form.get_by_label("Name", exact=True).input_value() == "night watch"
     assert secret.input_value() == "whsec_short"
-    tab.errors.clear()  # Chromium logs each 4xx that a page asks for
+    forgive(tab, 422)
+
+
+def forgive(tab: Tab, status: int) -> None:
+    """Chromium logs every refusal that a page is told; anything else is an error still."""
+    told = [one for one in tab.errors if f"a status of {status} " in one]
+    assert told
+    tab.errors[:] = [one for one in tab.errors if one not in told]
 
 
 def test_a_channel_is_added_tried_renamed_switched_off_and_deleted(
@@ -220,10 +227,10 @@ def test_a_channel_is_added_tried_renamed_switched_off_and_deleted(
     assert (heard.path, heard.json["type"]) == ("/hook", "test")
     hook.will_answer(410)
     card.get_by_role("button", name="Send a test").click()
-    expect(card.get_by_role("status")).to_contain_text("Not delivered: it answered 410")
-    tab.errors.clear()  # the 502 of the refused test, as Chromium logs it
+    expect(card.get_by_role("status")).to_contain_text("Not delivered: the receiver answered 410")
+    forgive(tab, 502)
 
-    card.get_by_text("Change", exact=True).click()
+    card.locator("summary").first.click()
     card.get_by_label("Name", exact=True).fill("day watch")
     card.get_by_label("Tell", exact=True).select_option("error")
     card.get_by_role("button", name="Save").click()
@@ -329,7 +336,7 @@ def test_a_slider_that_is_dragged_shows_what_would_change_on_stored_runs(look: A
     page.mouse.up()
     expect(differences(page)).to_contain_text(f"step {SPIKED}")
     expect(page.get_by_role("img", name="1 now, 0 with yours")).to_be_visible()
-    expect(page.locator("#tally")).to_contain_text("−1")
+    expect(page.locator("#tally")).to_contain_text("\N{MINUS SIGN}1")
     assert settings(team) == {}
     expect(page.get_by_text("1 change is not saved.")).to_be_visible()
 
@@ -360,14 +367,18 @@ def test_what_is_out_of_date_is_given_up(look: Any):
     page = look("rules").page
     ready(page)
     held: list[Route] = []
-    page.route("**/rules/backtest", lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/rules/backtest", hold)
     slider(page).press("End")
     with page.expect_event("requestfailed") as given_up:
         expect(page.get_by_text("Trying this")).to_be_visible()
         slider(page).press("Home")
         slider(page).press("ArrowRight")
     assert given_up.value.url.endswith("/rules/backtest")
-    page.unroute("**/rules/backtest")
+    page.unroute("**/rules/backtest", hold)
     assert held
     slider(page).press("End")
     expect(differences(page)).to_have_count(1)
@@ -380,13 +391,15 @@ def test_a_value_out_of_range_is_refused_at_its_number_and_kept_to_be_mended(loo
     number = page.get_by_label("Gradient spike: Threshold, as a number")
     number.fill("5")
     expect(number).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_text("gradient-spike.threshold is a number from 6 to 100").first).to_be_visible()
+    expect(
+        page.get_by_text("gradient-spike.threshold is a number from 6 to 100").first
+    ).to_be_visible()
     assert number.input_value() == "5"
     assert tab.violations() == []
     number.fill("60")
     expect(number).not_to_have_attribute("aria-invalid", "true")
     expect(differences(page)).to_have_count(1)
-    tab.errors.clear()  # the 422s, as Chromium logs them
+    forgive(tab, 422)
 
 
 def test_who_may_only_read_tries_rules_but_saves_nothing(look: Any, team: Team):

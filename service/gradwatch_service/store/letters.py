@@ -85,7 +85,9 @@ def newest_of(
     """Channel -> the message that was last on its way there, however that went."""
     found: dict[uuid.UUID, Delivery] = {}
     for channel_id in channel_ids:  # each is one look at an index, and there are few
-        is_tried = and_(deliveries.c.channel_id == channel_id, deliveries.c.attempted_at.is_not(None))
+        is_tried = and_(
+            deliveries.c.channel_id == channel_id, deliveries.c.attempted_at.is_not(None)
+        )
         query = READ.where(is_tried).order_by(deliveries.c.attempted_at.desc()).limit(1)
         row = connection.execute(query).mappings().first()
         if row is not None:

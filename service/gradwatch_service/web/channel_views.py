@@ -1,4 +1,4 @@
-"""Channels as the settings show them: to whom they go, what they tell, how the last message went."""
+"""Channels as the settings show them: to whom they go, what they tell, how that went last."""
 
 from __future__ import annotations
 

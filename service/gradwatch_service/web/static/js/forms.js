@@ -99,6 +99,13 @@ export function showProblem(form, problem) {
   said.hidden = false;
 }
 
+/** What an answer was, or that there was none; a defect of ours stays one. */
+export function problemOf(error) {
+  if (error instanceof Refused) return error.problem;
+  if (error instanceof TypeError && /fetch|network/i.test(error.message)) return { detail: "The service cannot be reached. Try again." };
+  throw error;
+}
+
 /** Do something that takes a while, once at a time; the button says that it goes on. */
 export async function busy(button, work) {
   if (button.getAttribute("aria-busy") === "true") return;
@@ -121,19 +128,26 @@ export function onSubmit(selector, act) {
       try {
         await act(valuesOf(form), form);
       } catch (error) {
-        if (!(error instanceof Refused)) showProblem(form, { detail: "The service cannot be reached. Try again." });
-        else showProblem(form, error.problem);
-        if (!(error instanceof Refused || error instanceof TypeError)) throw error;
+        showProblem(form, problemOf(error));
       }
     });
   });
 }
 
-/** When something with this `data-act` is pressed: `act(button)`. */
+/** When something with this `data-act` is pressed: `act(button)`; a refusal is said where it is. */
 export function onAct(name, act) {
   document.addEventListener("click", (event) => {
     const button = event.target.closest(`[data-act="${name}"]`);
-    if (button) busy(button, () => act(button));
+    if (!button) return;
+    const said = button.closest("article, section, dialog")?.querySelector(".said");
+    busy(button, async () => {
+      try {
+        await act(button);
+      } catch (error) {
+        const { detail, title } = problemOf(error);
+        if (said) say(said, detail || title, "problem");
+      }
+    });
   });
 }
 

@@ -30,23 +30,17 @@ onSubmit("#add", async (values, form) => {
 
 const cardOf = (element) => element.closest(".channel");
 
-/** Do something to a channel and show it as it is then; what cannot be done is said there. */
-async function act(button, work, words) {
+/** Switch a channel and show it as it is then. */
+async function toggle(button, enabled, words) {
   const card = cardOf(button);
-  const name = button.dataset.act;
-  try {
-    await work(base + card.dataset.path);
-    const renewed = await renew(card.id);
-    say(renewed.querySelector(".said"), words);
-    (renewed.querySelector(`[data-act="${name}"]`) ?? renewed.querySelector("h3")).focus();
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    say(card.querySelector(".said"), error.message, "problem");
-  }
+  await send("PATCH", base + card.dataset.path, { enabled });
+  const renewed = await renew(card.id);
+  say(renewed.querySelector(".said"), words);
+  renewed.querySelector('[data-act="on"], [data-act="off"]').focus();
 }
 
-onAct("on", (button) => act(button, (path) => send("PATCH", path, { enabled: true }), "Switched on."));
-onAct("off", (button) => act(button, (path) => send("PATCH", path, { enabled: false }), "Switched off: nobody is told by it."));
+onAct("on", (button) => toggle(button, true, "Switched on."));
+onAct("off", (button) => toggle(button, false, "Switched off: nobody is told by it."));
 
 onAct("test", async (button) => {
   const card = cardOf(button);
@@ -97,13 +91,8 @@ function kept(form) {
 onAct("replay", async (button) => {
   const row = button.closest("tr");
   const said = document.querySelector("#letters > .said");
-  try {
-    await send("POST", `${base}${row.dataset.path}/replay`);
-    row.remove();
-    say(said, "It is on its way once more, with all its retries.");
-    document.getElementById("letters-title").focus();
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    say(said, error.message, "problem");
-  }
+  await send("POST", `${base}${row.dataset.path}/replay`);
+  row.remove();
+  say(said, "It is on its way once more, with all its retries.");
+  document.getElementById("letters-title").focus();
 });

@@ -1,5 +1,5 @@
 // Keys: made and shown once, rotated, revoked.
-import { Refused, send } from "../api.js";
+import { send } from "../api.js";
 import { ask, onAct, onSubmit, say } from "../forms.js";
 import { adopt, base, renew } from "./place.js";
 
@@ -40,16 +40,6 @@ onSubmit("#make", async (values, form) => {
   say(said, `The key ${made.name} is made.`);
 });
 
-async function attempt(work) {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    say(said, error.message, "problem");
-    return null;
-  }
-}
-
 onAct("rotate", async (button) => {
   const row = button.closest("tr");
   const more = document.getElementById("grace").content.cloneNode(true).firstElementChild;
@@ -61,8 +51,7 @@ onAct("rotate", async (button) => {
   });
   if (!sure) return;
   const body = { grace_seconds: Number(more.querySelector("select").value) };
-  const made = await attempt(() => send("POST", `${base}${row.dataset.path}/rotate`, body));
-  if (!made) return;
+  const made = await send("POST", `${base}${row.dataset.path}/rotate`, body);
   await renew(row.id);
   await adopt(`key-${made.key_id}`, "keys", true);
   await show(made.key);
@@ -79,8 +68,7 @@ onAct("revoke", async (button) => {
     danger: true,
   });
   if (!sure) return;
-  const done = await attempt(async () => (await send("DELETE", base + row.dataset.path)) ?? "done");
-  if (!done) return;
+  await send("DELETE", base + row.dataset.path);
   await renew(row.id);
   say(said, `${row.dataset.name} is revoked.`);
   document.getElementById("main").focus();

@@ -7,6 +7,7 @@ export const base = `/projects/${encodeURIComponent(project)}`;
 /** Elements of this page by id, fetched anew; those that are gone are null. */
 async function fresh(...ids) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (answer.redirected || !answer.ok) location.reload(); // signed out meanwhile, or gone
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   localise(page);
   return ids.map((id) => page.getElementById(id));

@@ -1,5 +1,6 @@
 // A back-test that follows the hand: waits for a pause, and gives up what is out of date.
-import { Refused, send } from "../api.js";
+import { send } from "../api.js";
+import { problemOf } from "../forms.js";
 import { base } from "./place.js";
 
 const PAUSE_MS = 150;
@@ -17,8 +18,7 @@ export function trials(tell) {
       tell({ answer: await send("POST", `${base}/rules/backtest`, { settings, runs }, signal) });
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof Refused)) return tell({ problem: { detail: "The service cannot be reached." } });
-      tell({ problem: error.problem });
+      tell({ problem: problemOf(error) });
     }
   }
 
