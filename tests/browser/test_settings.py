@@ -345,22 +345,44 @@ def test_a_slider_that_is_dragged_shows_what_would_change_on_stored_runs(look: A
     number = page.get_by_label("Gradient spike: Threshold, as a number")
     assert number.input_value() == "6"
 
+    put(team, {"loss-spike": {"notify": False}})
     number.fill("50")
     page.get_by_role("button", name="Save").click()
+    dialog = page.get_by_role("dialog", name="Somebody else has set the rules meanwhile")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert settings(team) == {"loss-spike": {"notify": False}}
+    page.get_by_role("button", name="Save").click()
+    dialog.get_by_role("button", name="Save mine all the same").click()
     expect(page.get_by_text("It holds for launches from now on")).to_be_visible()
     assert settings(team) == {"gradient-spike": {"threshold": 50.0}}
     expect(page.locator("#set-by")).to_contain_text("Last set")
-    reset(team)
+    put(team, {})
 
 
 def settings(team: Team) -> Any:
     return team.get(f"/projects/{PROJECT}/rules")["settings"]
 
 
-def reset(team: Team) -> None:
+def put(team: Team, body: Any) -> None:
     path = f"{team.server.api}/projects/{PROJECT}/rules"
-    answer = httpx.put(path, json={"settings": {}}, headers=team.admin, trust_env=False)
+    answer = httpx.put(path, json={"settings": body}, headers=team.admin, trust_env=False)
     assert answer.is_success
+
+
+def test_a_rule_is_reached_by_its_name_found_by_its_words_and_set_by_keyboard(look: Any):
+    page = look("rules#update-ratio-low").page
+    ready(page)
+    low = page.get_by_label("Update ratio low: Low", exact=True)
+    expect(low).to_be_visible()
+    low.press("Home")
+    low.press("ArrowRight")  # equal factors: the scale spans six orders of magnitude
+    number = page.get_by_label("Update ratio low: Low, as a number")
+    assert float(number.input_value()) == 1.1e-10
+    page.get_by_role("button", name="the default of low, back to it").click()
+    assert float(number.input_value()) == 1e-6
+    page.get_by_label("Find a rule").fill("half precision")
+    expect(page.locator("details.rule:visible")).to_have_count(1)
+    expect(page.locator("#underflow-risk")).to_be_visible()
 
 
 def test_what_is_out_of_date_is_given_up(look: Any):

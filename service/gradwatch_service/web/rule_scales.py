@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
-from gradwatch_service.api.rule_settings import shown
+from gradwatch_service.api.rule_settings import RULES, shown
 from gradwatch_service.store.rules import RuleSettings
 
 LOGARITHMIC_FROM: Final = 100.0  # largest over smallest value
@@ -30,11 +32,12 @@ class ThresholdView:
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One rule as it is set."""
+    """One rule as it is set; ``handbook``: how it judges, in the paragraphs of its handbook page."""
 
     id: str
     title: str
     sees: str
+    handbook: tuple[str, ...]
     enabled: bool
     notify: bool
     changed: bool
@@ -58,6 +61,7 @@ def _rule(rule: dict[str, Any]) -> RuleView:
         id=rule["id"],
         title=_words(rule["id"]),
         sees=_sentence(rule["sees"]),
+        handbook=_handbook(rule["id"]),
         enabled=rule["enabled"],
         notify=rule["notify"],
         changed=rule["changed"],
@@ -71,6 +75,13 @@ def _threshold(one: dict[str, Any]) -> ThresholdView:
         scale=scale_of(one["low"], one["high"], one["unit"]),
         **{**one, "meaning": _sentence(one["meaning"])},
     )
+
+
+@cache
+def _handbook(rule_id: str) -> tuple[str, ...]:
+    """Formula, course and source of a rule, as its class tells them."""
+    told = inspect.getdoc(type(RULES[rule_id])) or ""
+    return tuple(" ".join(one.split()).replace("``", "") for one in told.split("\n\n"))
 
 
 def _words(identity: str) -> str:

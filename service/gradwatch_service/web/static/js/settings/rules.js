@@ -14,14 +14,16 @@ const toTrial = document.getElementById("to-trial");
 const save = document.getElementById("save");
 const putBack = document.getElementById("put-back");
 const may = Boolean(form.dataset.may);
-const cards = [...form.querySelectorAll(".rule")].map(cardOf);
+const cards = [...form.querySelectorAll("details.rule")].map(cardOf);
 let saved = await get(`${base}/rules`);
 
 function cardOf(element) {
   const rows = [...element.querySelectorAll(".threshold")].map((row) => slider(row, changed));
   const [enabled, notify] = element.querySelectorAll(".switches input");
   for (const one of [enabled, notify]) one.addEventListener("change", changed);
-  return { element, id: element.dataset.rule, rows, enabled, notify };
+  const told = [...element.querySelectorAll(".title, .sees, .meaning")].map((one) => one.textContent);
+  const words = [element.id, ...told].join(" ").toLowerCase();
+  return { element, id: element.dataset.rule, words, rows, enabled, notify };
 }
 
 /** What of one rule is not the default. */
@@ -119,7 +121,7 @@ onSubmit("#rules", async () => {
 const find = document.getElementById("find");
 find.addEventListener("input", () => {
   const wanted = find.value.trim().toLowerCase();
-  for (const { element } of cards) element.hidden = !`${element.id} ${element.textContent}`.toLowerCase().includes(wanted);
+  for (const { element, words } of cards) element.hidden = !words.includes(wanted);
   const count = cards.filter(({ element }) => !element.hidden).length;
   document.getElementById("found").textContent = wanted ? `${count} of ${cards.length}` : "";
 });

@@ -7,6 +7,11 @@ document.addEventListener("click", (event) => {
   if (make) fill(document.getElementById(make.dataset.generate));
 });
 
+// What was shown is hidden again when the form is empty again.
+document.addEventListener("reset", ({ target }) => {
+  for (const button of target.querySelectorAll('[data-show][aria-pressed="true"]')) toggle(button);
+});
+
 function toggle(button) {
   const input = document.getElementById(button.dataset.show);
   const hidden = input.type === "password";
@@ -18,8 +23,7 @@ function toggle(button) {
 function fill(input) {
   const bytes = crypto.getRandomValues(new Uint8Array(32));
   input.value = `whsec_${btoa(String.fromCharCode(...bytes))}`;
-  input.type = "text";
-  document.querySelector(`[data-show="${input.id}"]`).setAttribute("aria-pressed", "true");
+  if (input.type === "password") toggle(document.querySelector(`[data-show="${input.id}"]`));
   input.focus();
   input.select();
 }

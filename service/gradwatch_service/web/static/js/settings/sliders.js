@@ -48,6 +48,6 @@ export function slider(row, changed) {
     range.focus();
     changed();
   });
-  show(Number(number.value));
+  set(Number(number.value));
   return { name: row.dataset.name, fallback, set, value: () => Number(number.value) };
 }
