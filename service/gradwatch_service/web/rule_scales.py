@@ -32,7 +32,7 @@ class ThresholdView:
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One rule as it is set; ``handbook``: how it judges, in the paragraphs of its handbook page."""
+    """One rule as it is set; ``handbook``: how it judges, in paragraphs."""
 
     id: str
     title: str

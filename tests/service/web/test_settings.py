@@ -61,20 +61,20 @@ def test_a_service_without_projects_says_how_one_begins(tmp_path: Path):
 
 
 def test_the_settings_lead_to_the_project_that_is_asked_for_or_ran_last(api: Api):
-    for project in ("older", "newer"):
+    for project in ("team-one", "team-two"):
         api.new_run(project=project)
-    assert open_page(api, "/settings").headers["location"] == "/settings/newer/channels"
-    asked = open_page(api, "/settings?project=older&section=rules")
-    assert (asked.status_code, asked.headers["location"]) == (303, "/settings/older/rules")
+    assert open_page(api, "/settings").headers["location"] == "/settings/team-two/channels"
+    asked = open_page(api, "/settings?project=team-one&section=rules")
+    assert (asked.status_code, asked.headers["location"]) == (303, "/settings/team-one/rules")
 
 
 def test_a_key_is_led_to_its_own_project_and_no_other_is_there(api: Api):
     key = ring(api).bearer("own", "read")
     assert open_page(api, "/settings", key).headers["location"] == "/settings/own/channels"
-    assert open_page(api, "/settings?project=older", key).status_code == 404
+    assert open_page(api, "/settings?project=team-one", key).status_code == 404
     for name in SECTIONS:
-        assert open_page(api, f"/settings/older/{name}", key).status_code == 404
-        assert "older" not in section(api, "own", name, key)
+        assert open_page(api, f"/settings/team-one/{name}", key).status_code == 404
+        assert "team-one" not in section(api, "own", name, key)
 
 
 def test_no_page_holds_the_secret_of_a_channel(api: Api):
