@@ -110,6 +110,11 @@ ASKED: Mapping[str, Ask] = {
     "POST /api/v1/projects/{project}/rules/backtest": Ask("read", json=at_once({"settings": {}})),
     "GET /api/v1/projects": Ask("read"),
     "GET /api/v1/projects/{project}/audit": Ask("admin"),
+    "GET /settings": Ask("read", success={303}),
+    "GET /settings/{project}/channels": Ask("read"),
+    "GET /settings/{project}/keys": Ask("read"),
+    "GET /settings/{project}/rules": Ask("read"),
+    "GET /settings/{project}/audit": Ask("read"),
     "GET /api/v1/projects/{project}/keys": Ask("admin"),
     "POST /api/v1/projects/{project}/keys": Ask(
         "admin", json=at_once({"name": "k", "scopes": ["read"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, and_, select, update
@@ -76,6 +77,27 @@ def list_deliveries(
     query = paged(query, deliveries.c.created_at, deliveries.c.delivery_id, cursor, limit)
     found = [Delivery(**row) for row in connection.execute(query).mappings()]
     return Page.of([(Mark(one.created_at, one.delivery_id), one.as_json()) for one in found], limit)
+
+
+def newest_of(
+    connection: Connection, channel_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, Delivery]:
+    """Channel -> the message that was last on its way there, however that went."""
+    found: dict[uuid.UUID, Delivery] = {}
+    for channel_id in channel_ids:  # each is one look at an index, and there are few
+        is_tried = and_(
+            deliveries.c.channel_id == channel_id, deliveries.c.attempted_at.is_not(None)
+        )
+        query = READ.where(is_tried).order_by(deliveries.c.attempted_at.desc()).limit(1)
+        row = connection.execute(query).mappings().first()
+        if row is not None:
+            found[channel_id] = Delivery(**row)
+    return found
+
+
+def runs_of(found: Page) -> list[uuid.UUID]:
+    """The runs that a page of deliveries is about."""
+    return sorted({uuid.UUID(str(one["run_id"])) for one in found.items})
 
 
 def _get(connection: Connection, project: str, delivery_id: uuid.UUID) -> Delivery:

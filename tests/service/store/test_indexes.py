@@ -46,10 +46,11 @@ def missing(connection: Connection) -> None:
     [
         (lambda c: deliveries.sent_since(c, CHANNEL, NOW), ["channel_id=? AND attempted_at>?"]),
         (lambda c: letters.list_deliveries(c, PROJECT, None), ["project=?"]),
+        (lambda c: letters.newest_of(c, [CHANNEL[1]]), ["channel_id=? AND attempted_at>?"]),
         (missing, ["delivery_id=?"]),
         (lambda c: gauges.standing(c, NOW), ["state=?", "state=?"]),
     ],
-    ids=["sent lately", "list", "one", "gauges"],
+    ids=["sent lately", "list", "newest of a channel", "one", "gauges"],
 )
 def test_no_query_reads_a_whole_table(
     engine: Engine, work: Callable[[Connection], object], found_by: list[str]

@@ -1,0 +1,1 @@
+"""The settings in a real Chromium, section by section."""
