@@ -115,10 +115,12 @@ class Sightings:
         """What changed after a cursor; None: that is not known, or not to be said in few words."""
         if cursor is None:
             return []
-        if self._since is None or self._looked is None or cursor < self._since:
+        if self._since is None or self._looked is None:
             return None
-        if cursor > cursor_of(self._looked) + MARGIN_MS:
-            return None  # no id of ours
+        oldest = max(self._since, cursor_of(self._looked - REMEMBERED) + 2 * MARGIN_MS)
+        newest = cursor_of(self._looked) + MARGIN_MS  # what is beyond is no id of ours
+        if not oldest <= cursor <= newest:
+            return None
         after = cursor - MARGIN_MS
         deleted = (at for name, at in self._deleted.items() if project in {None, name})
         if any(at > after for at in deleted):
