@@ -107,6 +107,13 @@ ASKED: Mapping[str, Ask] = {
     ),
     "DELETE /api/v1/silences/{silence_id}": Ask("admin"),
     "GET /metrics": Ask("read"),
+    "GET /": Ask("read"),
+    "GET /alerts": Ask("read"),
+    "GET /settings": Ask("read"),
+    "GET /runs/{run_id}": Ask("read"),
+    "GET /signin": Ask("anybody"),
+    "GET /favicon.ico": Ask("anybody"),
+    "GET /static/{made}/{name}": Ask("anybody"),
     "GET /api/v1/projects/{project}/rules": Ask("read"),
     "PUT /api/v1/projects/{project}/rules": Ask("admin", json=at_once({"settings": {}})),
     "POST /api/v1/projects/{project}/rules/backtest": Ask("read", json=at_once({"settings": {}})),
@@ -182,7 +189,7 @@ class World:
         found = {"writer": "w", "seq": "0", "project": target.project, "key_id": "none"}
         found |= {"run_id": target.run_id, "alert_id": target.alert_id}
         found |= {"channel_id": target.channel_id, "silence_id": target.silence_id}
-        found["delivery_id"] = str(uuid.uuid4())
+        found |= {"delivery_id": str(uuid.uuid4()), "made": "before", "name": "icon.svg"}
         exists = target.project != MISSING
         if exists and name_of(entry) == ENDS_RUN:
             headers = self.ring.bearer(target.project, "ingest")

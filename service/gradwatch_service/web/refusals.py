@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
+from gradwatch_service.api.access.door import NO_ROUTE
 from gradwatch_service.api.operations import PREFIX
 from gradwatch_service.api.problems import of_request, problem
 from gradwatch_service.errors import NotFound, ServiceError, Unauthorized
@@ -28,6 +29,8 @@ def refusal(scope: Scope, error: ServiceError) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
         there = quote(request.url.path + query)
         return RedirectResponse(f"{SIGN_IN}?next={there}", 303)
+    if error.detail == NO_ROUTE:
+        error = NotFound("nothing has this address")
     return page(request, "refused.html", error.status, error=error)
 
 
@@ -39,7 +42,7 @@ def install(app: FastAPI) -> None:
 
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == NotFound.status and _is_for_people(request):
-            return refusal(request.scope, NotFound("nothing has this address"))
+            return refusal(request.scope, NotFound(NO_ROUTE))
         answer: Response = await plain(request, error)
         return answer
 

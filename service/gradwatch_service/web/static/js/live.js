@@ -32,6 +32,7 @@ export function listen(listener) {
 
 function show(state) {
   if (!badge || badge.dataset.state === state) return;
+  badge.hidden = false; // who never listens says nothing of it
   badge.dataset.state = state;
   badge.textContent = WORDS[state];
 }
