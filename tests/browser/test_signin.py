@@ -10,33 +10,31 @@ import pytest
 
 from gradwatch_service.store.database import make_engine
 from tests.browser.conftest import SCHEMES, SIZES, OpenTab, Tab
-from tests.servers import Server, poll
+from tests.e2e.test_keys import KEYED
+from tests.servers import poll
 from tests.tenants import A, Keyring
-from tests.tls import behind_tls
+from tests.tls import speaking_tls
+
+TRUSTING = {"ignore_https_errors": True}  # nobody has signed our certificate
 
 
 @pytest.fixture(scope="module")
-def keyed(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks everybody for a key."""
-    folder = tmp_path_factory.mktemp("signin")
-    shutil.copy(sqlite_template, folder / "gradwatch.db")
-    url = f"sqlite:///{folder}/gradwatch.db"
-    asking = {"GRADWATCH_REQUIRE_KEY": "true"}
-    running = Server(url, folder / "server.log", environment=asking).start()
-    yield running
-    running.kill()
+def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("signin") / "gradwatch.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="module")
-def origin(keyed: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same behind TLS: beyond loopback, browsers keep the cookie of a session nowhere else."""
-    with behind_tls(keyed.port, tmp_path_factory.mktemp("tls")) as address:
+def origin(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that asks everybody for a key: beyond loopback, cookies of sessions need TLS."""
+    with speaking_tls(database, tmp_path_factory.mktemp("tls"), KEYED) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def ring(keyed: Server) -> Iterator[Keyring]:
-    engine = make_engine(keyed.database_url)
+def ring(database: str) -> Iterator[Keyring]:
+    engine = make_engine(database)
     yield Keyring(engine)
     engine.dispose()
 
@@ -49,9 +47,9 @@ def sign_in(tab: Tab, key: str) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_that_asks_for_a_key_is_usable_by_everybody(
-    keyed: Server, open_tab: OpenTab, size: str, scheme: str
+    origin: str, open_tab: OpenTab, size: str, scheme: str
 ):
-    tab = open_tab(keyed.url, "/signin", size, scheme)
+    tab = open_tab(origin, "/signin", size, scheme, **TRUSTING)
     tab.page.get_by_label("Key of your project").wait_for()
     tab.page.get_by_text("Where do I get a key?").click()
     tab.page.get_by_text("gradwatch keys create --project NAME --scope read").wait_for()
@@ -63,7 +61,7 @@ def test_the_page_that_asks_for_a_key_is_usable_by_everybody(
 def test_a_key_opens_the_page_that_was_wanted_until_somebody_signs_out(
     origin: str, ring: Keyring, open_tab: OpenTab
 ):
-    tab = open_tab(origin, "/alerts?state=firing", ignore_https_errors=True)
+    tab = open_tab(origin, "/alerts?state=firing", **TRUSTING)
     page = tab.page
     assert page.url == f"{origin}/signin?next=/alerts%3Fstate%3Dfiring"
     sign_in(tab, ring.issue(A, "read").text)
@@ -88,7 +86,7 @@ def test_a_key_opens_the_page_that_was_wanted_until_somebody_signs_out(
 
 
 def test_a_wrong_key_is_told_why_and_can_be_mended(origin: str, ring: Keyring, open_tab: OpenTab):
-    tab = open_tab(origin, "/signin", "phone", ignore_https_errors=True)
+    tab = open_tab(origin, "/signin", "phone", **TRUSTING)
     job_key = ring.issue(A, "ingest").text
     for wrong, words in ((job_key[:-1] + "-", "a letter is wrong"), (job_key, "may only report")):
         sign_in(tab, wrong)
