@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 BEAT_SECONDS: Final = 0.5
 # Looking takes this share of a core at most: where there is very much to see, it is done seldom.
-SHARE: Final = 0.1
+SHARE: Final = 0.05
 BEAT_SECONDS_MOST: Final = 2.0
 CROWD_SECONDS: Final = 0.05
 
@@ -61,7 +61,7 @@ class Live:
     ) -> None:
         self.close()
         if self._watching is not None:
-            await self._watching
+            await asyncio.wait({self._watching})
 
     def join(self, project: str | None, run_id: uuid.UUID | None, since: int | None) -> Listener:
         """Begin to listen.

@@ -1,5 +1,7 @@
 // What changes, as the server tells it: one connection for a whole page, shared by all that listen.
 
+import { get } from "./api.js";
+
 const ADDRESS = "/api/v1/events";
 const BATCH_MS = 500;
 const HIDDEN_MS = 60_000;
@@ -73,10 +75,24 @@ function connect() {
   source.addEventListener("reset", reset);
 }
 
-/** The browser comes back by itself unless it was refused; then it is tried again now and then. */
+/** The browser comes back by itself unless it was refused; then we try, and sign in if we must. */
 function lost() {
   show("lost");
-  if (source?.readyState === EventSource.CLOSED) again = setTimeout(connect, AGAIN_MS);
+  if (source?.readyState === EventSource.CLOSED) later();
+}
+
+function later() {
+  clearTimeout(again);
+  again = setTimeout(tryAgain, AGAIN_MS * (1 + Math.random()));
+}
+
+async function tryAgain() {
+  try {
+    await get("/session");
+  } catch {
+    return later();
+  }
+  connect();
 }
 
 function take(kind, event) {
