@@ -88,7 +88,10 @@ def test_a_key_opens_the_page_that_was_wanted_until_somebody_signs_out(
 def test_a_wrong_key_is_told_why_and_can_be_mended(origin: str, ring: Keyring, open_tab: OpenTab):
     tab = open_tab(origin, "/signin", "phone", **TRUSTING)
     job_key = ring.issue(A, "ingest").text
-    for wrong, words in ((job_key[:-1] + "-", "a letter is wrong"), (job_key, "may only report")):
+    for wrong, words in (
+        (job_key[:-1] + "-", "a letter is wrong or missing."),
+        (job_key, "This key may only report"),
+    ):
         sign_in(tab, wrong)
         tab.page.get_by_role("alert").filter(has_text=words).wait_for()
     tab.shoot("signin-refused-phone")

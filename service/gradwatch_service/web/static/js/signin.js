@@ -1,7 +1,7 @@
 // A key becomes a session, and the reader goes where they wanted to.
 import { get, send } from "./api.js";
 
-const NOT_KEPT = "The key is right, but this browser does not stay signed in here: allow cookies, and use https://.";
+const NOT_KEPT = "The key is right, but this browser does not stay signed in here: allow cookies, and use https://";
 const form = document.getElementById("signin");
 const said = document.getElementById("said");
 const button = form.querySelector("button");
@@ -14,7 +14,7 @@ function wanted() {
 }
 
 function say(words) {
-  said.textContent = words;
+  said.textContent = `${words.charAt(0).toUpperCase()}${words.slice(1)}.`.replace("..", ".");
   said.hidden = false;
   form.elements.key.setAttribute("aria-invalid", "true");
   form.elements.key.select();
