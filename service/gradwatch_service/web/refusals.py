@@ -6,12 +6,14 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
+from gradwatch_service.api.access.door import NO_ROUTE
 from gradwatch_service.api.operations import PREFIX
-from gradwatch_service.api.problems import problem
+from gradwatch_service.api.problems import of_request, problem
 from gradwatch_service.errors import NotFound, ServiceError, Unauthorized
 from gradwatch_service.web.rendering import page
 
@@ -27,6 +29,8 @@ def refusal(scope: Scope, error: ServiceError) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
         there = quote(request.url.path + query)
         return RedirectResponse(f"{SIGN_IN}?next={there}", 303)
+    if error.detail == NO_ROUTE:
+        error = NotFound("nothing has this address")
     return page(request, "refused.html", error.status, error=error)
 
 
@@ -38,13 +42,18 @@ def install(app: FastAPI) -> None:
 
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == NotFound.status and _is_for_people(request):
-            return refusal(request.scope, NotFound("nothing has this address"))
-        return await plain(request, error)
+            return refusal(request.scope, NotFound(NO_ROUTE))
+        answer: Response = await plain(request, error)
+        return answer
+
+    async def on_request_error(request: Request, error: RequestValidationError) -> Response:
+        return refusal(request.scope, of_request(error))
 
     plain: Any = app.exception_handlers[HTTPException]
     handlers: dict[type[Exception], Any] = {
         ServiceError: on_service_error,
         HTTPException: on_http_error,
+        RequestValidationError: on_request_error,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
