@@ -36,6 +36,7 @@ FOLDER = Path(__file__).parent
 DASHBOARDS = FOLDER.parent / "service" / "gradwatch_service" / "web"
 NOTE = "<!-- Written by docs/handbook.py from the code; `make docs` writes it anew. -->"
 
+
 def pages() -> dict[str, str]:
     """Every page, by its path under ``docs/``."""
     written = {f"rules/{rule.id}.md": _rule_page(rule) for rule in rules()}

@@ -18,7 +18,9 @@ def test_a_page_is_what_make_docs_would_write(name: str) -> None:
 
 
 def test_the_examples_in_the_dashboards_are_what_make_docs_would_write() -> None:
-    assert (DASHBOARDS / "examples.json").read_text(encoding="utf-8") == examples(), "run `make docs`"
+    assert (DASHBOARDS / "examples.json").read_text(encoding="utf-8") == examples(), (
+        "run `make docs`"
+    )
 
 
 def test_there_is_no_page_of_a_rule_or_cause_that_is_gone() -> None:

@@ -43,7 +43,7 @@ def by_run(
     found = _gathered(alerts.c.run_id, filters).subquery()
     query = paged(select(found), found.c.newest, found.c.key, cursor, limit)
     rows = connection.execute(query).all()
-    groups = [_group(row.key, row.count, row.worst, row.newest) for row in rows[:limit]]
+    groups = [_group(row.key, row.size, row.worst, row.newest) for row in rows[:limit]]
     if len(rows) <= limit:
         return groups, None
     last = groups[-1]
@@ -68,7 +68,7 @@ def _gathered(key: Column[Any], filters: AlertFilters) -> Select[Any]:
     return (
         select(
             key.label("key"),
-            func.count().label("count"),
+            func.count().label("size"),
             func.max(alerts.c.severity).label("worst"),
             func.max(alerts.c.opened_at).label("newest"),
         )

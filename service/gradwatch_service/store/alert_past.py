@@ -33,9 +33,7 @@ def earlier(connection: Connection, alert: Json, limit: int) -> tuple[uuid.UUID,
     return tuple(connection.execute(query).scalars())
 
 
-def actions(
-    connection: Connection, run_ids: Sequence[uuid.UUID]
-) -> dict[uuid.UUID, list[Json]]:
+def actions(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Json]]:
     """Run -> what its job said of the actions it took, in order."""
     query = (
         select(events.c.run_id, events.c.step, events.c.body)

@@ -14,9 +14,9 @@ from gradwatch_service.store.silences import Silence
 
 SEEN: Final = {
     "pending": "Noticed, waiting whether it lasts",
-    "firing": "Fires",
+    "firing": "Began to fire",
     "worsened": "Got worse",
-    "resolved": "Over",
+    "resolved": "Ended",
     "acknowledged": "Acknowledged",
 }
 ARRIVED: Final = {
@@ -56,9 +56,7 @@ def story(
 
 def covering_ever(silences: Iterable[Silence], labels: Labels, since: str) -> list[Silence]:
     """The silences that cover an alert, or did since it opened."""
-    return [
-        one for one in silences if matches(one, labels) and rfc3339(one.ends_at) > since
-    ]
+    return [one for one in silences if matches(one, labels) and rfc3339(one.ends_at) > since]
 
 
 def _seen(history: Iterable[Json]) -> Iterator[Happening]:
@@ -67,7 +65,7 @@ def _seen(history: Iterable[Json]) -> Iterator[Happening]:
         kind = str(event["kind"])
         words = SEEN.get(kind, kind)
         if kind == "firing" and was_over:
-            kind, words = "regressed", "Is back"
+            kind, words = "regressed", "Came back"
         was_over = kind == "resolved" or (was_over and kind != "regressed")
         by = event["by"]
         yield Happening(

@@ -35,7 +35,7 @@ DECIDES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RulePage:
-    """A rule; ``fixed``: what nobody sets; ``behind``: the causes that can make it speak."""
+    """A rule; ``fixed``: what nobody sets; ``behind``: id, title and words of possible causes."""
 
     id: str
     sees: str
@@ -43,7 +43,7 @@ class RulePage:
     settable: Sequence[Threshold]
     fixed: Sequence[tuple[str, str]]
     clear_after: int
-    behind: Sequence[Cause]
+    behind: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,11 @@ def rule_page(identity: str) -> RulePage | None:
         settable=thresholds(rule),
         fixed=fixed(rule),
         clear_after=rule.clear_after,
-        behind=[cause for cause in causes() if rule.id in cause.explains],
+        behind=[
+            (cause.id, cause.title, in_short(cause))
+            for cause in causes()
+            if rule.id in cause.explains
+        ],
     )
 
 
@@ -129,9 +133,10 @@ def meaning(sign: Sign) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital at its beginning, unless that is a symbol."""
+    """With a capital at its beginning, unless that is a symbol such as t or z."""
     text = " ".join(text.split())
-    return text if len(text.split(" ")[0]) == 1 else text[:1].upper() + text[1:]  # t, z: symbols
+    is_symbol = text[1:2] == " " and text[0] != "a"
+    return text if is_symbol else text[:1].upper() + text[1:]
 
 
 def prose(text: str) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +37,7 @@ class PreviewQuery(BaseModel):
         """The matchers that say something."""
         rows = zip_longest(self.name, self.op, self.value, fillvalue="")
         return tuple(
-            Matcher(name, cast(Operator, op), value)
+            Matcher(name, op, value)
             for name, op, value in rows
             if name in NAMES and op in OPERATORS and value
         )
@@ -45,13 +45,16 @@ class PreviewQuery(BaseModel):
     @property
     def problem(self) -> str | None:
         """Why it cannot be made as it is; None if it can."""
-        try:
-            for one in self.matchers:
-                if one.op.endswith("~"):
-                    compiled(one.value)
-        except PatternError as error:
-            return f"{one.value}: {error}"
-        return None
+        expressions = [one.value for one in self.matchers if one.op.endswith("~")]
+        return next(filter(None, map(_problem, expressions)), None)
+
+
+def _problem(expression: str) -> str | None:
+    try:
+        compiled(expression)
+    except PatternError as error:
+        return f"{expression}: {error}"
+    return None
 
 
 PreviewAsked = Annotated[PreviewQuery, Query()]

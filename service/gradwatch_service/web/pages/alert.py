@@ -73,5 +73,6 @@ def _earlier(reader: Reader, alert: Json) -> list[Json]:
     found = alerts.list_alerts(reader.connection, AlertFilters(ids=ids), None, EARLIER).items
     done = alert_past.actions(reader.connection, [run_of(one) for one in found])
     return [
-        {**row, "done": attempts_at(done.get(run_of(row), ()), row)} for row in reader.rows(found)
+        {**row, "done": (*attempts_at(done.get(run_of(row), ()), row),)}
+        for row in reader.rows(found)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -31,5 +33,5 @@ def get_entry(request: Request, entry: str) -> Response:
     cause, rule = cause_page(entry), rule_page(entry)
     if cause is None and rule is None:
         raise NotFound(f"the handbook has no page {entry}")
-    shown = {"cause": cause, "rule": rule, "decides": DECIDES, "prose": prose}
+    shown: dict[str, Any] = {"cause": cause, "rule": rule, "decides": DECIDES, "prose": prose}
     return page(request, "handbook_entry.html", entry=entry, **shown)

@@ -15,6 +15,9 @@ from gradwatch_service.api.alert_views import run_of
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.bodies import Name
 from gradwatch_service.api.queries import MAX_LIMIT
+from gradwatch_service.detect.rules import catalogue as rules
+from gradwatch_service.diagnose.causes import catalogue as causes
+from gradwatch_service.domain import Severity
 from gradwatch_service.notify.silencing import NAMES, labels_of, matches
 from gradwatch_service.store import alerts, projects, run_names, silences
 from gradwatch_service.store.alert_filters import AlertFilters
@@ -24,11 +27,17 @@ from gradwatch_service.web.alert_list import Reader
 from gradwatch_service.web.alert_query import OPEN
 from gradwatch_service.web.pages.alerts import seen
 from gradwatch_service.web.rendering import page
-from gradwatch_service.web.silence_query import OPERATORS, PreviewAsked
+from gradwatch_service.web.silence_query import OPERATORS, PreviewAsked, PreviewQuery
 
 router = APIRouter(include_in_schema=False)
 
 PAST = 50
+# What the values of some labels can be.
+KNOWN = {
+    "cause": [one.id for one in causes()],
+    "rule": [one.id for one in rules()],
+    "severity": [one.label for one in Severity],
+}
 
 
 class SilencesQuery(BaseModel):
@@ -75,6 +84,7 @@ def get_silences(
         projects=names,
         labels=[name for name in NAMES if name != "project"],
         operators=OPERATORS,
+        known=KNOWN,
         **seen(who, now),
     )
 
@@ -83,19 +93,23 @@ def get_silences(
 @allows(READ, of=Owner.LIST)
 def get_preview(request: Request, backend: Served, asked: PreviewAsked, who: Who) -> Response:
     """Show which of the alerts that are open a silence would cover."""
-    project, now = who.narrow(asked.project), backend.clock()
-    rows: list[Json] = []
+    now = backend.clock()
     with backend.reading() as connection:
-        if asked.matchers and asked.problem is None:
-            filters = AlertFilters(project, states=OPEN)
-            found = alerts.list_alerts(connection, filters, None, MAX_LIMIT).items
-            rows = list(Reader(connection, project, now).rows(found))
-            known = run_names.of_runs(connection, [run_of(one) for one in rows])
-            draft = _Draft(asked.project, asked.matchers)
-            rows = [
-                row
-                for row in rows
-                if run_of(row) in known
-                and matches(draft, labels_of(row, known[run_of(row)]._asdict()))
-            ]
+        reader = Reader(connection, who.narrow(asked.project), now)
+        rows = _covered(reader, asked) if asked.problem is None else []
     return page(request, "silence_preview.html", asked=asked, rows=rows, **seen(who, now))
+
+
+def _covered(reader: Reader, asked: PreviewQuery) -> list[Json]:
+    """The open alerts that a silence would cover; one without matchers covers none."""
+    if not asked.matchers:
+        return []
+    draft = _Draft(asked.project, asked.matchers)
+    filters = AlertFilters(asked.project, states=OPEN)
+    found = alerts.list_alerts(reader.connection, filters, None, MAX_LIMIT).items
+    known = run_names.of_runs(reader.connection, [run_of(one) for one in found])
+    return [
+        row
+        for row in reader.rows([one for one in found if run_of(one) in known])
+        if matches(draft, labels_of(row, known[run_of(row)]._asdict()))
+    ]

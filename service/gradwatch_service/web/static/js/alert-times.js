@@ -1,0 +1,23 @@
+// Times that go on: "3 min ago" becomes "4 min ago", and the title says when in the reader's zone.
+
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
+const PAUSE = 30_000;
+
+function ago(seconds) {
+  const unit = UNITS.find(([size]) => seconds >= size);
+  return unit ? `${Math.floor(seconds / unit[0])} ${unit[1]} ago` : "just now";
+}
+
+function tell() {
+  for (const one of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(one.dateTime);
+    one.title = moment.toLocaleString();
+    if ("ago" in one.dataset) one.textContent = ago((Date.now() - moment) / 1000);
+  }
+}
+
+/** Keep all times of the page right, those that come later too. */
+export function keepTimes() {
+  tell();
+  setInterval(tell, PAUSE);
+}
