@@ -1,27 +1,19 @@
-"""How long ago something was, in the words of people; pages left open count on by themselves."""
+"""How long ago something was, or is to come, as ``times.js`` goes on to say it."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (2, "s"))
 
 
 def ago(moment: dt.datetime | str, now: dt.datetime) -> str:
-    """The largest unit alone; what is to come, or was within a minute, is now."""
+    """The distance in its largest unit alone."""
     when = dt.datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    seconds = int((now - when).total_seconds())
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "just now"
-
-
-def left(moment: dt.datetime | str, now: dt.datetime) -> str:
-    """How long it is until then."""
-    when = dt.datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    seconds = int((when - now).total_seconds())
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"in {seconds // size} {unit}"
-    return "in less than a minute"
+    seconds = round((now - when).total_seconds())
+    found = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), None)
+    if found is None:
+        return "now"
+    size, unit = found
+    count = abs(seconds) // (1 if unit == "s" else size)
+    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"

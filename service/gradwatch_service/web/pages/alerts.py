@@ -19,7 +19,7 @@ from gradwatch_service.store import alert_groups, projects, runs
 from gradwatch_service.web.alert_list import Reader
 from gradwatch_service.web.alert_query import ListAsked, RowsAsked
 from gradwatch_service.web.rendering import page
-from gradwatch_service.web.since import ago, left
+from gradwatch_service.web.since import ago
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,5 +60,4 @@ def seen(who: Principal, now: dt.datetime) -> dict[str, Any]:
         "may_act": ADMIN in who.scopes,
         "is_of_one_project": who.project is not None,
         "ago": partial(ago, now=now),
-        "left": partial(left, now=now),
     }

@@ -1,4 +1,5 @@
 // The keys of the list: j and k move, x selects, a r s act, Enter opens. They can be switched off.
+// What the shell takes for itself (g a) comes here prevented.
 
 const ACTS = { a: "acknowledge", r: "resolve", s: "silence" };
 const STORED = "gradwatch-keys";
@@ -35,7 +36,7 @@ export function keyboard(does) {
   };
   for (const [key, kind] of Object.entries(ACTS)) keys[key] = () => does.act(kind);
   document.addEventListener("keydown", (event) => {
-    if (!box.checked || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (event.defaultPrevented || !box.checked || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
     const does_it = keys[event.key];
     if (!does_it) return;
     if (event.key !== "Enter") event.preventDefault();

@@ -15,6 +15,14 @@ export function refresh(ids) {
   return asking;
 }
 
+/** Read the whole list anew, and what is shown beside it. */
+export async function refreshAll() {
+  const shown = [...list.querySelectorAll(".alert")].map((row) => row.dataset.id);
+  const fresh = await read(list.dataset.query);
+  const appeared = put(fresh);
+  return [...appeared, ...(await refresh(shown.filter((id) => !fresh.getElementById(`alert-${id}`))))];
+}
+
 async function ask() {
   const appeared = [];
   while (wanted.size) {
@@ -25,10 +33,14 @@ async function ask() {
   return appeared;
 }
 
-async function fetched(ids) {
+function fetched(ids) {
   const query = new URLSearchParams(list.dataset.query.split("?")[1]);
   for (const id of ids) query.append("id", id);
-  const answer = await fetch(`/alerts/rows?${query}`);
+  return read(`/alerts/rows?${query}`);
+}
+
+async function read(address) {
+  const answer = await fetch(address);
   if (!answer.ok) throw new Error("The list could not be read again. Load the page anew.");
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }

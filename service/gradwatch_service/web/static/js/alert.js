@@ -1,6 +1,5 @@
 // One alert: acting on it, and its page as it is now.
 import { act, given, recall, say } from "./alert-acts.js";
-import { keepTimes } from "./alert-times.js";
 import { listen } from "./live.js";
 
 const PARTS = [".standing", ".columns"];
@@ -43,8 +42,8 @@ form.addEventListener("click", (event) => {
   if (kind) doIt(kind);
 });
 recall(form);
-keepTimes();
 listen({
   run: article.dataset.run,
   alerts: (found) => found.some((alert) => alert.id === article.dataset.id) && refresh(),
+  reset: refresh,
 });

@@ -1,8 +1,7 @@
 // The list of alerts: selecting, acting, and rows that come and change by themselves.
 import { act, given, recall, say } from "./alert-acts.js";
 import { current, keyboard } from "./alert-keys.js";
-import { list, refresh } from "./alert-rows.js";
-import { keepTimes } from "./alert-times.js";
+import { list, refresh, refreshAll } from "./alert-rows.js";
 import { listen } from "./live.js";
 
 const form = document.getElementById("act");
@@ -53,11 +52,11 @@ async function doIt(kind) {
   hope(rows, kind);
   const result = await act(kind, alerts, given(form));
   const ids = alerts.map((one) => one.id);
-  await shown(ids);
+  await shown(refresh(ids));
   for (const { id, problem } of result.outcomes) settle(rowOf(id), problem);
   count();
   if (result.outcomes.every((one) => !one.problem)) form.elements.comment.value = "";
-  say(said, result, () => shown(ids));
+  say(said, result, () => shown(refresh(ids)));
 }
 
 /** A row after its act: no longer selected, or with the reason why it was refused. */
@@ -69,9 +68,10 @@ function settle(row, problem) {
   row.querySelector(".pick input").checked = Boolean(problem);
 }
 
-async function shown(ids) {
+/** The rows that are new once a reading is done; what went wrong is said. */
+async function shown(reading) {
   try {
-    return await refresh(ids);
+    return await reading;
   } catch (error) {
     said.textContent = error.message;
     return [];
@@ -103,5 +103,7 @@ keyboard({
 });
 recall(form);
 count();
-keepTimes();
-listen({ alerts: async (found) => announce(await shown(found.map((alert) => alert.id))) });
+listen({
+  alerts: async (found) => announce(await shown(refresh(found.map((alert) => alert.id)))),
+  reset: async () => announce(await shown(refreshAll())),
+});

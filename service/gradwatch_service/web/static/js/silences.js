@@ -1,6 +1,5 @@
 // Silences: making one, seeing what it would cover, and ending one.
 import { told } from "./alert-acts.js";
-import { keepTimes } from "./alert-times.js";
 import { send } from "./api.js";
 
 const PAUSE = 250; // while somebody types
@@ -76,4 +75,3 @@ document.addEventListener("click", (event) => {
   const id = event.target.closest("[data-end]")?.dataset.end;
   if (id) attempt(() => send("DELETE", `/silences/${id}`));
 });
-keepTimes();
