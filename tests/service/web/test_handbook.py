@@ -65,7 +65,9 @@ def test_text_is_escaped_and_what_stands_in_backticks_is_code():
 
 
 def test_other_pages_can_link_to_an_entry():
-    template = '{% from "_handbook.html" import handbook_link %}{{ handbook_link("plateau", "A < b") }}'
+    template = (
+        '{% from "_handbook.html" import handbook_link %}{{ handbook_link("plateau", "A < b") }}'
+    )
     text = environment().from_string(template).render()
     assert 'href="/handbook/plateau"' in text
     assert ">A &lt; b</a>" in text
