@@ -9,6 +9,7 @@ ROUTES = {
     "/api/v1/alerts/{alert_id}": "get",
     "/api/v1/alerts/{alert_id}/acknowledge": "post",
     "/api/v1/alerts/{alert_id}/resolve": "post",
+    "/api/v1/events": "get",
     "/api/v1/projects": "get",
     "/api/v1/projects/{project}/audit": "get",
     "/api/v1/projects/{project}/keys": "get post",
