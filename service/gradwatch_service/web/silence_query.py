@@ -27,7 +27,7 @@ class PreviewQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    project: Name
+    project: Name | None = None
     name: Annotated[tuple[str, ...], Field(max_length=MOST)] = ()
     op: Annotated[tuple[str, ...], Field(max_length=MOST)] = ()
     value: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=MOST)] = ()

@@ -12,7 +12,7 @@ from gradwatch_service.diagnose.causes import catalogue as causes
 from gradwatch_service.web.handbook import examples, prose
 from gradwatch_service.web.rendering import environment
 from tests.service.api.conftest import Api
-from tests.service.api.conftest import api as api  # noqa: PLC0414 - the fixture
+from tests.service.api.conftest import api as api
 
 IDS = sorted({one.id for one in (*rules(), *causes())})
 
@@ -57,7 +57,7 @@ def test_what_is_both_a_rule_and_a_cause_has_both_on_its_page(api: Api):
 
 
 def test_what_is_in_no_handbook_is_not_found(api: Api):
-    assert "the handbook has no page" in page(api, "/handbook/nothing", status=404)
+    assert "The handbook has no page" in page(api, "/handbook/nothing", status=404)
 
 
 def test_text_is_escaped_and_what_stands_in_backticks_is_code():

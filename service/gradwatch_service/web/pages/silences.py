@@ -101,11 +101,11 @@ def get_preview(request: Request, backend: Served, asked: PreviewAsked, who: Who
 
 
 def _covered(reader: Reader, asked: PreviewQuery) -> list[Json]:
-    """The open alerts that a silence would cover; one without matchers covers none."""
-    if not asked.matchers:
+    """The open alerts that a silence would cover; one of no project, or of all, covers none."""
+    if not asked.matchers or reader.project is None:
         return []
-    draft = _Draft(asked.project, asked.matchers)
-    filters = AlertFilters(asked.project, states=OPEN)
+    draft = _Draft(reader.project, asked.matchers)
+    filters = AlertFilters(reader.project, states=OPEN)
     found = alerts.list_alerts(reader.connection, filters, None, MAX_LIMIT).items
     known = run_names.of_runs(reader.connection, [run_of(one) for one in found])
     return [
