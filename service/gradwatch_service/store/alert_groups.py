@@ -56,6 +56,17 @@ def by_cause(connection: Connection, filters: AlertFilters) -> list[Group]:
     return [_group(*row) for row in connection.execute(query)]
 
 
+def newest_of_causes(
+    connection: Connection, filters: AlertFilters, count: int
+) -> tuple[uuid.UUID, ...]:
+    """The newest few alerts of each cause, found in one reading of the table."""
+    newest_first = (alerts.c.opened_at.desc(), alerts.c.alert_id.desc())
+    place = func.row_number().over(partition_by=alerts.c.cause, order_by=newest_first)
+    placed = select(alerts.c.alert_id, place.label("place")).where(*filters.conditions).subquery()
+    query = select(placed.c.alert_id).where(placed.c.place <= count)
+    return tuple(connection.execute(query).scalars())
+
+
 def last_ended(connection: Connection, project: str | None) -> dt.datetime | None:
     """When the last alert ended, in one project or in all."""
     query = select(func.max(alerts.c.updated_at)).where(alerts.c.state == "resolved")

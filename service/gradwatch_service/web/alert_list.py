@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -99,8 +99,7 @@ class Reader:
             groups, cursor = alert_groups.by_run(self.connection, filters, asked.cursor, GROUPS)
             return _filled(self._of_run(group, filters) for group in groups), cursor
         if asked.group == "cause":
-            causes = alert_groups.by_cause(self.connection, filters)
-            return _filled(self._of_cause(group, filters) for group in causes), None
+            return _filled(self._of_causes(filters)), None
         page = alerts.list_alerts(self.connection, filters, asked.cursor, ROWS)
         return _gathered(self.rows(page.items), None), page.next_cursor
 
@@ -108,9 +107,12 @@ class Reader:
         rows = self.rows(self._page(replace(filters, run_id=uuid.UUID(group.key)), group.count))
         return _section(group, str(rows[0]["run_name"]) if rows else "", rows)
 
-    def _of_cause(self, group: Group, filters: AlertFilters) -> Section:
-        rows = self.rows(self._page(replace(filters, cause=group.key), ROWS_OF_A_CAUSE))
-        return _section(group, cause_in_words(group.key), rows)
+    def _of_causes(self, filters: AlertFilters) -> Iterator[Section]:
+        ids = alert_groups.newest_of_causes(self.connection, filters, ROWS_OF_A_CAUSE)
+        rows = self.rows(self._page(AlertFilters(self.project, ids=ids), len(ids) or 1))
+        for group in alert_groups.by_cause(self.connection, filters):
+            own = tuple(row for row in rows if row["cause"] == group.key)
+            yield _section(group, cause_in_words(group.key), own)
 
 
 def _section(group: Group, heading: str, rows: tuple[Json, ...]) -> Section:

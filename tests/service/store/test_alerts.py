@@ -225,6 +225,8 @@ def test_alerts_are_gathered_by_cause(connection: Connection) -> None:
         ("plateau", 1, Severity.INFO),
         ("data-outlier", 2, Severity.ERROR),
     ]
+    newest = alert_groups.newest_of_causes(connection, AlertFilters(), 1)
+    assert set(newest) == {alert_id(RUN, "plateau"), alert_id(uuid.UUID(int=2), "data-outlier")}
 
 
 def test_it_is_known_when_the_last_alert_ended(connection: Connection) -> None:

@@ -34,11 +34,12 @@ def get_alerts(request: Request, backend: Served, asked: ListAsked, who: Who) ->
         backend.judged(asked.run)
     now = backend.clock()
     with backend.reading() as connection:
+        listing = Reader(connection, project, now).listing(asked)
         context: dict[str, Any] = {
-            "listing": Reader(connection, project, now).listing(asked),
+            "listing": listing,
             "projects": [one["name"] for one in projects.seen_by(connection, who.project)],
             "run": runs.get_run(connection, asked.run) if asked.run and is_seen else None,
-            "ended": alert_groups.last_ended(connection, project),
+            "ended": alert_groups.last_ended(connection, project) if listing.is_empty else None,
         }
     choices: dict[str, Any] = {"rules": [one.id for one in rules()], "causes": causes()}
     return page(request, "alerts.html", asked=asked, **choices, **context, **seen(who, now))
