@@ -6,12 +6,10 @@ the alert on a cause's page is what folding that cause's test fault gave.
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +18,23 @@ from tests.service.diagnose.streams import tell
 
 from gradwatch_service.detect.rule import Rule
 from gradwatch_service.detect.rules import catalogue as rules
-from gradwatch_service.detect.tuning import sees, thresholds
+from gradwatch_service.detect.tuning import thresholds
 from gradwatch_service.diagnose.cause import Cause, Sign
 from gradwatch_service.diagnose.causes import catalogue as causes
 from gradwatch_service.domain import Advice, AlertPart
+from gradwatch_service.store.codec import plain
+from gradwatch_service.web.handbook import (
+    DECIDES,
+    EXAMPLES,
+    fixed,
+    meaning,
+    paragraphs,
+    sees,
+)
 
 FOLDER = Path(__file__).parent
+DASHBOARDS = FOLDER.parent / "service" / "gradwatch_service" / "web"
 NOTE = "<!-- Written by docs/handbook.py from the code; `make docs` writes it anew. -->"
-DECIDES = {
-    1: "the client, by itself",
-    2: "autopilot 2, at confidence .7",
-    3: "autopilot 3, at confidence .85 and severity error",
-    4: "a person",
-}
 
 
 def pages() -> dict[str, str]:
@@ -44,21 +46,44 @@ def pages() -> dict[str, str]:
     return written
 
 
+def examples() -> str:
+    """The alerts on the pages of causes, for the handbook in the dashboards."""
+    found = {cause.id: _shown(_example(cause)) for cause in causes()}
+    return json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n"
+
+
+def _shown(alert: AlertPart) -> dict[str, Any]:
+    return {
+        "title": alert.title,
+        "rule": alert.rule,
+        "severity": alert.severity.label,
+        "confidence": alert.confidence,
+        "explanation": alert.explanation,
+        "evidence": list(dict.fromkeys(fact.text for fact in alert.evidence)),
+        "advice": [
+            {
+                "title": one.title,
+                "text": one.text,
+                "code": one.code,
+                "action": one.action,
+                "params": one.params,
+                "class": one.klass,
+                "undo": one.undo,
+            }
+            for one in alert.advice
+        ],
+    }
+
+
 def _rule_page(rule: Rule[Any]) -> str:
-    own = {one.name for one in thresholds(rule)}
-    held = [
-        (field.name, _shown(getattr(rule, field.name)))
-        for field in fields(rule)  # type: ignore[arg-type]
-        if field.name not in own
-    ]
     behind = [cause for cause in causes() if rule.id in cause.explains]
     return _page(
         f"# {rule.id}",
-        _sees(rule),
-        *_paragraphs(type(rule)),
+        sees(rule),
+        *paragraphs(type(rule)),
         "## Thresholds",
         *_settable(rule),
-        *_fixed(held),
+        *_fixed(fixed(rule)),
         f"An episode ends after {rule.clear_after} calm reports in a row.",
         "## What to do",
         "It depends on the cause. Those that can be behind it:",
@@ -119,7 +144,7 @@ def _remedy(place: int, advice: Advice) -> Iterator[str]:
 
 
 def _rules_index() -> str:
-    rows = [(f"[{rule.id}]({rule.id}.md)", _sees(rule)) for rule in rules()]
+    rows = [(f"[{rule.id}]({rule.id}.md)", sees(rule)) for rule in rules()]
     return _page("# Rules", "What each detector sees.", _table(("rule", "sees"), rows))
 
 
@@ -141,30 +166,11 @@ def _remedies(cause: Cause) -> str:
 
 
 def _sign(sign: Sign) -> tuple[str, str, str]:
-    words = inspect.getdoc(sign.seen) or ""
-    return f"`{sign.name}`", f"{sign.weight:+d}", " ".join(words.split())
-
-
-def _sees(rule: Rule[Any]) -> str:
-    return _sentence(sees(rule))
-
-
-def _paragraphs(kind: type) -> list[str]:
-    words = (inspect.getdoc(kind) or "").split("\n\n")
-    return [_sentence(" ".join(paragraph.split()).replace("``", "`")) for paragraph in words]
-
-
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text.split(" ")[0]) == 1 else text[:1].upper() + text[1:]  # t, z: symbols
+    return f"`{sign.name}`", f"{sign.weight:+d}", meaning(sign)
 
 
 def _link(cause: Cause, folder: str = "../causes") -> str:
     return f"[{cause.id}]({folder}/{cause.id}.md)"
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -189,6 +195,7 @@ def main() -> None:
                 path.unlink()
     for name, text in written.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    (DASHBOARDS / EXAMPLES).write_text(examples(), encoding="utf-8")
     sys.stdout.write(f"{len(written)} pages\n")
 
 

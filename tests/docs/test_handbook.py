@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from docs.handbook import FOLDER, pages
+from docs.handbook import DASHBOARDS, FOLDER, examples, pages
 
 from gradwatch_service.detect.rules import catalogue as rules
 from gradwatch_service.diagnose.causes import catalogue as causes
@@ -15,6 +15,12 @@ PAGES = pages()
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_is_what_make_docs_would_write(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == PAGES[name], "run `make docs`"
+
+
+def test_the_examples_in_the_dashboards_are_what_make_docs_would_write() -> None:
+    assert (DASHBOARDS / "examples.json").read_text(encoding="utf-8") == examples(), (
+        "run `make docs`"
+    )
 
 
 def test_there_is_no_page_of_a_rule_or_cause_that_is_gone() -> None:

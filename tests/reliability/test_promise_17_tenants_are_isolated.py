@@ -96,6 +96,13 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/runs/{run_id}/guard": Ask("ingest read"),
     "GET /api/v1/alerts": Ask("read"),
     "GET /api/v1/alerts/{alert_id}": Ask("read"),
+    "GET /alerts": Ask("read"),
+    "GET /alerts/rows": Ask("read"),
+    "GET /alerts/silences": Ask("read"),
+    "GET /alerts/silences/preview": Ask("read"),
+    "GET /alerts/{alert_id}": Ask("read"),
+    "GET /handbook": Ask("all"),
+    "GET /handbook/{entry}": Ask("all"),
     "POST /api/v1/alerts/{alert_id}/acknowledge": Ask(
         "admin", json=at_once({}), success={200, 409}
     ),
@@ -194,7 +201,8 @@ class World:
         found = {"writer": "w", "seq": "0", "project": target.project, "key_id": "none"}
         found |= {"run_id": target.run_id, "alert_id": target.alert_id}
         found |= {"channel_id": target.channel_id, "silence_id": target.silence_id}
-        found |= {"delivery_id": str(uuid.uuid4()), "made": "before", "name": "icon.svg"}
+        found |= {"delivery_id": str(uuid.uuid4()), "entry": "plateau"}
+        found |= {"made": "before", "name": "icon.svg"}
         exists = target.project != MISSING
         if exists and name_of(entry) == ENDS_RUN:
             headers = self.ring.bearer(target.project, "ingest")

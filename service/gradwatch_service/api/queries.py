@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.bodies import Name
 from gradwatch_service.domain import MAX_STEP, AlertState, Health, Severity
-from gradwatch_service.store.alerts import AlertFilters
+from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Page
 from gradwatch_service.store.heatmap import HeatQuery
 from gradwatch_service.store.runs import Filters, RunState
@@ -21,6 +21,9 @@ from gradwatch_service.store.series import SeriesQuery
 MAX_LIMIT = 500
 MAX_POINTS = 10_000
 MAX_CELLS = 1_000
+ANY_OF = "any of these; may be given several times"
+
+SeverityName = Literal["info", "warning", "error", "critical"]
 
 
 class _Parameters(BaseModel):
@@ -52,15 +55,26 @@ class AlertParameters(ListParameters):
 
     project: Name | None = None
     run: uuid.UUID | None = None
-    state: AlertState | None = None
-    severity: Literal["info", "warning", "error", "critical"] | None = None
+    state: Annotated[tuple[AlertState, ...], Field(max_length=4, description=ANY_OF)] = ()
+    severity: Annotated[tuple[SeverityName, ...], Field(max_length=4, description=ANY_OF)] = ()
     rule: Name | None = None
+    cause: Name | None = None
+    actionable: Annotated[bool | None, Field(description="whether a person must act")] = None
+    title: Annotated[Name | None, Field(description="a part of the title, in any case")] = None
 
     @property
     def filters(self) -> AlertFilters:
         """The same as the store knows it."""
-        severity = None if self.severity is None else Severity[self.severity.upper()]
-        return AlertFilters(self.project, self.run, self.state, severity, self.rule)
+        return AlertFilters(
+            project=self.project,
+            run_id=self.run,
+            states=self.state,
+            severities=tuple(Severity[one.upper()] for one in self.severity),
+            rule=self.rule,
+            cause=self.cause,
+            actionable=self.actionable,
+            title=self.title,
+        )
 
 
 class SeriesParameters(_Parameters):

@@ -13,8 +13,8 @@ from sqlalchemy import BigInteger, Connection, bindparam, select, update
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
-from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
+from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
 from gradwatch_service.store.paging import paged
 from gradwatch_service.store.prepared import Prepared
@@ -31,17 +31,6 @@ _move = Prepared(
         updated_at=bindparam("now", type_=UtcDateTime),
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilters:
-    """Which alerts a list shows; None means all."""
-
-    project: str | None = None
-    run_id: uuid.UUID | None = None
-    state: AlertState | None = None
-    severity: Severity | None = None
-    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,16 +166,7 @@ def list_alerts(
     connection: Connection, filters: AlertFilters, cursor: str | None = None, limit: int = 100
 ) -> Page:
     """One page of alerts, the newest first."""
-    query = select(alerts.c.opened_at, alerts.c.alert_id, *_BODY)
-    for column, wanted in (
-        (alerts.c.project, filters.project),
-        (alerts.c.run_id, filters.run_id),
-        (alerts.c.state, filters.state),
-        (alerts.c.severity, filters.severity),
-        (alerts.c.rule, filters.rule),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
+    query = select(alerts.c.opened_at, alerts.c.alert_id, *_BODY).where(*filters.conditions)
     query = paged(query, alerts.c.opened_at, alerts.c.alert_id, cursor, limit)
     rows = connection.execute(query).all()
     return Page.of(

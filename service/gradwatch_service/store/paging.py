@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from typing import TypeVar
 
-from sqlalchemy import Column, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, or_
 
 from gradwatch_service.store.codec import Mark
 
@@ -15,8 +15,8 @@ S = TypeVar("S", bound=Select[tuple[object, ...]])
 
 def paged(
     query: S,
-    moment: Column[dt.datetime],
-    identity: Column[uuid.UUID],
+    moment: ColumnElement[dt.datetime],
+    identity: ColumnElement[uuid.UUID],
     cursor: str | None,
     limit: int,
 ) -> S:

@@ -117,6 +117,12 @@ def active(
     return tuple(_silence(row) for row in connection.execute(query.order_by(silences.c.silence_id)))
 
 
+def of_project(connection: Connection, project: str) -> tuple[Silence, ...]:
+    """All there ever were in a project."""
+    query = select(silences).where(silences.c.project == project)
+    return tuple(_silence(row) for row in connection.execute(query.order_by(silences.c.silence_id)))
+
+
 def list_silences(
     connection: Connection,
     now: dt.datetime,

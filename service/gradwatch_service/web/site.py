@@ -5,12 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from gradwatch_service.web import assets, refusals
-from gradwatch_service.web.pages import alerts, board, run, settings, signin
+from gradwatch_service.web.pages import (
+    alert,
+    alerts,
+    board,
+    handbook,
+    run,
+    settings,
+    signin,
+    silences,
+)
 from gradwatch_service.web.refusals import refusal
 
 __all__ = ["install", "refusal"]
 
-ROUTERS = (board, run, alerts, settings, signin, assets)
+ROUTERS = (board, run, alerts, silences, alert, handbook, settings, signin, assets)
 
 
 def install(app: FastAPI) -> None:

@@ -57,6 +57,25 @@ def test_the_receipt_carries_the_alerts_it_changed_and_the_advice(api: Api):
     assert receipt["health"] == "critical"
 
 
+@pytest.mark.usefixtures("run")
+def test_alerts_are_filtered_by_several_states_causes_and_words(api: Api):
+    def found(**wanted):
+        return api.get("/alerts", project="alarming", **wanted).json()["items"]
+
+    everything = found()
+    (alert,) = found(rule="non-finite")
+    assert alert in found(cause=alert["cause"])
+    assert found(cause="plateau") == []
+    assert found(state=["pending", "firing", "acknowledged", "resolved"]) == everything
+    assert found(severity=["info", "warning"]) == []
+    assert alert in found(severity=["error", "critical"])
+    assert alert in found(title=alert["title"][2:9].upper())
+    assert found(title="%") == []
+    acted_on = [one["id"] for one in everything if one["actionable"]]
+    assert [one["id"] for one in found(actionable=True)] == acted_on
+    assert len(found(actionable=False)) == len(everything) - len(acted_on)
+
+
 def test_alerts_are_filtered(api: Api, run: str):
     def found(**wanted):
         return [
@@ -85,7 +104,16 @@ def test_alerts_are_listed_page_by_page(api: Api):
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"severity": "bad"}, {"state": "open"}, {"run": "x"}, {"rule": "\n"}, {"limit": 0}]
+    "wanted",
+    [
+        {"severity": "bad"},
+        {"state": "open"},
+        {"run": "x"},
+        {"rule": "\n"},
+        {"limit": 0},
+        {"state": ["firing"] * 5},
+        {"actionable": "perhaps"},
+    ],
 )
 def test_a_filter_that_makes_no_sense_is_refused(api: Api, wanted):
     assert problem(api.get("/alerts", **wanted)) == (422, "invalid")

@@ -118,7 +118,10 @@ def test_alerts_of_a_launch_that_is_over_are_resolved_by_the_next_ones_first_pus
     with engine.connect() as connection:
         kept = parts.of_runs(connection, [run_id])[run_id]
         assert [one.part.state for shares in kept.values() for one in shares.values()] == ["firing"]
-        assert len(alerts.list_alerts(connection, alerts.AlertFilters(state="resolved")).items) == 1
+        assert (
+            len(alerts.list_alerts(connection, alerts.AlertFilters(states=("resolved",))).items)
+            == 1
+        )
 
 
 def test_an_alert_of_the_new_launch_stays_open_beside_the_old_part(engine: Engine) -> None:

@@ -16,9 +16,10 @@ from gradwatch_service.diagnose import merge
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.domain import Advice, AlertPart, Evidence, Severity, Suspect, alert_id
 from gradwatch_service.errors import NotFound
-from gradwatch_service.store import alerts, parts, transitions
+from gradwatch_service.store import alert_groups, alert_past, alerts, events, parts, transitions
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
-from gradwatch_service.store.alerts import AlertFilters, Incident
+from gradwatch_service.store.alert_filters import AlertFilters
+from gradwatch_service.store.alerts import Incident
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.parts import Contribution, Share
 
@@ -158,7 +159,7 @@ def test_an_alert_saved_again_is_replaced(connection: Connection) -> None:
     alerts.save(connection, [incident(state="resolved", resolved_step=9)])
     (found,) = alerts.list_alerts(connection, AlertFilters()).items
     assert (found["state"], found["resolved_step"]) == ("resolved", 9)
-    assert alerts.list_alerts(connection, AlertFilters(state="firing")).items == ()
+    assert alerts.list_alerts(connection, AlertFilters(states=("firing",))).items == ()
 
 
 def test_a_list_shows_what_was_asked_for(connection: Connection) -> None:
@@ -179,9 +180,87 @@ def test_a_list_shows_what_was_asked_for(connection: Connection) -> None:
     newest_first = [("q", "no-warm-up"), ("q", "data-outlier"), ("p", "data-outlier")]
     assert found() == newest_first
     assert found(project="q") == found(run_id=other) == newest_first[:2]
-    assert found(state="pending") == found(severity=Severity.WARNING) == newest_first[1:2]
+    assert found(states=("pending",)) == found(severities=(Severity.WARNING,)) == newest_first[1:2]
+    assert found(states=("pending", "firing")) == newest_first
+    assert found(cause="no-warm-up") == newest_first[:1]
+    assert found(actionable=True) == found(title="BAD bat") == newest_first
+    assert found(actionable=False) == found(title="bad_bat") == found(title="%") == []
+    assert found(ids=(alert_id(RUN, "data-outlier"), other)) == newest_first[2:]
+    assert found(ids=()) == []
     assert found(rule="loss-spike") == newest_first[:1]
     assert found(rule="loss-spike", project="p") == []
+
+
+def test_alerts_are_counted_by_state_whichever_are_shown(connection: Connection) -> None:
+    runs = [uuid.UUID(int=n) for n in range(1, 4)]
+    stories = zip(runs, ("firing", "firing", "resolved"), strict=True)
+    alerts.save(connection, [incident(run_id, state=state) for run_id, state in stories])
+    shown = AlertFilters(states=("pending",))
+    assert alert_groups.by_state(connection, shown) == {"firing": 2, "resolved": 1}
+    assert alert_groups.by_state(connection, AlertFilters("q")) == {}
+
+
+def test_alerts_are_gathered_by_run_page_by_page(connection: Connection) -> None:
+    runs = [uuid.UUID(int=n) for n in range(1, 6)]
+    alerts.save(connection, [incident(run_id, n // 2) for n, run_id in enumerate(runs)])
+    alerts.save(connection, [incident(RUN, 9, cause="plateau", severity=Severity.CRITICAL)])
+    seen: list[alert_groups.Group] = []
+    cursor: str | None = None
+    while not seen or cursor is not None:
+        groups, cursor = alert_groups.by_run(connection, AlertFilters(), cursor, 2)
+        seen += groups
+    assert [one.key for one in seen] == [str(run_id) for run_id in (RUN, *runs[:0:-1])]
+    assert (seen[0].count, seen[0].worst) == (2, Severity.CRITICAL)
+    assert seen[0].newest == NOW + dt.timedelta(minutes=9)
+    calm = AlertFilters(severities=(Severity.ERROR,))
+    (first, *_), _ = alert_groups.by_run(connection, calm, None, 10)
+    assert (first.key, first.count) == (str(runs[4]), 1)
+
+
+def test_alerts_are_gathered_by_cause(connection: Connection) -> None:
+    alerts.save(connection, [incident(RUN, 1), incident(uuid.UUID(int=2), 2)])
+    alerts.save(connection, [incident(RUN, 3, cause="plateau", severity=Severity.INFO)])
+    found = alert_groups.by_cause(connection, AlertFilters())
+    assert [(one.key, one.count, one.worst) for one in found] == [
+        ("plateau", 1, Severity.INFO),
+        ("data-outlier", 2, Severity.ERROR),
+    ]
+    newest = alert_groups.newest_of_causes(connection, AlertFilters(), 1)
+    assert set(newest) == {alert_id(RUN, "plateau"), alert_id(uuid.UUID(int=2), "data-outlier")}
+
+
+def test_it_is_known_when_the_last_alert_ended(connection: Connection) -> None:
+    assert alert_groups.last_ended(connection, None) is None
+    alerts.save(connection, [incident(), incident(uuid.UUID(int=2), state="resolved")])
+    assert alert_groups.last_ended(connection, None) == NOW + dt.timedelta(hours=2)
+    assert alert_groups.last_ended(connection, "q") is None
+
+
+def test_the_alerts_before_had_the_same_cause_in_the_same_project(connection: Connection) -> None:
+    second, later, foreign = (uuid.UUID(int=n) for n in range(2, 5))
+    alerts.save(
+        connection,
+        [
+            incident(minutes=0),
+            incident(second, 1),
+            incident(second, 1, cause="plateau"),
+            incident(later, 9),
+            incident(foreign, 0, "q"),
+        ],
+    )
+    alert = alerts.get_alert(connection, alert_id(second, "data-outlier"))
+    assert alert_past.earlier(connection, alert, 10) == (alert_id(RUN, "data-outlier"),)
+    assert alert_past.earlier(connection, alert, 0) == ()
+
+
+def test_what_jobs_did_is_told_run_by_run(connection: Connection) -> None:
+    said = [
+        {"kind": "advice", "action": "skip_step", "status": "applied", "step": 7},
+        {"kind": "checkpoint", "step": 8},
+    ]
+    rows = [events.row(RUN, 1, event, uuid.UUID(int=n), NOW) for n, event in enumerate(said)]
+    events.append(connection, rows)
+    assert alert_past.actions(connection, [RUN, uuid.UUID(int=2)]) == {RUN: said[:1]}
 
 
 def test_pages_of_a_list_cover_it_once(connection: Connection) -> None:
