@@ -1,0 +1,178 @@
+// "Where in the network?": a statistic over layers, from input to output, and steps.
+import { shown, step } from "../numbers.js";
+import { colours } from "../plot.js";
+import { queryOf, readMap } from "./layers.js";
+import { power } from "./scale.js";
+
+const STEPS_OF_COLOUR = 64;
+const NAMED = 26;
+
+function margins(panel) {
+  return panel.root.clientWidth > 700 ? { l: 150, r: 64, t: 8, b: 34 } : { l: 86, r: 48, t: 8, b: 34 };
+}
+
+async function load(panel, signal) {
+  const { run, view, facts } = panel.context;
+  const { l, r } = margins(panel);
+  const query = queryOf(panel, view.state.metric ?? "grad_norm", l + r);
+  const [known, map] = await Promise.all([facts.current, readMap(run, query, signal)]);
+  return { ...known, map };
+}
+
+function isEmpty({ map }) {
+  return !map.cols || !map.rows || (map.kinds.every((kind) => !kind) && map.high.every(Number.isNaN));
+}
+
+/** log10 of each cell by rows; what is zero is as low as the least. */
+export function logarithms({ high, rows, cols }) {
+  const logs = new Float32Array(high.length);
+  let [low, top] = [Infinity, -Infinity];
+  for (let i = 0; i < high.length; i++) {
+    const log = Math.log10(Math.abs(high[i]));
+    logs[i] = log;
+    if (log > -Infinity && log < low) low = log;
+    if (log > top) top = log;
+  }
+  for (let i = 0; i < logs.length; i++) if (logs[i] === -Infinity) logs[i] = low;
+  return { z: byRows(logs, rows, cols), low: low > top ? 0 : low, top: low > top ? 1 : top };
+}
+
+function byRows(values, rows, cols) {
+  return Array.from({ length: rows }, (_, row) => values.subarray(row * cols, (row + 1) * cols));
+}
+
+/** Columns of equal width by start and width, which draws fast; others by their edges. */
+export function columns({ steps, last_step: last }) {
+  const width = (last + 1 - steps[0]) / steps.length;
+  const isEven = steps.every((at, i) => Math.abs(at - steps[0] - i * width) <= 1);
+  if (isEven) return { x0: steps[0] + (width - 1) / 2, dx: width };
+  return { x: [...steps, last + 1].map((edge) => edge - 0.5) };
+}
+
+/** Row and layer of whatever moved first, by the gravest alert that says so. */
+export function firstMover(alerts, layers, [from, to]) {
+  const said = alerts.filter((alert) => alert.layers.length && alert.opened_step <= to && alert.last_step >= from);
+  for (const alert of said.sort((a, b) => a.opened_step - b.opened_step)) {
+    const row = layers.findIndex((names) => names.includes(alert.layers[0]));
+    if (row >= 0) return { row, layer: alert.layers[0], step: Math.max(alert.opened_step, from) };
+  }
+  return null;
+}
+
+/** The end of a name: that is where names differ. */
+export function tail(name, characters) {
+  return name.length <= characters ? name : `…${name.slice(1 - characters)}`;
+}
+
+function rowName(names) {
+  return names.length > 1 ? `${names[0]} … ${names.at(-1)}` : names[0];
+}
+
+function cells(data, scaleOf, panel) {
+  const { map } = data;
+  const names = map.layers.map(rowName);
+  return {
+    type: "heatmap", ...columns(map), z: scaleOf.z, zmin: scaleOf.low, zmax: scaleOf.top, zauto: false,
+    colorscale: "Viridis", customdata: byRows(map.high, map.rows, map.cols), hoverongaps: false,
+    text: names.map((name) => new Array(map.cols).fill(name)),
+    hovertemplate: "%{text}<br>step %{x:,.0f}<br>%{customdata:.3~g}<extra></extra>",
+    colorbar: bar(scaleOf, panel),
+  };
+}
+
+function bar({ low, top }, panel) {
+  const ink = colours();
+  const every = Math.max(Math.ceil((top - low) / 5), 1);
+  const tickvals = [];
+  for (let at = Math.ceil(low); at <= top; at += every) tickvals.push(at);
+  if (!tickvals.length) tickvals.push(low, top);
+  return {
+    thickness: 10, outlinewidth: 0, ypad: 0, len: 1, x: 1.01, tickvals, tickfont: { size: 11, color: ink.muted },
+    ticktext: tickvals.map((at) => (Number.isInteger(at) ? power(10 ** at) : shown(10 ** at))),
+  };
+}
+
+function notFinite({ map }, ink) {
+  if (map.kinds.every((kind) => !kind)) return [];
+  const words = ["", "NaN", "∞", "NaN, ∞", "−∞", "NaN, −∞", "∞, −∞", "NaN, ∞, −∞"];
+  const z = byRows(Array.from(map.kinds, (kind) => (kind ? 1 : null)), map.rows, map.cols);
+  return [{
+    type: "heatmap", ...columns(map), z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
+    colorscale: [[0, ink.critical], [1, ink.critical]],
+    text: map.layers.map((names, row) => z[row].map((cell, column) => cell && `${rowName(names)}: ${words[map.kinds[row * map.cols + column]]}`)),
+    hovertemplate: "%{text}<br>step %{x:,.0f}<extra></extra>",
+  }];
+}
+
+function rowTicks({ layers, rows }, height, characters) {
+  const every = Math.ceil(rows / Math.max(Math.floor(height / 18), 1));
+  const tickvals = Array.from({ length: rows }, (_, row) => row).filter((row) => row % every === 0);
+  return { tickvals, ticktext: tickvals.map((row) => tail(layers[row][0], characters)) };
+}
+
+function moverMarks(mover, ink, [from, to], rows) {
+  if (!mover) return [];
+  const isRight = (mover.step - from) / (to - from) > 0.5;
+  return [{
+    text: `first mover: ${tail(mover.layer, 28)}`, x: mover.step, y: mover.row, xref: "x", yref: "y",
+    ax: isRight ? -36 : 36, ay: mover.row < rows / 2 ? 28 : -28, xanchor: isRight ? "right" : "left",
+    showarrow: true, arrowhead: 6, arrowsize: 1, arrowwidth: 1.5, arrowcolor: ink.text, bgcolor: ink.surface,
+    bordercolor: ink.line, borderpad: 3, font: { size: 12, color: ink.text },
+  }];
+}
+
+function rowFrame(row, ink) {
+  if (row < 0) return [];
+  return [{
+    type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: row - 0.5, y1: row + 0.5,
+    line: { color: ink.surface, width: 1 }, fillcolor: "rgba(0,0,0,0)",
+  }];
+}
+
+function figure(data, panel) {
+  const { map } = data;
+  const ink = colours();
+  const { view } = panel.context;
+  const edges = margins(panel);
+  const height = map.rows <= NAMED ? Math.max(map.rows * 18, 120) : 380;
+  const mover = firstMover(data.alerts, map.layers, view.window);
+  const chosen = map.layers.findIndex((names) => names.includes(panel.context.layer(data)));
+  const layout = {
+    height: height + edges.t + edges.b, margin: edges, hovermode: "closest",
+    xaxis: { range: view.window, tickformat: ",d", nticks: panel.width(200) > 500 ? 10 : 4, showgrid: false, title: { text: "step", standoff: 2 } },
+    yaxis: { range: [map.rows - 0.5, -0.5], fixedrange: true, showgrid: false, ...rowTicks(map, height, edges.l > 100 ? 20 : 11) },
+    annotations: moverMarks(mover, ink, view.window, map.rows), shapes: rowFrame(chosen, ink),
+  };
+  return { traces: [cells(data, logarithms(map), panel), ...notFinite(data, ink)], layout };
+}
+
+function say(data, panel) {
+  const { map } = data;
+  const mover = firstMover(data.alerts, map.layers, panel.context.view.window);
+  let best = 0;
+  for (let i = 0; i < map.high.length; i++) if (!(map.high[i] <= map.high[best])) best = Number.isNaN(map.high[i]) ? best : i;
+  const odd = map.kinds.findIndex((kind) => kind);
+  const at = (i) => `${rowName(map.layers[Math.floor(i / map.cols)])} near step ${step(map.steps[i % map.cols])}`;
+  return [
+    mover && `${mover.layer} moved first, at step ${step(mover.step)}.`,
+    Number.isFinite(map.high[best]) && `The largest value is ${shown(map.high[best])}, in ${at(best)}.`,
+    odd >= 0 && `${map.kinds.filter(Boolean).length} cells hold NaN or infinity, from step ${step(firstOdd(map))} on.`,
+  ].filter(Boolean).join(" ");
+}
+
+function firstOdd({ kinds, cols, steps }) {
+  let least = cols;
+  for (let i = 0; i < kinds.length; i++) if (kinds[i] && i % cols < least) least = i % cols;
+  return steps[least];
+}
+
+function click(points, panel) {
+  const names = panel.data.map.layers[points[0].y];
+  if (names) panel.context.view.set({ layer: names[0] });
+}
+
+export const heat = {
+  id: "heatmap", alongSteps: true, load, isEmpty, figure, say, click,
+  missing: "This statistic was not reported in these steps. Choose another, or zoom out.",
+  after: (data, panel) => panel.context.offer(data.map.layers.flat()),
+};

@@ -1,0 +1,54 @@
+// The scale of one row: logarithmic where it can be, with all that is drawn on it.
+import { shown } from "../numbers.js";
+
+/** `{type, range}` for an axis that shows these numbers; numbers that are none are left out. */
+export function scale(lists, hints = []) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const list of [...lists, hints]) {
+    for (const value of list) {
+      if (Number.isFinite(value) && value < low) low = value;
+      if (Number.isFinite(value) && value > high) high = value;
+    }
+  }
+  if (low > high) return { type: "linear", range: [0, 1] };
+  if (low > 0) return { type: "log", range: padded(Math.log10(low), Math.log10(high), 0.15) };
+  return { type: "linear", range: padded(low, high, (high - low) / 20 || 1) };
+}
+
+function padded(low, high, least) {
+  const room = Math.max((high - low) * 0.06, least);
+  return [low - room, high + room];
+}
+
+/** A value at a share of the height, for signs along an edge. */
+export function atShare({ type, range }, share) {
+  const at = range[0] + share * (range[1] - range[0]);
+  return type === "log" ? 10 ** at : at;
+}
+
+/** Ticks at whole powers of ten, or at round numbers if there are too few of them. */
+export function ticks({ type, range }, most = 5) {
+  if (type !== "log") return { nticks: most };
+  const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
+  if (last - first < 1) return withinDecade(range);
+  const every = Math.ceil((last - first + 1) / most);
+  const tickvals = [];
+  for (let power = first; power <= last; power += every) tickvals.push(10 ** power);
+  return { tickmode: "array", tickvals, ticktext: tickvals.map(power) };
+}
+
+function withinDecade(range) {
+  const [low, high] = range.map((power) => 10 ** power);
+  const tickvals = [];
+  for (let base = Math.floor(range[0]); base <= range[1]; base++) {
+    for (const digit of [1, 1.5, 2, 3, 4, 5, 7]) tickvals.push(digit * 10 ** base);
+  }
+  const kept = tickvals.filter((value) => value >= low && value <= high);
+  return { tickmode: "array", tickvals: kept, ticktext: kept.map(shown) };
+}
+
+/** A power of ten in few characters. */
+export function power(value) {
+  const exponent = Math.round(Math.log10(value));
+  return Math.abs(exponent) <= 3 ? shown(value) : `10<sup>${String(exponent).replace("-", "−")}</sup>`;
+}
