@@ -3,10 +3,11 @@ import { get } from "./api.js";
 
 const GRAVITY = ["info", "warning", "error", "critical"];
 
-/** Alerts that people were told of, those still open and the gravest first. */
+/** Alerts that people were told of: those still open, then the gravest, then the oldest first. */
 export function ranked(alerts) {
   const rank = (one) => (one.state === "resolved" ? 0 : 10) + GRAVITY.indexOf(one.severity);
-  return alerts.filter((one) => one.state !== "pending").sort((a, b) => rank(b) - rank(a));
+  const told = alerts.filter((one) => one.state !== "pending");
+  return told.sort((a, b) => rank(b) - rank(a) || a.opened_step - b.opened_step);
 }
 
 /** All of it at once. */
@@ -19,7 +20,7 @@ export async function readFacts(run) {
   return { alerts: ranked(alerts.items), guard, events: events.items };
 }
 
-/** The layer of the alert that was first to name one. */
+/** The layer that moved first, by the gravest alert that names one. */
 export function firstNamed(alerts) {
-  return alerts.toSorted((a, b) => a.opened_step - b.opened_step).find((one) => one.layers.length)?.layers[0];
+  return alerts.find((one) => one.layers.length)?.layers[0];
 }

@@ -49,14 +49,11 @@ export function columns({ steps, last_step: last }) {
   return { x: [...steps, last + 1].map((edge) => edge - 0.5) };
 }
 
-/** Row and layer of whatever moved first, by the gravest alert that says so. */
+/** Row and layer of what moved first, by the gravest alert of these steps that names one. */
 export function firstMover(alerts, layers, [from, to]) {
-  const said = alerts.filter((alert) => alert.layers.length && alert.opened_step <= to && alert.last_step >= from);
-  for (const alert of said.sort((a, b) => a.opened_step - b.opened_step)) {
-    const row = layers.findIndex((names) => names.includes(alert.layers[0]));
-    if (row >= 0) return { row, layer: alert.layers[0], step: Math.max(alert.opened_step, from) };
-  }
-  return null;
+  const said = alerts.find((one) => one.layers.length && one.opened_step <= to && one.last_step >= from);
+  const row = said ? layers.findIndex((names) => names.includes(said.layers[0])) : -1;
+  return row < 0 ? null : { row, layer: said.layers[0], step: Math.max(said.opened_step, from) };
 }
 
 /** The end of a name: that is where names differ. */
@@ -95,11 +92,12 @@ function bar({ low, top }, panel) {
 function notFinite({ map }, ink) {
   if (map.kinds.every((kind) => !kind)) return [];
   const words = ["", "NaN", "∞", "NaN, ∞", "−∞", "NaN, −∞", "∞, −∞", "NaN, ∞, −∞"];
-  const z = byRows(Array.from(map.kinds, (kind) => (kind ? 1 : null)), map.rows, map.cols);
+  const z = byRows(Float32Array.from(map.kinds, (kind) => (kind ? 1 : NaN)), map.rows, map.cols);
+  const byRow = byRows(map.kinds, map.rows, map.cols);
   return [{
     type: "heatmap", ...columns(map), z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
     colorscale: [[0, ink.critical], [1, ink.critical]],
-    text: map.layers.map((names, row) => z[row].map((cell, column) => cell && `${rowName(names)}: ${words[map.kinds[row * map.cols + column]]}`)),
+    text: map.layers.map((names, row) => Array.from(byRow[row], (kind) => kind && `${rowName(names)}: ${words[kind]}`)),
     hovertemplate: "%{text}<br>step %{x:,.0f}<extra></extra>",
   }];
 }
