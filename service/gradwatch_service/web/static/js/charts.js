@@ -4,10 +4,10 @@ import { heat } from "./charts/heatmap.js";
 import { layerCurve } from "./charts/layer.js";
 import { depth, time } from "./charts/profiles.js";
 import { ratios } from "./charts/ratios.js";
-import { firstNamed, readFacts } from "./facts.js";
+import { origin, readFacts } from "./facts.js";
 import { Panel } from "./panel.js";
 import { onTheme, plotly } from "./plot.js";
-import { connect, offerLayers, showStep } from "./toolbar.js";
+import { connect, offerLayers, offerTrouble, showStep } from "./toolbar.js";
 import { View } from "./view.js";
 
 const PAUSE_MS = 150;
@@ -25,7 +25,7 @@ const { run, lastStep, layers, attempts } = root.dataset;
 const view = new View(Number(lastStep));
 const context = {
   run, view, layers: Number(layers), attempts: JSON.parse(attempts), facts: { current: readFacts(run) }, names: [],
-  layer: ({ alerts = [] }) => view.state.layer ?? firstNamed(alerts) ?? context.names[0],
+  layer: ({ alerts = [] }) => view.state.layer ?? origin(alerts)?.layers[0] ?? context.names[0],
   offer, showStep,
 };
 const panels = Object.fromEntries([curves, heat, layerCurve, ratios, depth, time].map((chart) => [
@@ -80,5 +80,6 @@ view.addEventListener("change", ({ detail: names }) => {
 
 onTheme(() => Object.values(panels).forEach((panel) => panel.redraw()));
 connect(view);
+context.facts.current.then(({ alerts }) => offerTrouble(view, origin(alerts)));
 plotly();
 watch();

@@ -20,7 +20,10 @@ export async function readFacts(run) {
   return { alerts: ranked(alerts.items), guard, events: events.items };
 }
 
-/** The layer that moved first, by the gravest alert that names one. */
-export function firstNamed(alerts) {
-  return alerts.find((one) => one.layers.length)?.layers[0];
+/** The alert that tells where it began: of those that name a layer the first, open and grave ones before others. */
+export function origin(alerts) {
+  const naming = alerts.filter((one) => one.layers.length);
+  const grave = naming.filter((one) => one.state !== "resolved" && one.severity !== "info");
+  return (grave.length ? grave : naming).reduce(
+    (first, one) => (first && first.opened_step <= one.opened_step ? first : one), null);
 }

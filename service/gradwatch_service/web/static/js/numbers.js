@@ -68,3 +68,12 @@ const STEP = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export function step(value) {
   return STEP.format(value);
 }
+
+/** At each of these steps the value that was last known by then; NaN before the first. */
+export function asOf({ steps, values }, wanted) {
+  let at = -1;
+  return Float64Array.from(wanted, (one) => {
+    while (steps[at + 1] <= one) at += 1;
+    return at < 0 ? NaN : values[at];
+  });
+}

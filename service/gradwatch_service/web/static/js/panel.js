@@ -10,6 +10,7 @@ export class Panel {
     this.plot = root.querySelector(".plot");
     this.said = root.querySelector(".said");
     this.told = root.querySelector(".told");
+    this.link = root.querySelector(".data");
     this.data = null;
     this.request = null;
     this.turn = 0;
@@ -45,6 +46,7 @@ export class Panel {
       return;
     }
     this.said.textContent = this.chart.say(data, this);
+    if (this.chart.source) this.link.href = `/api/v1/runs/${this.context.run}/${this.chart.source(data, this)}`;
     this.plot.hidden = false;
     const turn = ++this.turn;
     await draw(this.plot, this.chart.figure(data, this));

@@ -1,6 +1,6 @@
 // Plotly.js, loaded when the first chart is drawn and made to fit: our policy, theme and keyboard.
 
-const COLOURS = ["text", "muted", "line", "grid", "surface", "raised", "ok", "info", "warning",
+const COLOURS = ["text", "muted", "line", "grid", "surface", "raised", "ok", "ok-wash", "info", "warning",
   "error", "critical", "info-wash", "warning-wash", "error-wash", "critical-wash", "curve-1",
   "curve-2", "curve-3", "curve-4"];
 const CONFIG = {

@@ -139,7 +139,7 @@ function figure(data, panel) {
   const lane = `y${rows.length + 1}`;
   const layout = {
     height: height + headroom(spans) + MARGINS.b, margin: { ...MARGINS, t: headroom(spans) },
-    hovermode: "x unified", shapes: [...shading(spans, ink, shownSteps), ...later.shapes],
+    hovermode: "x unified", shapes: [...shading(spans, ink, shownSteps), ...later.shapes, ...chosen(view, ink)],
     annotations: [...labels(spans, ink, shownSteps, panel.width(70)), ...later.annotations, ...names(rows, ink)],
     xaxis: { range: shownSteps, anchor: lane, tickformat: ",d", hoverformat: ",d", nticks: panel.width(70) > 600 ? 10 : 4, title: { text: "step", standoff: 2 } },
     [`yaxis${rows.length + 1}`]: { domain: [0, EVENTS / height], range: [-1, 1], fixedrange: true, showticklabels: false, showgrid: false },
@@ -155,6 +155,12 @@ function figure(data, panel) {
     }
   });
   return { traces, layout };
+}
+
+/** The step that the profiles are of, if somebody chose it. */
+function chosen({ state: { step: at } }, ink) {
+  if (at === undefined) return [];
+  return [{ type: "line", yref: "paper", x0: at, x1: at, y0: 0, y1: 1, line: { color: ink.text, width: 1, dash: "dot" } }];
 }
 
 /** Small rows have their names inside. */
@@ -184,5 +190,7 @@ function say(data, panel) {
 
 export const curves = {
   id: "curves", alongSteps: true, load, isEmpty, figure, say,
+  click: (points, panel) => panel.context.view.set({ step: points[0].x }),
+  after: ({ theirs }, panel) => { panel.root.querySelector(".legend").hidden = !theirs; },
   missing: "No loss and no gradient norm were reported in these steps.",
 };

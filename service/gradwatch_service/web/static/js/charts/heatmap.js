@@ -1,10 +1,10 @@
 // "Where in the network?": a statistic over layers, from input to output, and steps.
+import { origin } from "../facts.js";
 import { shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
-import { queryOf, readMap } from "./layers.js";
+import { queryOf, RATIO, readMap } from "./layers.js";
 import { power } from "./scale.js";
 
-const STEPS_OF_COLOUR = 64;
 const NAMED = 26;
 
 function margins(panel) {
@@ -49,11 +49,12 @@ export function columns({ steps, last_step: last }) {
   return { x: [...steps, last + 1].map((edge) => edge - 0.5) };
 }
 
-/** Row and layer of what moved first, by the gravest alert of these steps that names one. */
+/** Row, layer and step of what moved first, if these steps show it. */
 export function firstMover(alerts, layers, [from, to]) {
-  const said = alerts.find((one) => one.layers.length && one.opened_step <= to && one.last_step >= from);
-  const row = said ? layers.findIndex((names) => names.includes(said.layers[0])) : -1;
-  return row < 0 ? null : { row, layer: said.layers[0], step: Math.max(said.opened_step, from) };
+  const alert = origin(alerts);
+  const row = alert ? layers.findIndex((names) => names.includes(alert.layers[0])) : -1;
+  const isShown = row >= 0 && alert.opened_step <= to && alert.last_step >= from;
+  return isShown ? { row, layer: alert.layers[0], step: alert.opened_step, x: Math.max(alert.opened_step, from) } : null;
 }
 
 /** The end of a name: that is where names differ. */
@@ -93,11 +94,12 @@ function notFinite({ map }, ink) {
   if (map.kinds.every((kind) => !kind)) return [];
   const words = ["", "NaN", "∞", "NaN, ∞", "−∞", "NaN, −∞", "∞, −∞", "NaN, ∞, −∞"];
   const z = byRows(Float32Array.from(map.kinds, (kind) => (kind ? 1 : NaN)), map.rows, map.cols);
-  const byRow = byRows(map.kinds, map.rows, map.cols);
+  const texts = byRows(map.kinds, map.rows, map.cols).map((kinds, row) =>
+    kinds.some(Boolean) ? Array.from(kinds, (kind) => kind && `${rowName(map.layers[row])}: ${words[kind]}`) : []);
   return [{
     type: "heatmap", ...columns(map), z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
     colorscale: [[0, ink.critical], [1, ink.critical]],
-    text: map.layers.map((names, row) => Array.from(byRow[row], (kind) => kind && `${rowName(names)}: ${words[kind]}`)),
+    text: texts,
     hovertemplate: "%{text}<br>step %{x:,.0f}<extra></extra>",
   }];
 }
@@ -110,9 +112,9 @@ function rowTicks({ layers, rows }, height, characters) {
 
 function moverMarks(mover, ink, [from, to], rows) {
   if (!mover) return [];
-  const isRight = (mover.step - from) / (to - from) > 0.5;
+  const isRight = (mover.x - from) / (to - from) > 0.5;
   return [{
-    text: `first mover: ${tail(mover.layer, 28)}`, x: mover.step, y: mover.row, xref: "x", yref: "y",
+    text: `first mover: ${tail(mover.layer, 28)}`, x: mover.x, y: mover.row, xref: "x", yref: "y",
     ax: isRight ? -36 : 36, ay: mover.row < rows / 2 ? 28 : -28, xanchor: isRight ? "right" : "left",
     showarrow: true, arrowhead: 6, arrowsize: 1, arrowwidth: 1.5, arrowcolor: ink.text, bgcolor: ink.surface,
     bordercolor: ink.line, borderpad: 3, font: { size: 12, color: ink.text },
@@ -147,8 +149,7 @@ function figure(data, panel) {
 function say(data, panel) {
   const { map } = data;
   const mover = firstMover(data.alerts, map.layers, panel.context.view.window);
-  let best = 0;
-  for (let i = 0; i < map.high.length; i++) if (!(map.high[i] <= map.high[best])) best = Number.isNaN(map.high[i]) ? best : i;
+  const best = map.high.reduce((top, value, i) => (value > map.high[top] || Number.isNaN(map.high[top]) ? i : top), 0);
   const odd = map.kinds.findIndex((kind) => kind);
   const at = (i) => `${rowName(map.layers[Math.floor(i / map.cols)])} near step ${step(map.steps[i % map.cols])}`;
   return [
@@ -171,6 +172,7 @@ function click(points, panel) {
 
 export const heat = {
   id: "heatmap", alongSteps: true, load, isEmpty, figure, say, click,
+  source: ({ map }) => `heatmap?metric=${map.metric === RATIO ? "update_norm" : map.metric}`,
   missing: "This statistic was not reported in these steps. Choose another, or zoom out.",
   after: (data, panel) => panel.context.offer(data.map.layers.flat()),
 };

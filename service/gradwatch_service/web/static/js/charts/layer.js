@@ -1,7 +1,7 @@
 // One layer's statistic against the step, below the heat map on which it was chosen.
 import { shown } from "../numbers.js";
 import { colours } from "../plot.js";
-import { readSeries } from "./layers.js";
+import { RATIO, readSeries } from "./layers.js";
 import { scale, ticks } from "./scale.js";
 import { told } from "./sentences.js";
 
@@ -47,5 +47,6 @@ export const layerCurve = {
   id: "layer", alongSteps: true, load, figure,
   isEmpty: ({ curve }) => !curve.steps.length,
   say: ({ layer, curve }) => told(layer, curve.steps, curve.values),
+  source: ({ layer, metric }) => `series?${new URLSearchParams({ metric: metric === RATIO ? "update_norm" : metric, layer })}`,
   missing: "Nothing was reported of this layer in these steps.",
 };

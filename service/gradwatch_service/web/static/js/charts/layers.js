@@ -1,5 +1,5 @@
 // Layers against steps as matrices, and a statistic that is made of two: updates over weights.
-import { heatmap, series } from "../numbers.js";
+import { asOf, heatmap, series } from "../numbers.js";
 
 export const RATIO = "update_ratio";
 
@@ -20,13 +20,7 @@ export function ratioMap(updates, weights) {
 
 /** At each measured update, over the weight as it was last known. */
 export function ratioSeries(updates, weights) {
-  if (!weights.steps.length) return { ...updates, metric: RATIO, steps: weights.steps, values: weights.values };
-  let at = 0;
-  const values = updates.values.map((value, i) => {
-    while (weights.steps[at + 1] <= updates.steps[i]) at += 1;
-    return weights.values[at] > 0 ? value / weights.values[at] : NaN;
-  });
-  return { ...updates, metric: RATIO, values };
+  return { ...updates, metric: RATIO, values: divided(updates.values, asOf(weights, updates.steps)) };
 }
 
 /** A heat map of any statistic. */

@@ -22,13 +22,14 @@ export function spansOf(alerts, [from, to], last) {
     .sort((a, b) => WEIGHTS[b.severity] - WEIGHTS[a.severity] || a.start - b.start);
 }
 
-/** Shaded spans: the first line of each is where it began. */
+/** Shaded spans, each with a line where it began; of what is only information nothing but the line. */
 export function shading(spans, ink, [from, to]) {
   return spans.toReversed().flatMap(({ start, end, severity }) => {
     const sides = { type: "rect", yref: "paper", y0: 0, y1: 1, layer: "below" };
     const [x0, x1] = [Math.max(start, from), Math.min(end, to)];
     const area = { ...sides, x0, x1, fillcolor: ink[`${severity}-wash`], line: { width: 0 } };
-    return start < from ? [area] : [area, upright(start, ink[severity], "solid")];
+    const areas = severity === "info" ? [] : [area];
+    return start < from ? areas : [...areas, upright(start, ink[severity], severity === "info" ? "dot" : "solid")];
   });
 }
 

@@ -1,5 +1,6 @@
 // "How does the gradient change on its way back?": against depth, and against time, at one step.
 import { get } from "../api.js";
+import { origin } from "../facts.js";
 import { shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { scale, ticks } from "./scale.js";
@@ -10,9 +11,9 @@ const WAYS = {
   time: { axis: "time step of the sequence", unit: "time step", way: "from one time step to the one before it" },
 };
 
-/** The step somebody chose; else that of the gravest alert, as its rule judged it; else the newest. */
+/** The step somebody chose; else the last one of the alert that tells where it began; else the newest. */
 export function stepOf(view, alerts) {
-  return view.state.step ?? alerts[0]?.last_step ?? view.last;
+  return view.state.step ?? origin(alerts)?.last_step ?? view.last;
 }
 
 async function load(panel, signal, axis) {
@@ -80,5 +81,5 @@ function profile(axis, missing) {
   };
 }
 
-export const depth = profile("depth", "Too few layers reported a gradient at this step.");
+export const depth = profile("depth", "Too few layers had a finite gradient at this step. Choose an earlier one.");
 export const time = profile("time", "No profile through time was reported near this step; recurrent networks report one.");

@@ -55,7 +55,7 @@ function figure({ map }, panel) {
   ];
   const band = {
     type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: USUAL[0], y1: USUAL[1], layer: "below",
-    fillcolor: ink["ok-wash"] ?? ink.raised, line: { width: 0 },
+    fillcolor: ink["ok-wash"], line: { width: 0 },
   };
   const label = {
     text: "usual: 10<sup>−4</sup> to 10<sup>−2</sup>", xref: "paper", x: 0.005, xanchor: "left", yref: "y",

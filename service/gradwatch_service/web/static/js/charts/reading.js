@@ -1,5 +1,5 @@
 // What the curves are drawn from: the run's series, the other run's, and what is known of the run.
-import { series } from "../numbers.js";
+import { asOf, series } from "../numbers.js";
 
 export const READ = ["loss", "grad_norm", "clip_norm", "lr", "loss_scale", "found_inf", "skipped"];
 const COMPARED = ["loss", "grad_norm"];
@@ -32,8 +32,8 @@ export function stride({ steps, total_points: total }) {
 
 /** Steps at which the job did not do what it would have: clipped, or skipped altogether. */
 export function interventions(mine) {
-  const limit = new Map(Array.from(mine.clip_norm.steps, (at, i) => [at, mine.clip_norm.values[i]]));
-  const clipped = mine.grad_norm.steps.filter((at, i) => mine.grad_norm.values[i] > limit.get(at));
+  const limits = asOf(mine.clip_norm, mine.grad_norm.steps);
+  const clipped = mine.grad_norm.steps.filter((_, i) => mine.grad_norm.values[i] > limits[i]);
   const skipped = ["skipped", "found_inf"].flatMap((metric) =>
     Array.from(mine[metric].steps.filter((_, i) => mine[metric].values[i] > 0)));
   return { clipped, skipped: [...new Set(skipped)].sort((a, b) => a - b) };

@@ -28,7 +28,7 @@ export function atShare({ type, range }, share) {
 
 /** Ticks at whole powers of ten, or at round numbers if there are too few of them. */
 export function ticks({ type, range }, most = 5) {
-  if (type !== "log") return { nticks: most };
+  if (type !== "log") return named(evenly(range, most));
   const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
   if (last - first < 1) return withinDecade(range);
   const every = Math.ceil((last - first + 1) / most);
@@ -44,7 +44,21 @@ function withinDecade(range) {
     for (const digit of [1, 1.5, 2, 3, 4, 5, 7]) tickvals.push(digit * 10 ** base);
   }
   const kept = tickvals.filter((value) => value >= low && value <= high);
-  return { tickmode: "array", tickvals: kept, ticktext: kept.map(shown) };
+  return named(kept);
+}
+
+function named(tickvals) {
+  return { tickmode: "array", tickvals, ticktext: tickvals.map(shown) };
+}
+
+/** Round numbers, at most so many. */
+function evenly([low, high], most) {
+  const least = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(least));
+  const width = [1, 2, 5, 10].map((digit) => digit * power).find((one) => one >= least);
+  const first = Math.ceil(low / width);
+  const count = Math.floor(high / width) - first + 1;
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * width).toPrecision(12)));
 }
 
 /** A power of ten in few characters. */
