@@ -73,9 +73,4 @@ export class Panel {
     this.told.textContent = text;
     this.plot.hidden = state === "empty" || (state === "error" && this.data === null);
   }
-
-  /** How many pixels the drawing itself is wide, without its margins. */
-  width(margins) {
-    return Math.max(this.root.clientWidth - 2 - margins, 200);
-  }
 }

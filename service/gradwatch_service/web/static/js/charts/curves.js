@@ -4,8 +4,9 @@ import { colours } from "../plot.js";
 import { forecast, LIMIT } from "./forecast.js";
 import { headroom, labels, launches, shading, signs, spansOf } from "./marks.js";
 import { interventions, isEmpty, load, stride } from "./reading.js";
-import { atShare, scale, ticks } from "./scale.js";
+import { atShare, drawn, scale, ticks } from "./scale.js";
 import { told } from "./sentences.js";
+import { margins, pixels, stepAxis } from "./steps.js";
 
 const ROWS = [
   { metric: "loss", title: "Loss", height: 190, curve: "curve-1" },
@@ -15,7 +16,6 @@ const ROWS = [
 ];
 const GAP = 16;
 const EVENTS = 22;
-const MARGINS = { l: 58, r: 12, b: 34 };
 
 function limitsOf({ mine, guard }) {
   const limits = [
@@ -25,14 +25,9 @@ function limitsOf({ mine, guard }) {
   return limits.filter(([value]) => value !== null && mine.grad_norm.steps.length);
 }
 
-/** The same numbers, but gaps where they are none. */
-function drawn(values) {
-  return Array.from(values, (value) => (Number.isFinite(value) ? value : null));
-}
-
-function line(name, { steps, values }, color, yaxis, more = {}) {
+function line(name, { steps, values }, color, { yaxis, axis, ...more }) {
   return {
-    type: "scatter", mode: steps.length === 1 ? "markers" : "lines", name, yaxis, x: steps, y: drawn(values),
+    type: "scatter", mode: steps.length === 1 ? "markers" : "lines", name, yaxis, x: steps, y: drawn(values, axis),
     line: { color, width: 1.5, ...more }, marker: { color }, connectgaps: false,
     customdata: Array.from(values, shown), hovertemplate: `${name} %{customdata}<extra></extra>`,
   };
@@ -92,9 +87,9 @@ function rowOf(row, data, ink, coming) {
   const hints = [...limits.map(([value]) => value), ...(isNorm && coming ? [coming.value * 1e3] : [])];
   const axis = scale(values, hints);
   const traces = [];
-  if (theirs?.[row.metric]) traces.push(line("other run", theirs[row.metric], ink["curve-2"], row.axis));
-  traces.push(line(row.title, mine[row.metric], ink[row.curve], row.axis));
-  if (isNorm && mine.clip_norm.steps.length) traces.push(line("clip norm", mine.clip_norm, ink.warning, row.axis, { dash: "dot" }));
+  if (theirs?.[row.metric]) traces.push(line("other run", theirs[row.metric], ink["curve-2"], { yaxis: row.axis, axis }));
+  traces.push(line(row.title, mine[row.metric], ink[row.curve], { yaxis: row.axis, axis }));
+  if (isNorm && mine.clip_norm.steps.length) traces.push(line("clip norm", mine.clip_norm, ink.warning, { yaxis: row.axis, axis, dash: "dot" }));
   traces.push(...oddities(mine[row.metric], row.axis, axis, ink));
   if (isNorm) traces.push(...handled(mine, row.axis, axis, ink));
   if (isNorm && coming) traces.push(course(coming, row.axis, ink));
@@ -109,13 +104,13 @@ function course({ from, at, value }, yaxis, ink) {
 }
 
 function limitMarks(limits, row, ink, room) {
-  return limits.map(([value, name]) => ({
+  return limits.map(([value, name], i) => ({
     shape: {
       type: "line", xref: "paper", x0: 0, x1: 1, yref: row.axis, y0: value, y1: value,
       line: { color: ink.ok, width: 1, dash: "dash" },
     },
     label: {
-      text: `${name} ${shown(value)}`, xref: "paper", x: 0.005, xanchor: "left", yref: row.axis,
+      text: `${name} ${shown(value)}`, xref: "paper", x: 0.005 + 0.25 * i, xanchor: "left", yref: row.axis,
       y: room.type === "log" ? Math.log10(value) : value, yanchor: "bottom", showarrow: false, font: { size: 11, color: ink.ok },
     },
   }));
@@ -131,17 +126,18 @@ function yaxisOf(row, axis) {
 function figure(data, panel) {
   const { view, attempts } = panel.context;
   const ink = colours();
+  const edges = margins(panel);
   const { rows, height } = placed(data);
   const coming = ahead(data, view);
-  const shownSteps = windowOf(view, coming);
+  const shownSteps = withAhead(view, coming);
   const spans = spansOf(data.alerts, shownSteps, view.last);
   const later = launches(attempts, ink, shownSteps);
   const lane = `y${rows.length + 1}`;
   const layout = {
-    height: height + headroom(spans) + MARGINS.b, margin: { ...MARGINS, t: headroom(spans) },
+    height: height + headroom(spans) + edges.b, margin: { ...edges, t: headroom(spans) },
     hovermode: "x unified", shapes: [...shading(spans, ink, shownSteps), ...later.shapes, ...chosen(view, ink)],
-    annotations: [...labels(spans, ink, shownSteps, panel.width(70)), ...later.annotations, ...names(rows, ink)],
-    xaxis: { range: shownSteps, anchor: lane, tickformat: ",d", hoverformat: ",d", nticks: panel.width(70) > 600 ? 10 : 4, title: { text: "step", standoff: 2 } },
+    annotations: [...labels(spans, ink, shownSteps, pixels(panel)), ...later.annotations, ...names(rows, ink)],
+    xaxis: { ...stepAxis(panel, shownSteps), anchor: lane },
     [`yaxis${rows.length + 1}`]: { domain: [0, EVENTS / height], range: [-1, 1], fixedrange: true, showticklabels: false, showgrid: false },
   };
   const traces = [signs(data.events, ink, lane)];
@@ -172,7 +168,7 @@ function names(rows, ink) {
 }
 
 /** The steps shown; a forecast gets a tenth more. */
-export function windowOf(view, coming) {
+export function withAhead(view, coming) {
   const [from, to] = view.window;
   if (!coming) return [from, to];
   return [from, Math.min(Math.max(coming.at, to), to + (to - from) * 0.1)];

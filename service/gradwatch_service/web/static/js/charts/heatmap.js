@@ -4,17 +4,13 @@ import { shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { queryOf, RATIO, readMap } from "./layers.js";
 import { power } from "./scale.js";
+import { margins, stepAxis } from "./steps.js";
 
 const NAMED = 26;
 
-function margins(panel) {
-  return panel.root.clientWidth > 700 ? { l: 150, r: 64, t: 8, b: 34 } : { l: 86, r: 48, t: 8, b: 34 };
-}
-
 async function load(panel, signal) {
   const { run, view, facts } = panel.context;
-  const { l, r } = margins(panel);
-  const query = queryOf(panel, view.state.metric ?? "grad_norm", l + r);
+  const query = queryOf(panel, view.state.metric ?? "grad_norm");
   const [known, map] = await Promise.all([facts.current, readMap(run, query, signal)]);
   return { ...known, map };
 }
@@ -139,8 +135,8 @@ function figure(data, panel) {
   const chosen = map.layers.findIndex((names) => names.includes(panel.context.layer(data)));
   const layout = {
     height: height + edges.t + edges.b, margin: edges, hovermode: "closest",
-    xaxis: { range: view.window, tickformat: ",d", nticks: panel.width(200) > 500 ? 10 : 4, showgrid: false, title: { text: "step", standoff: 2 } },
-    yaxis: { range: [map.rows - 0.5, -0.5], fixedrange: true, showgrid: false, ...rowTicks(map, height, edges.l > 100 ? 20 : 11) },
+    xaxis: { ...stepAxis(panel), showgrid: false },
+    yaxis: { range: [map.rows - 0.5, -0.5], fixedrange: true, showgrid: false, ...rowTicks(map, height, edges.l > 100 ? 18 : 8) },
     annotations: moverMarks(mover, ink, view.window, map.rows), shapes: rowFrame(chosen, ink),
   };
   return { traces: [cells(data, logarithms(map), panel), ...notFinite(data, ink)], layout };

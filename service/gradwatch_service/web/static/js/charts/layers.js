@@ -1,5 +1,6 @@
 // Layers against steps as matrices, and a statistic that is made of two: updates over weights.
 import { asOf, heatmap, series } from "../numbers.js";
+import { pixels, windowOf } from "./steps.js";
 
 export const RATIO = "update_ratio";
 
@@ -38,11 +39,9 @@ export async function readSeries(run, { metric, ...query }, signal) {
 }
 
 /** What to ask for, so that a cell is a pixel at least. */
-export function queryOf(panel, metric, margins) {
+export function queryOf(panel, metric) {
   const { view, layers } = panel.context;
-  const [from, to] = view.window;
   return {
-    metric, from, to: view.isWhole ? undefined : to,
-    rows: Math.min(Math.max(layers, 1), 320), cols: Math.min(panel.width(margins), 1000),
+    metric, ...windowOf(view), rows: Math.min(Math.max(layers, 1), 380), cols: Math.min(pixels(panel), 1000),
   };
 }

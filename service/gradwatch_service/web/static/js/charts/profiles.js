@@ -11,9 +11,9 @@ const WAYS = {
   time: { axis: "time step of the sequence", unit: "time step", way: "from one time step to the one before it" },
 };
 
-/** The step somebody chose; else the last one of the alert that tells where it began; else the newest. */
+/** The step somebody chose; else that at which the alert opened that tells where it began; else the newest. */
 export function stepOf(view, alerts) {
-  return view.state.step ?? origin(alerts)?.last_step ?? view.last;
+  return view.state.step ?? origin(alerts)?.opened_step ?? view.last;
 }
 
 async function load(panel, signal, axis) {

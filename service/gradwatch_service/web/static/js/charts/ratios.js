@@ -3,12 +3,12 @@ import { shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { queryOf, RATIO, readMap } from "./layers.js";
 import { scale, ticks } from "./scale.js";
+import { margins, stepAxis } from "./steps.js";
 
-const MARGINS = { l: 58, r: 12, t: 8, b: 34 };
 export const USUAL = [1e-4, 1e-2];
 
 async function load(panel, signal) {
-  const query = queryOf(panel, RATIO, MARGINS.l + MARGINS.r);
+  const query = queryOf(panel, RATIO);
   return { map: await readMap(panel.context.run, query, signal) };
 }
 
@@ -59,11 +59,11 @@ function figure({ map }, panel) {
   };
   const label = {
     text: "usual: 10<sup>−4</sup> to 10<sup>−2</sup>", xref: "paper", x: 0.005, xanchor: "left", yref: "y",
-    y: Math.log10(USUAL[1]), yanchor: "top", showarrow: false, font: { size: 11, color: ink.ok },
+    y: Math.log10(USUAL[1]), yanchor: "bottom", showarrow: false, font: { size: 11, color: ink.ok },
   };
   const layout = {
-    height: 260, margin: MARGINS, hovermode: "x unified", shapes: [band], annotations: [label],
-    xaxis: { range: panel.context.view.window, tickformat: ",d", nticks: panel.width(70) > 600 ? 10 : 4, title: { text: "step", standoff: 2 } },
+    height: 260, margin: margins(panel), hovermode: "x unified", shapes: [band], annotations: [label],
+    xaxis: stepAxis(panel),
     yaxis: { ...axis, ...ticks(axis), fixedrange: true },
   };
   return { traces, layout };
@@ -74,7 +74,7 @@ function say({ map }) {
   const last = middle.findLastIndex((value) => value !== null);
   const peak = high.reduce((best, value, i) => (value !== null && !(high[best] >= value) ? i : best), 0);
   const pace = middle[last] > USUAL[1] ? "faster than usual" : middle[last] < USUAL[0] ? "slower than usual" : "the usual pace";
-  return `At the end an update changes the median layer by ${shown(middle[last])} of its weights, ${pace}; ` +
+  return `At the end the median layer's update is ${shown(middle[last])} times the size of its weights, ${pace}; ` +
     `the highest ratio is ${shown(high[peak])}, of ${map.layers[row[peak]]?.[0]} near step ${step(map.steps[peak])}.`;
 }
 

@@ -1,5 +1,6 @@
 // What the curves are drawn from: the run's series, the other run's, and what is known of the run.
 import { asOf, series } from "../numbers.js";
+import { pixels, windowOf } from "./steps.js";
 
 export const READ = ["loss", "grad_norm", "clip_norm", "lr", "loss_scale", "found_inf", "skipped"];
 const COMPARED = ["loss", "grad_norm"];
@@ -7,8 +8,7 @@ const COMPARED = ["loss", "grad_norm"];
 /** All of it at once, as finely as it can be seen. */
 export async function load(panel, signal) {
   const { run, view, facts } = panel.context;
-  const [from, to] = view.window;
-  const query = { from, to: view.isWhole ? undefined : to, points: panel.width(70) };
+  const query = { ...windowOf(view), points: pixels(panel) };
   const other = view.state.with;
   const wanted = [...READ.map((metric) => [run, metric]), ...(other ? COMPARED.map((m) => [other, m]) : [])];
   const [known, ...found] = await Promise.all([

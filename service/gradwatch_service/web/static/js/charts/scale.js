@@ -1,23 +1,31 @@
 // The scale of one row: logarithmic where it can be, with all that is drawn on it.
 import { shown } from "../numbers.js";
 
-/** `{type, range}` for an axis that shows these numbers; numbers that are none are left out. */
+/** `{type, range}` for an axis that shows these numbers; a zero lies at its lower edge. */
 export function scale(lists, hints = []) {
-  let [low, high] = [Infinity, -Infinity];
+  let [low, high, above] = [Infinity, -Infinity, Infinity];
   for (const list of [...lists, hints]) {
     for (const value of list) {
-      if (Number.isFinite(value) && value < low) low = value;
-      if (Number.isFinite(value) && value > high) high = value;
+      if (!Number.isFinite(value)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+      if (value > 0 && value < above) above = value;
     }
   }
   if (low > high) return { type: "linear", range: [0, 1] };
-  if (low > 0) return { type: "log", range: padded(Math.log10(low), Math.log10(high), 0.15) };
+  if (low >= 0 && above < Infinity) return { type: "log", range: padded(Math.log10(above), Math.log10(high), 0.15) };
   return { type: "linear", range: padded(low, high, (high - low) / 20 || 1) };
 }
 
 function padded(low, high, least) {
   const room = Math.max((high - low) * 0.06, least);
   return [low - room, high + room];
+}
+
+/** What is drawn of some numbers: gaps where they are none. */
+export function drawn(values, { type, range }) {
+  const edge = type === "log" ? 10 ** range[0] : 0;
+  return Array.from(values, (value) => (Number.isFinite(value) ? value || edge : null));
 }
 
 /** A value at a share of the height, for signs along an edge. */
