@@ -25,6 +25,7 @@ from gradwatch_service.api import (
     frames,
     health,
     keys,
+    live,
     metrics,
     problems,
     projects,
@@ -39,8 +40,9 @@ from gradwatch_service.api.access.policy import policies_of
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.metering import Metering
-from gradwatch_service.api.operations import PREFIX
+from gradwatch_service.api.operations import LIVE, PREFIX
 from gradwatch_service.api.shortcut import Shortcut
+from gradwatch_service.api.watch import Live
 from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
 from gradwatch_service.delivery.opening import opener
 from gradwatch_service.ingest.judge_process import ProcessJudge
@@ -62,6 +64,7 @@ DESCRIPTION = (
 
 ROUTERS = (
     runs, frames, series, alerts, silences, channels, deliveries, rules, keys, projects, session,
+    live,
 )  # fmt: skip
 
 
@@ -98,15 +101,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    settings: Settings,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Live]]]:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Live]]:
         with ExitStack() as stack:
             served = await run_in_threadpool(stack.enter_context, backend(settings))
             if settings.embedded_worker:
                 stack.enter_context(worker(served))
             app.state.backend = served
-            yield
+            async with Live(served) as app.state.live:
+                yield {LIVE: app.state.live}
             await run_in_threadpool(stack.close)
 
     return lifespan

@@ -203,6 +203,9 @@ def _listen(settings: Settings) -> socket.socket:
     address = (settings.host, settings.port)
     listener = socket.create_server(address, family=family, backlog=BACKLOG)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)  # its connections too
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of who is gone without a word, nothing is heard
+        seconds = settings.answer_deadline_seconds
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1_000 * seconds))
     return listener
 
 

@@ -58,6 +58,7 @@ class Meters:
         self.backlog = _gauge(
             registry, "gradwatch_judge_backlog_streams", "Streams waiting to be judged."
         )
+        self.listeners = _gauge(registry, "gradwatch_live_streams", "Open streams of events.")
         self.reports = Counter(
             "gradwatch_reports_stored", "Reports (steps) stored.", registry=registry
         )

@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     )
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
+    live_streams_max: int = Field(
+        default=100, gt=0, description="streams of events at once, then 503"
+    )
+
     backtest_seconds_max: float = Field(
         default=15.0, gt=0, le=60, description="for a back-test; runs not reached are left out"
     )

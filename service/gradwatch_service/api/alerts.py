@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from gradwatch_service.api.access.ownership import OwnAlert, OwnRun, sees_run
 from gradwatch_service.api.access.policy import Owner, allows
 from gradwatch_service.api.access.principal import ADMIN, INGEST, READ, Principal, Who
 from gradwatch_service.api.alert_shapes import AlertWithHistory
+from gradwatch_service.api.alert_views import in_full, muted, run_of
 from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.bodies import WordBody, reader
 from gradwatch_service.api.operations import answers, takes
 from gradwatch_service.api.queries import AlertList, page
 from gradwatch_service.api.shapes import Advice, Alert, GuardBody, Items
-from gradwatch_service.diagnose.acts import ENDED, ENDED_BY, ActKind
+from gradwatch_service.diagnose.acts import ActKind
 from gradwatch_service.ingest.pushes import Word
-from gradwatch_service.notify.silencing import covering, labels_of
-from gradwatch_service.store import (
-    acts,
-    advice,
-    alerts,
-    run_names,
-    runs,
-    silences,
-    transitions,
-    writers,
-)
-from gradwatch_service.store.codec import Json, Page
+from gradwatch_service.store import advice, alerts, runs, writers
+from gradwatch_service.store.codec import Page
 
 router = APIRouter(tags=["alerts"])
 
@@ -49,7 +37,7 @@ def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
         backend.judged(wanted.run)
     with backend.reading() as connection:
         found = alerts.list_alerts(connection, filters, wanted.cursor, wanted.limit)
-        items = tuple(_muted(connection, found.items, backend.clock(), filters.project))
+        items = tuple(muted(connection, found.items, backend.clock(), filters.project))
         return page(Page(items, found.next_cursor))
 
 
@@ -58,7 +46,7 @@ def get_alerts(backend: Served, wanted: AlertList, who: Who) -> Response:
 def get_alert(alert_id: OwnAlert, backend: Served) -> Response:
     """Show one alert with its history."""
     with backend.reading() as connection:
-        return answer(_in_full(connection, alert_id, backend.clock()))
+        return answer(in_full(connection, alert_id, backend.clock()))
 
 
 @router.post(
@@ -97,56 +85,12 @@ def _acted(
     alert_id: uuid.UUID, kind: ActKind, body: WordBody, backend: Served, who: Principal
 ) -> Response:
     with backend.reading() as connection:
-        run_id = _run_of(alerts.get_alert(connection, alert_id))
+        run_id = run_of(alerts.get_alert(connection, alert_id))
     backend.judged(run_id)
     word = Word(run_id, alert_id, kind, who.signed(body.by), body.comment)
     backend.wait(backend.writer.submit(word))
     with backend.reading() as connection:
-        return answer(_in_full(connection, alert_id, backend.clock()))
-
-
-def _in_full(connection: Connection, alert_id: uuid.UUID, now: dt.datetime) -> Json:
-    """An alert, who silences it, and all that happened to it, in order."""
-    found = alerts.get_alert(connection, alert_id)
-    alert = next(_muted(connection, [found], now, str(found["project"])))
-    run_id = _run_of(alert)
-    past: list[Json] = [
-        *transitions.of_alert(connection, run_id, alert_id),
-        *acts.history(connection, run_id, alert_id),
-    ]
-    if alert.get("resolved_by") == ENDED_BY:
-        past.append(_ending(alert))
-    past.sort(key=lambda event: str(event["at"]))
-    return {**alert, "history": [*past]}
-
-
-def _run_of(alert: Json) -> uuid.UUID:
-    return uuid.UUID(str(alert["run_id"]))
-
-
-def _ending(alert: Json) -> Json:
-    """That the run has ended, as a thing that happened to its alert."""
-    return {
-        "writer": None,
-        "by": ENDED_BY,
-        "kind": "resolved",
-        "step": alert["resolved_step"],
-        "text": ENDED,
-        "at": alert["updated_at"],
-    }
-
-
-def _muted(
-    connection: Connection, found: Sequence[Json], now: dt.datetime, project: str | None
-) -> Iterator[Json]:
-    """The alerts, of this project or of any, with the ids of the silences that cover them."""
-    active = silences.active(connection, now, project)
-    ids = {_run_of(alert) for alert in found} if active else set()
-    known = run_names.of_runs(connection, list(ids)) if ids else {}
-    for alert in found:
-        run = known.get(_run_of(alert))
-        muting = covering(active, labels_of(alert, run._asdict())) if run is not None else []
-        yield {**alert, "silenced_by": [str(one.id) for one in muting]}
+        return answer(in_full(connection, alert_id, backend.clock()))
 
 
 @router.get("/runs/{run_id}/advice", responses=answers({200: Items[Advice]}, 404))

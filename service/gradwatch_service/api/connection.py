@@ -13,6 +13,7 @@ from typing import Any
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gradwatch_service.api.operations import LIVE
 from gradwatch_service.api.problems import problem
 from gradwatch_service.errors import HeadTooLarge, ServiceError, TooSlow, Unreadable
 from gradwatch_service.settings import Settings
@@ -107,6 +108,13 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch_taking(is_needed=self._unsent > 0)
+
+    @override
+    def shutdown(self) -> None:
+        """Answers without an end end now: uvicorn waits for those under way."""
+        if LIVE in self.app_state:
+            self.app_state[LIVE].close()
+        super().shutdown()
 
     @override
     def pause_writing(self) -> None:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gradwatch_service.api.access.headers import with_headers
 from gradwatch_service.api.access.quota import Meter
 from gradwatch_service.api.inflation import inflate, is_bomb, too_large
+from gradwatch_service.api.operations import EVENTS
 from gradwatch_service.api.problems import ENCODINGS, UNSUPPORTED_ENCODING
 from gradwatch_service.api.waiting import Deadline
 from gradwatch_service.errors import ServiceError, TooLarge, Unavailable, UnsupportedMedia
@@ -99,7 +100,7 @@ class Intake:
             return
         send = with_headers(send)
         try:
-            if scope["path"].startswith(GUARDED_PREFIX):
+            if scope["path"].startswith(GUARDED_PREFIX) and scope["path"] != EVENTS:
                 await self._guarded(scope, receive, send)
             else:
                 await self._admit(scope)

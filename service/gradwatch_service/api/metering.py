@@ -7,10 +7,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gradwatch_service.api.operations import PREFIX
+from gradwatch_service.api.operations import EVENTS, PREFIX
 
 ELSEWHERE = "(none)"  # no route: whatever path was asked for, it is one label
 OTHER = "OTHER"
+OK = 200
 _KNOWN = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -25,18 +26,19 @@ class Metering:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = perf_counter(), 0
+        begun, status, seconds = perf_counter(), 0, 0.0
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, seconds
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, seconds = message["status"], perf_counter() - begun
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            _count(scope, status, perf_counter() - begun)
+            is_endless = status == OK and scope["path"] == EVENTS  # it took until it began
+            _count(scope, status, seconds if is_endless else perf_counter() - begun)
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from gradwatch_service.api.shapes import Problem
 
 PREFIX = "/api/v1"
+EVENTS = f"{PREFIX}/events"  # its answer has no end
+LIVE = "live"  # who sends them, in the state of an application
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
 

@@ -77,7 +77,7 @@ def _of_http(error: HTTPException) -> Response:
     return Response(encode(body), status.value, error.headers, MEDIA_TYPE)
 
 
-def _of_request(error: RequestValidationError) -> ServiceError:
+def of_request(error: RequestValidationError) -> ServiceError:
     """A path that cannot name anything is 404; a query parameter that is wrong is 422."""
     found = error.errors()
     if any(item["loc"][0] == "path" for item in found):
@@ -100,7 +100,7 @@ async def _on_http_error(_: Request, error: HTTPException) -> Response:
 
 
 async def _on_request_error(_: Request, error: RequestValidationError) -> Response:
-    return problem(_of_request(error))
+    return problem(of_request(error))
 
 
 class _Unexpected(ServiceError):

@@ -100,12 +100,24 @@ class ProfileParameters(_Parameters):
     step: Annotated[int | None, Field(ge=0, le=MAX_STEP)] = None
 
 
+class LiveParameters(_Parameters):
+    """Whose changes to be told, and since when."""
+
+    project: Name | None = None
+    run: uuid.UUID | None = None
+    since: Annotated[
+        str | None,
+        Field(pattern="^[0-9]{1,15}$", description="an id to go on after, as Last-Event-ID"),
+    ] = None
+
+
 PlainList = Annotated[ListParameters, Query()]
 RunList = Annotated[RunParameters, Query()]
 AlertList = Annotated[AlertParameters, Query()]
 OneSeries = Annotated[SeriesParameters, Query()]
 OneHeatmap = Annotated[HeatmapParameters, Query()]
 OneProfile = Annotated[ProfileParameters, Query()]
+LiveEvents = Annotated[LiveParameters, Query()]
 
 
 def page(found: Page) -> Response:

@@ -165,6 +165,14 @@ def get_alert(connection: Connection, identity: uuid.UUID) -> Json:
     return _body(found.body, found.last_step, found.updated_at)
 
 
+def named(connection: Connection, identities: Sequence[uuid.UUID]) -> list[Json]:
+    """Those of these alerts that exist, the newest first."""
+    query = select(*_BODY).where(alerts.c.alert_id.in_(identities))
+    query = query.order_by(alerts.c.opened_at.desc(), alerts.c.alert_id.desc())
+    rows = connection.execute(query)
+    return [_body(row.body, row.last_step, row.updated_at) for row in rows]
+
+
 def list_alerts(
     connection: Connection, filters: AlertFilters, cursor: str | None = None, limit: int = 100
 ) -> Page:

@@ -45,6 +45,13 @@ def get_run(connection: Connection, run_id: uuid.UUID) -> Json:
     return _as_json(row, _attempts(connection, [run_id]).get(run_id, []))
 
 
+def named(connection: Connection, run_ids: Sequence[uuid.UUID]) -> list[Json]:
+    """Those of these runs that exist."""
+    rows = connection.execute(select(runs).where(runs.c.run_id.in_(run_ids))).mappings().all()
+    known = _attempts(connection, [row["run_id"] for row in rows])
+    return [_as_json(row, known.get(row["run_id"], [])) for row in rows]
+
+
 def list_runs(
     connection: Connection, filters: Filters, cursor: str | None = None, limit: int = 100
 ) -> Page:

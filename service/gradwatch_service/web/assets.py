@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+import gzip
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -17,12 +21,59 @@ router = APIRouter(include_in_schema=False)
 
 PREFIX = "/static"
 PLOTLY = "plotly.min.js"
+ICON = "icon.svg"
 KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}  # a change is another address
+ASKED_AGAIN = {"Cache-Control": "no-cache"}  # at addresses that stay, or of another edition
 MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file, read and compressed once, when it is first asked for."""
+
+    name: str
+    source: Traversable
+
+    @cached_property
+    def content(self) -> bytes:
+        """The file as it is."""
+        return self.source.read_bytes()
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells it from any other content."""
+        return sha256(self.content).hexdigest()
+
+    @cached_property
+    def _compressed(self) -> bytes:
+        return gzip.compress(self.content, GZIP_LEVEL, mtime=0)
+
+    @property
+    def compressed(self) -> bytes:
+        """The file as it travels; many may ask at once for the first time."""
+        with _compressing:
+            return self._compressed
+
+    def answer(self, request: Request, keeping: Mapping[str, str]) -> Response:
+        """The file, or that whoever asks has it already."""
+        takes_gzip = "gzip" in request.headers.get("accept-encoding", "")
+        tag = f'"{self.digest[:24]}{"-gzip" if takes_gzip else ""}"'
+        headers = {"ETag": tag, "Vary": "Accept-Encoding", **keeping}
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if takes_gzip:
+            headers["Content-Encoding"] = "gzip"
+        body = self.compressed if takes_gzip else self.content
+        media_type = MEDIA_TYPES[self.name.rpartition(".")[2]]
+        return Response(body, headers=headers, media_type=media_type)
+
+
+_compressing = threading.Lock()
 
 
 def address(name: str) -> str:
@@ -32,21 +83,27 @@ def address(name: str) -> str:
 
 @router.get(PREFIX + "/{made}/{name:path}")
 @public
-def get_asset(made: str, name: str, request: Request) -> Response:  # noqa: ARG001
+def get_asset(made: str, name: str, request: Request) -> Response:  # in a thread: it compresses
     """One file; modules import each other by relative addresses, so ``made`` is in all of them."""
     found = _files().get(name)
     if found is None:
         raise NotFound("no such file")
-    return Response(
-        found.read_bytes(), headers=KEPT, media_type=MEDIA_TYPES[name.rpartition(".")[2]]
-    )
+    return found.answer(request, KEPT if made == edition() else ASKED_AGAIN)
+
+
+@router.get("/favicon.ico")
+@public
+def get_icon(request: Request) -> Response:
+    """What browsers ask for wherever no page says otherwise."""
+    return _files()[ICON].answer(request, ASKED_AGAIN)
 
 
 @cache
-def _files() -> dict[str, Traversable]:
+def _files() -> dict[str, Asset]:
     """Every file by its name; nothing else can be asked for."""
-    ours = dict(_below(files("gradwatch_service.web") / "static"))
-    return ours | {PLOTLY: files("plotly") / "package_data" / PLOTLY}
+    ours = _below(files("gradwatch_service.web") / "static")
+    found = [*ours, (PLOTLY, files("plotly") / "package_data" / PLOTLY)]
+    return {name: Asset(name, source) for name, source in found}
 
 
 def _below(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:
@@ -62,5 +119,5 @@ def _below(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable
 @cache
 def edition() -> str:
     """Of all files together: one address for a consistent set."""
-    content = b"".join(sha256(one.read_bytes()).digest() for _, one in sorted(_files().items()))
-    return sha256(content).hexdigest()[:16]
+    content = "".join(one.digest for _, one in sorted(_files().items()))
+    return sha256(content.encode()).hexdigest()[:16]

@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from gradwatch_service.api.operations import PREFIX
-from gradwatch_service.api.problems import problem
+from gradwatch_service.api.problems import of_request, problem
 from gradwatch_service.errors import NotFound, ServiceError, Unauthorized
 from gradwatch_service.web.rendering import page
 
@@ -39,12 +40,17 @@ def install(app: FastAPI) -> None:
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == NotFound.status and _is_for_people(request):
             return refusal(request.scope, NotFound("nothing has this address"))
-        return await plain(request, error)
+        answer: Response = await plain(request, error)
+        return answer
+
+    async def on_request_error(request: Request, error: RequestValidationError) -> Response:
+        return refusal(request.scope, of_request(error))
 
     plain: Any = app.exception_handlers[HTTPException]
     handlers: dict[type[Exception], Any] = {
         ServiceError: on_service_error,
         HTTPException: on_http_error,
+        RequestValidationError: on_request_error,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

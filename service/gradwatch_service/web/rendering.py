@@ -11,6 +11,8 @@ from starlette.responses import HTMLResponse
 
 from gradwatch_service.api.access.headers import CONTENT_SECURITY_POLICY, NOT_KEPT
 from gradwatch_service.api.access.principal import IN_SCOPE
+from gradwatch_service.api.backend import backend_of
+from gradwatch_service.api.sightings import cursor_of
 from gradwatch_service.web import words
 from gradwatch_service.web.assets import address
 
@@ -45,14 +47,21 @@ def environment() -> Environment:
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a page for whoever asks; ``who`` is None for strangers."""
+    who = request.scope.get(IN_SCOPE)
     text = (
         environment()
         .get_template(template)
         .render(
-            who=request.scope.get(IN_SCOPE),
+            who=who,
+            since=_since(request) if who is not None and status == 200 else None,
             path=request.url.path,
             query=request.query_params,
             **context,
         )
     )
     return HTMLResponse(text, status, headers={CONTENT_SECURITY_POLICY: POLICY, **NOT_KEPT})
+
+
+def _since(request: Request) -> int:
+    """The id of events after which whoever shows the page has to be told."""
+    return cursor_of(backend_of(request).clock())

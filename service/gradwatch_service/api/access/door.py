@@ -15,7 +15,7 @@ from gradwatch_service.api.access.principal import IN_SCOPE, LOCAL
 from gradwatch_service.api.access.quota import Meter, Rates
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.pace import Pace
-from gradwatch_service.errors import MethodNotAllowed, NotFound, Unauthorized
+from gradwatch_service.errors import MethodNotAllowed, NotFound, Unauthorized, Unavailable
 from gradwatch_service.settings import Settings
 
 BEARER = b"bearer "
@@ -76,6 +76,17 @@ class Door:
         if is_unsafe and not is_key:
             check_site(headers, must_say=known is not _LOCAL)
         return meter
+
+    async def still_admits(self, scope: Scope) -> bool:
+        """Whether who was let in with this request is still the one who was."""
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        try:
+            known, _ = await self._recognise(headers, scope["app"].state.backend)
+        except Unauthorized:
+            return False
+        except Unavailable:  # whether the key is good cannot be found out now
+            return True
+        return bool(known.principal == scope[IN_SCOPE])
 
     async def _recognise(
         self, headers: Mapping[bytes, bytes], backend: Backend

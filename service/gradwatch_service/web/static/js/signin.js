@@ -1,8 +1,11 @@
 // A key becomes a session, and the reader goes where they wanted to.
-import { send } from "./api.js";
+import { get, send } from "./api.js";
 
+const NOT_KEPT = "The key is right, but this browser does not stay signed in here: allow cookies, and use https://.";
 const form = document.getElementById("signin");
-const said = form.querySelector(".problem");
+const said = document.getElementById("said");
+const button = form.querySelector("button");
+const insecure = document.getElementById("insecure");
 
 /** Only places of this service. */
 function wanted() {
@@ -10,14 +13,35 @@ function wanted() {
   return url.origin === location.origin ? url.pathname + url.search : "/";
 }
 
+function say(words) {
+  said.textContent = words;
+  said.hidden = false;
+  form.elements.key.setAttribute("aria-invalid", "true");
+  form.elements.key.select();
+}
+
+async function signIn(key) {
+  await send("POST", "/session", { key });
+  try {
+    await get("/session");
+  } catch (error) {
+    throw error.problem?.status === 401 ? new Error(NOT_KEPT) : error;
+  }
+  location.assign(wanted());
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   said.hidden = true;
+  button.disabled = true;
   try {
-    await send("POST", "/session", { key: new FormData(form).get("key").trim() });
-    location.assign(wanted());
+    await signIn(new FormData(form).get("key").trim());
   } catch (error) {
-    said.textContent = error.message;
-    said.hidden = false;
+    say(error.message);
+  } finally {
+    button.disabled = false;
   }
 });
+
+if (insecure) insecure.hidden = window.isSecureContext;
+form.elements.key.focus();
