@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import httpx
@@ -80,3 +82,23 @@ def _push(http: httpx.Client, name: str, frame: Frame) -> str:
 
 def _is_critical(http: httpx.Client, run: str) -> bool:
     return bool(http.get(f"/runs/{run}").json()["health"] == "critical")
+
+
+@dataclass
+class Job:
+    """A job that is under way; it calls itself ``run``."""
+
+    http: httpx.Client
+    run: str
+
+    def report(self, first: int, last: int) -> None:
+        """Tell of these steps."""
+        steps = [{"step": step, "loss": 1.0, "grad_norm": 2.0} for step in range(first, last)]
+        self.http.post(f"/runs/{self.run}/steps", json={"steps": steps}).raise_for_status()
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Job]:
+    """A job that has said nothing yet."""
+    with httpx.Client(base_url=server.api, timeout=30, trust_env=False) as http:
+        yield Job(http, _open(http, "under way"))

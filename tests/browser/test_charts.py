@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from tests.browser.conftest import SCHEMES, SIZES, OpenTab, Tab
-from tests.browser.exploding import SPIKE, STEPS, Runs, told
+from tests.browser.exploding import SPIKE, STEPS, Runs, started, told
 from tests.servers import Server
 
 CHARTS = ("curves", "heatmap", "layer", "ratios", "depth")
@@ -106,12 +106,12 @@ def test_zooming_reads_finer_numbers_and_is_kept_in_the_address(
     whole = trace(tab, "curves", "Gradient norm")["x"]
     asked: list[Request] = []
     tab.page.on("request", lambda request: asked.append(request))
-    with tab.page.expect_response(lambda answer: "metric=grad_norm&from=" in answer.url or "from=" in answer.url):
+    with tab.page.expect_response(lambda answer: "from=100" in answer.url):
         tab.page.get_by_role("button", name="Zoom in").click()
-    tab.page.wait_for_function("!document.querySelector('#curves[aria-busy=\"true\"]')")
+    tab.page.wait_for_function("() => !document.querySelector('#curves[aria-busy=\"true\"]')")
     query = parse_qs(urlsplit(tab.page.url).query)
     first, last = int(query["from"][0]), int(query["to"][0])
-    assert (first, last) == (100, 299)
+    assert (first, last) == (100, 300)
     near = trace(tab, "curves", "Gradient norm")["x"]
     inside = [step for step in whole if first <= step <= last]
     assert len(near) > len(inside)
@@ -152,10 +152,10 @@ def test_a_layer_a_statistic_and_a_step_can_be_linked_to(
     )
     wait_until_drawn(tab, "heatmap", "layer", "depth")
     expect(tab.page.get_by_label("Statistic")).to_have_value("update_ratio")
-    expect(tab.page.get_by_label("Layer", exact=True)).to_have_value("11.weight")
+    expect(tab.page.locator("#charts-layer")).to_have_value("11.weight")
     expect(tab.page.locator("#layer .said")).to_contain_text("11.weight")
     expect(tab.page.locator("#depth .said")).to_contain_text("At step 200:")
-    tab.page.get_by_label("Layer", exact=True).select_option("3.weight")
+    tab.page.locator("#charts-layer").select_option("3.weight")
     expect(tab.page.locator("#layer .said")).to_contain_text("3.weight")
     assert parse_qs(urlsplit(tab.page.url).query)["layer"] == ["3.weight"]
 
@@ -206,7 +206,7 @@ def test_the_theme_can_be_changed_while_charts_are_shown(
     light = tab.page.evaluate(ink)
     tab.page.evaluate("document.documentElement.dataset.theme = 'dark'")
     tab.page.evaluate("document.dispatchEvent(new CustomEvent('theme'))")
-    tab.page.wait_for_function(f"{ink} !== '{light}'")
+    tab.page.wait_for_function(f"() => {ink} !== '{light}'")
 
 
 def test_pure_parts_of_the_charts(server: Server, runs: Runs, open_tab: OpenTab):
@@ -216,7 +216,7 @@ def test_pure_parts_of_the_charts(server: Server, runs: Runs, open_tab: OpenTab)
     assert imported(tab, "msgpack.js", decode, packed) == {"a": 256, "b": [None, -1, [7]]}
     shown = "(m, given) => given.map(m.shown)"
     numbers = [0, 1234, 0.000123, 4e7, -2.5]
-    assert imported(tab, "numbers.js", shown, numbers) == ["0", "1234", "1.2·10⁻⁴", "4·10⁷", "−2.5"]
+    assert imported(tab, "numbers.js", shown, numbers) == ["0", "1,234", "1.2·10⁻⁴", "4·10⁷", "−2.5"]
     clamped = "(m, given) => given.map((one) => m.clamped(...one))"
     assert imported(tab, "view.js", clamped, [[-10, 40, 100], [90, 140, 100], [5, 5, 100]]) == [
         [0, 50],
@@ -242,3 +242,15 @@ def test_pure_parts_of_the_charts(server: Server, runs: Runs, open_tab: OpenTab)
     assert "grows by ×2.00 per layer" in imported(tab, "charts/profiles.js", growth, [1, "depth"])
     ratio = "(m) => Array.from(m.ratioSeries({ steps: [5, 15], values: [1, 4] }, { steps: [0, 10], values: [2, 8] }).values)"
     assert imported(tab, "charts/layers.js", ratio) == [0.5, 0.5]
+
+
+def test_what_a_job_reports_meanwhile_appears(server: Server, open_tab: OpenTab):
+    with started(server) as job:
+        job.report(0, 40)
+        tab = open_tab(server.url, f"/runs/{job.run}")
+        wait_until_drawn(tab, "curves")
+        expect(tab.page.locator("#live")).to_have_attribute("data-state", "on")
+        job.report(40, 60)
+        expect(tab.page.locator("#charts-shown")).to_have_text("all 59 steps")
+        last = "Math.max(...document.querySelector('#curves .plot').data.find((one) => one.name === 'Loss').x)"
+        tab.page.wait_for_function(f"() => {last} === 59")

@@ -5,12 +5,14 @@ import { layerCurve } from "./charts/layer.js";
 import { depth, time } from "./charts/profiles.js";
 import { ratios } from "./charts/ratios.js";
 import { origin, readFacts } from "./facts.js";
+import { listen } from "./live.js";
 import { Panel } from "./panel.js";
 import { onTheme, plotly } from "./plot.js";
 import { connect, offerLayers, offerTrouble, showStep } from "./toolbar.js";
 import { View } from "./view.js";
 
 const PAUSE_MS = 150;
+const LIVE_MS = 1000;
 const ALONG_STEPS = ["curves", "heatmap", "layer", "ratios"];
 // What of the view each chart has to be read anew for.
 const USES = {
@@ -24,7 +26,7 @@ const root = document.getElementById("charts");
 const { run, lastStep, layers, attempts } = root.dataset;
 const view = new View(Number(lastStep));
 const context = {
-  run, view, layers: Number(layers), attempts: JSON.parse(attempts), facts: { current: readFacts(run) }, names: [],
+  run, view, layers: Number(layers), attempts: JSON.parse(attempts), facts: { current: learn() }, names: [],
   layer: ({ alerts = [] }) => view.state.layer ?? origin(alerts)?.layers[0] ?? context.names[0],
   offer, showStep,
 };
@@ -78,8 +80,40 @@ view.addEventListener("change", ({ detail: names }) => {
   }, PAUSE_MS);
 });
 
+let live = 0;
+const news = { last: 0, alerts: false };
+
+/** What came in since, at most once a second; charts are read anew where the view is at the end. */
+function catchUp() {
+  live = 0;
+  if (news.alerts) context.facts.current = learn();
+  const isFollowing = view.follow(news.last);
+  if (isFollowing || news.alerts) for (const id of ALONG_STEPS) refresh(panels[id]);
+  news.alerts = false;
+}
+
+function soon() {
+  live ||= setTimeout(catchUp, LIVE_MS);
+}
+
+function learn() {
+  const facts = readFacts(run);
+  facts.then(({ alerts }) => offerTrouble(view, origin(alerts)), () => {});
+  return facts;
+}
+
+listen({
+  run,
+  runs: ([one]) => {
+    news.last = one.last_step ?? 0;
+    soon();
+  },
+  alerts: () => {
+    news.alerts = true;
+    soon();
+  },
+});
 onTheme(() => Object.values(panels).forEach((panel) => panel.redraw()));
 connect(view);
-context.facts.current.then(({ alerts }) => offerTrouble(view, origin(alerts)));
 plotly();
 watch();

@@ -53,6 +53,7 @@ export function shown(value) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
   const exponent = Math.floor(Math.log10(Math.abs(value)));
+  if (exponent >= 3 && exponent < 5) return tidy(step(value));
   if (exponent >= -3 && exponent < 5) return tidy(Number(value.toPrecision(3)).toString());
   const mantissa = Number((value / 10 ** exponent).toPrecision(2));
   return `${tidy(String(mantissa))}·10${raised(exponent)}`;

@@ -82,6 +82,17 @@ export class View extends EventTarget {
     this.zoom(middle - half, middle + half);
   }
 
+  /** The run has gone on; whoever looks at its end goes with it. Returns whether the view did. */
+  follow(last) {
+    if (!(last > this.last)) return false;
+    const { isAtEnd, isWhole } = this;
+    const { from, to } = this.state;
+    this.last = last;
+    if (isAtEnd && !isWhole) this.set({ from: from + last - to, to: last });
+    else this.dispatchEvent(new CustomEvent("change", { detail: [] }));
+    return isAtEnd;
+  }
+
   #replace(state) {
     const names = [...NUMBERS, ...NAMES].filter((name) => state[name] !== this.state[name]);
     this.state = state;
