@@ -12,25 +12,39 @@ async function load(panel, signal) {
   const { run, view, facts } = panel.context;
   const query = queryOf(panel, view.state.metric ?? "grad_norm");
   const [known, map] = await Promise.all([facts.current, readMap(run, query, signal)]);
-  return { ...known, map };
+  return { ...known, map, scaled: logarithms(map), odd: oddCells(map) };
 }
 
-function isEmpty({ map }) {
-  return !map.cols || !map.rows || (map.kinds.every((kind) => !kind) && map.high.every(Number.isNaN));
+function isEmpty({ map, scaled, odd }) {
+  return !map.cols || !map.rows || (!odd.count && scaled.peak < 0);
 }
 
-/** log10 of each cell by rows; what is zero is as low as the least. */
+/** log10 of each cell by rows, from the least to the greatest; what is zero is as low as the least. */
 export function logarithms({ high, rows, cols }) {
   const logs = new Float32Array(high.length);
-  let [low, top] = [Infinity, -Infinity];
+  let [low, top, peak] = [Infinity, -Infinity, -1];
   for (let i = 0; i < high.length; i++) {
     const log = Math.log10(Math.abs(high[i]));
     logs[i] = log;
     if (log > -Infinity && log < low) low = log;
-    if (log > top) top = log;
+    if (log > top) [top, peak] = [log, i];
   }
+  if (low > top) [low, top] = [0, 1];
   for (let i = 0; i < logs.length; i++) if (logs[i] === -Infinity) logs[i] = low;
-  return { z: byRows(logs, rows, cols), low: low > top ? 0 : low, top: low > top ? 1 : top };
+  return { z: byRows(logs, rows, cols), low, top, peak };
+}
+
+/** Cells with a NaN or an infinity as 1, all others as gaps; how many, and the first step of them. */
+export function oddCells({ kinds, rows, cols, steps }) {
+  const cells = new Float32Array(kinds.length).fill(NaN);
+  let [count, first] = [0, cols];
+  for (let i = 0; i < kinds.length; i++) {
+    if (!kinds[i]) continue;
+    cells[i] = 1;
+    count += 1;
+    first = Math.min(first, i % cols);
+  }
+  return { z: byRows(cells, rows, cols), count, from: steps[first] };
 }
 
 function byRows(values, rows, cols) {
@@ -62,19 +76,18 @@ function rowName(names) {
   return names.length > 1 ? `${names[0]} … ${names.at(-1)}` : names[0];
 }
 
-function cells(data, scaleOf, panel) {
-  const { map } = data;
+function cells({ map, scaled: scaleOf }) {
   const names = map.layers.map(rowName);
   return {
     type: "heatmap", ...columns(map), z: scaleOf.z, zmin: scaleOf.low, zmax: scaleOf.top, zauto: false,
     colorscale: "Viridis", customdata: byRows(map.high, map.rows, map.cols), hoverongaps: false,
     text: names.map((name) => new Array(map.cols).fill(name)),
     hovertemplate: "%{text}<br>step %{x:,.0f}<br>%{customdata:.3~g}<extra></extra>",
-    colorbar: bar(scaleOf, panel),
+    colorbar: bar(scaleOf),
   };
 }
 
-function bar({ low, top }, panel) {
+function bar({ low, top }) {
   const ink = colours();
   const every = Math.max(Math.ceil((top - low) / 5), 1);
   const tickvals = [];
@@ -86,14 +99,13 @@ function bar({ low, top }, panel) {
   };
 }
 
-function notFinite({ map }, ink) {
-  if (map.kinds.every((kind) => !kind)) return [];
+function notFinite({ map, odd }, ink) {
+  if (!odd.count) return [];
   const words = ["", "NaN", "∞", "NaN, ∞", "−∞", "NaN, −∞", "∞, −∞", "NaN, ∞, −∞"];
-  const z = byRows(Float32Array.from(map.kinds, (kind) => (kind ? 1 : NaN)), map.rows, map.cols);
   const texts = byRows(map.kinds, map.rows, map.cols).map((kinds, row) =>
     kinds.some(Boolean) ? Array.from(kinds, (kind) => kind && `${rowName(map.layers[row])}: ${words[kind]}`) : []);
   return [{
-    type: "heatmap", ...columns(map), z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
+    type: "heatmap", ...columns(map), z: odd.z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
     colorscale: [[0, ink.critical], [1, ink.critical]],
     text: texts,
     hovertemplate: "%{text}<br>step %{x:,.0f}<extra></extra>",
@@ -139,26 +151,17 @@ function figure(data, panel) {
     yaxis: { range: [map.rows - 0.5, -0.5], fixedrange: true, showgrid: false, ...rowTicks(map, height, edges.l > 100 ? 18 : 8) },
     annotations: moverMarks(mover, ink, view.window, map.rows), shapes: rowFrame(chosen, ink),
   };
-  return { traces: [cells(data, logarithms(map), panel), ...notFinite(data, ink)], layout };
+  return { traces: [cells(data), ...notFinite(data, ink)], layout };
 }
 
-function say(data, panel) {
-  const { map } = data;
-  const mover = firstMover(data.alerts, map.layers, panel.context.view.window);
-  const best = map.high.reduce((top, value, i) => (value > map.high[top] || Number.isNaN(map.high[top]) ? i : top), 0);
-  const odd = map.kinds.findIndex((kind) => kind);
-  const at = (i) => `${rowName(map.layers[Math.floor(i / map.cols)])} near step ${step(map.steps[i % map.cols])}`;
+function say({ alerts, map, scaled: { peak }, odd }, panel) {
+  const mover = firstMover(alerts, map.layers, panel.context.view.window);
+  const place = (i) => `${rowName(map.layers[Math.floor(i / map.cols)])} near step ${step(map.steps[i % map.cols])}`;
   return [
     mover && `${mover.layer} moved first, at step ${step(mover.step)}.`,
-    Number.isFinite(map.high[best]) && `The largest value is ${shown(map.high[best])}, in ${at(best)}.`,
-    odd >= 0 && `${map.kinds.filter(Boolean).length} cells hold NaN or infinity, from step ${step(firstOdd(map))} on.`,
+    peak >= 0 && `The largest value is ${shown(map.high[peak])}, in ${place(peak)}.`,
+    odd.count && `${step(odd.count)} cells hold NaN or infinity, from step ${step(odd.from)} on.`,
   ].filter(Boolean).join(" ");
-}
-
-function firstOdd({ kinds, cols, steps }) {
-  let least = cols;
-  for (let i = 0; i < kinds.length; i++) if (kinds[i] && i % cols < least) least = i % cols;
-  return steps[least];
 }
 
 function click(points, panel) {

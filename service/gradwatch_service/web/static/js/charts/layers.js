@@ -2,6 +2,9 @@
 import { asOf, heatmap, series } from "../numbers.js";
 import { pixels, windowOf } from "./steps.js";
 
+// More cells than this take long to draw and show no more: each has its extremes.
+const COLUMNS = 600;
+
 export const RATIO = "update_ratio";
 
 function divided(above, below) {
@@ -42,6 +45,6 @@ export async function readSeries(run, { metric, ...query }, signal) {
 export function queryOf(panel, metric) {
   const { view, layers } = panel.context;
   return {
-    metric, ...windowOf(view), rows: Math.min(Math.max(layers, 1), 380), cols: Math.min(pixels(panel), 1000),
+    metric, ...windowOf(view), rows: Math.min(Math.max(layers, 1), 380), cols: Math.min(pixels(panel), COLUMNS),
   };
 }

@@ -58,7 +58,7 @@ function figure({ map }, panel) {
     fillcolor: ink["ok-wash"], line: { width: 0 },
   };
   const label = {
-    text: "usual: 10<sup>−4</sup> to 10<sup>−2</sup>", xref: "paper", x: 0.005, xanchor: "left", yref: "y",
+    text: "usual: 10⁻⁴ to 10⁻²", xref: "paper", x: 0.005, xanchor: "left", yref: "y",
     y: Math.log10(USUAL[1]), yanchor: "bottom", showarrow: false, font: { size: 11, color: ink.ok },
   };
   const layout = {

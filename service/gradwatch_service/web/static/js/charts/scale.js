@@ -1,5 +1,5 @@
 // The scale of one row: logarithmic where it can be, with all that is drawn on it.
-import { shown } from "../numbers.js";
+import { raised, shown } from "../numbers.js";
 
 /** `{type, range}` for an axis that shows these numbers; a zero lies at its lower edge. */
 export function scale(lists, hints = []) {
@@ -72,5 +72,5 @@ function evenly([low, high], most) {
 /** A power of ten in few characters. */
 export function power(value) {
   const exponent = Math.round(Math.log10(value));
-  return Math.abs(exponent) <= 3 ? shown(value) : `10<sup>${String(exponent).replace("-", "−")}</sup>`;
+  return Math.abs(exponent) <= 3 ? shown(value) : `10${raised(exponent)}`;
 }
