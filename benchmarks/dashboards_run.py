@@ -81,7 +81,7 @@ def stored_run(url: str) -> uuid.UUID | None:
 def prepare(url: str) -> uuid.UUID:
     """Store the run as ingest does, and compact it."""
     engine, run_id = make_engine(url), uuid.uuid4()
-    now = dt.datetime.now(dt.UTC)  # noqa: DTZ005, RUF100
+    now = dt.datetime.now(dt.UTC)
     with engine.begin() as connection:
         create_or_resume_run(connection, RunRequest(run_id, "lm", "gpt-300", layers=TABLE), now)
     writer = Writer(engine)
@@ -148,7 +148,7 @@ def served(url: str, folder: Path) -> Iterator[str]:
 def _wait_until_ready(origin: str) -> None:
     for _ in range(600):
         try:
-            with urllib.request.urlopen(f"{origin}/readyz", timeout=5):
+            with urllib.request.urlopen(f"{origin}/readyz", timeout=5):  # noqa: S310
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.1)

@@ -23,7 +23,7 @@ SPIKE = 77
 
 @dataclass(frozen=True)
 class Runs:
-    """Addresses of pages are ``/runs/{id}``; ``dies``: the first step without a finite gradient norm."""
+    """Their ids; ``dies``: the first step without a finite gradient norm."""
 
     exploding: str
     healthy: str

@@ -40,7 +40,8 @@ def wait_until_drawn(tab: Tab, *charts: str) -> None:
 def trace(tab: Tab, chart: str, name: str) -> dict[str, Any]:
     """What Plotly has drawn, of one curve: plain lists."""
     script = """([chart, name]) => {
-        const found = document.querySelector(`#${chart} .plot`).data.find((one) => one.name === name);
+        const { data } = document.querySelector(`#${chart} .plot`);
+        const found = data.find((one) => one.name === name);
         return found && { x: Array.from(found.x), y: Array.from(found.y), text: found.text };
     }"""
     return dict(tab.page.evaluate(script, [chart, name]) or {})
@@ -105,7 +106,7 @@ def test_zooming_reads_finer_numbers_and_is_kept_in_the_address(
     wait_until_drawn(tab, "curves", "heatmap")
     whole = trace(tab, "curves", "Gradient norm")["x"]
     asked: list[Request] = []
-    tab.page.on("request", lambda request: asked.append(request))
+    tab.page.on("request", asked.append)
     with tab.page.expect_response(lambda answer: "from=100" in answer.url):
         tab.page.get_by_role("button", name="Zoom in").click()
     tab.page.wait_for_function("() => !document.querySelector('#curves[aria-busy=\"true\"]')")
@@ -163,7 +164,9 @@ def test_a_layer_a_statistic_and_a_step_can_be_linked_to(
 def test_another_run_can_be_laid_over(server: Server, runs: Runs, open_tab: OpenTab):
     tab = open_tab(server.url, f"/runs/{runs.healthy}")
     wait_until_drawn(tab, "curves", "time")
-    expect(tab.page.locator("#time .said")).to_contain_text("grows by ×1.19 per time step")
+    expect(tab.page.locator("#time .said")).to_contain_text(
+        "grows by \N{MULTIPLICATION SIGN}1.19 per time step"
+    )
     assert trace(tab, "curves", "other run") == {}
     tab.page.get_by_label("Compare with").focus()
     tab.page.get_by_label("Compare with").select_option(runs.exploding)
@@ -212,11 +215,20 @@ def test_the_theme_can_be_changed_while_charts_are_shown(
 def test_pure_parts_of_the_charts(server: Server, runs: Runs, open_tab: OpenTab):
     tab = open_tab(server.url, f"/runs/{runs.empty}")
     packed = [0x82, 0xA1, 0x61, 0xCD, 0x01, 0x00, 0xA1, 0x62, 0x93, 0xC0, 0xFF, 0xC4, 0x01, 0x07]
-    decode = "(m, given) => { const v = m.decode(new Uint8Array(given).buffer); v.b[2] = [...new Uint8Array(v.b[2])]; return v; }"
+    decode = """(m, given) => {
+        const found = m.decode(new Uint8Array(given).buffer);
+        return { ...found, b: [...found.b.slice(0, 2), [...new Uint8Array(found.b[2])]] };
+    }"""
     assert imported(tab, "msgpack.js", decode, packed) == {"a": 256, "b": [None, -1, [7]]}
     shown = "(m, given) => given.map(m.shown)"
     numbers = [0, 1234, 0.000123, 4e7, -2.5]
-    assert imported(tab, "numbers.js", shown, numbers) == ["0", "1,234", "1.2·10⁻⁴", "4·10⁷", "−2.5"]
+    assert imported(tab, "numbers.js", shown, numbers) == [
+        "0",
+        "1,234",
+        "1.2·10⁻⁴",
+        "4·10⁷",
+        "\N{MINUS SIGN}2.5",
+    ]
     clamped = "(m, given) => given.map((one) => m.clamped(...one))"
     assert imported(tab, "view.js", clamped, [[-10, 40, 100], [90, 140, 100], [5, 5, 100]]) == [
         [0, 50],
@@ -230,18 +242,23 @@ def test_pure_parts_of_the_charts(server: Server, runs: Runs, open_tab: OpenTab)
     assert imported(tab, "charts/forecast.js", forecast, growing)["at"] == 64
     steady = growing | {"values": [1.0] * 40}
     assert imported(tab, "charts/forecast.js", forecast, steady) is None
-    evidence = [{"state": "firing", "evidence": [{"name": "steps-to-overflow", "step": 30, "value": 20}]}]
+    evidence = [
+        {"state": "firing", "evidence": [{"name": "steps-to-overflow", "step": 30, "value": 20}]}
+    ]
     by_alert = "(m, [{ steps, values }, alerts]) => m.forecast({ steps, values }, alerts, 10)"
     assert imported(tab, "charts/forecast.js", by_alert, [growing, evidence])["at"] == 230
     told_of = "(m, [steps, values]) => m.told('It', steps, values)"
-    calm = [list(range(30)), [1.0] * 20 + [4.0, 50.0, 400.0] + ["NaN"] * 0 + [300.0] * 7]
+    calm = [list(range(30)), [1.0] * 20 + [4.0, 50.0, 400.0] + [300.0] * 7]
     assert imported(tab, "charts/sentences.js", told_of, calm) == (
         "It grew from 1 at step 19 to 400 at step 22."
     )
     growth = "(m, given) => m.growth(...given)"
-    assert "grows by ×2.00 per layer" in imported(tab, "charts/profiles.js", growth, [1, "depth"])
-    ratio = "(m) => Array.from(m.ratioSeries({ steps: [5, 15], values: [1, 4] }, { steps: [0, 10], values: [2, 8] }).values)"
-    assert imported(tab, "charts/layers.js", ratio) == [0.5, 0.5]
+    assert "grows by \N{MULTIPLICATION SIGN}2.00 per layer" in imported(
+        tab, "charts/profiles.js", growth, [1, "depth"]
+    )
+    updates, weights = {"steps": [5, 15], "values": [1, 4]}, {"steps": [0, 10], "values": [2, 8]}
+    ratio = "(m, given) => Array.from(m.ratioSeries(...given).values)"
+    assert imported(tab, "charts/layers.js", ratio, [updates, weights]) == [0.5, 0.5]
 
 
 def test_what_a_job_reports_meanwhile_appears(server: Server, open_tab: OpenTab):
@@ -252,5 +269,6 @@ def test_what_a_job_reports_meanwhile_appears(server: Server, open_tab: OpenTab)
         expect(tab.page.locator("#live")).to_have_attribute("data-state", "on")
         job.report(40, 60)
         expect(tab.page.locator("#charts-shown")).to_have_text("all 59 steps")
-        last = "Math.max(...document.querySelector('#curves .plot').data.find((one) => one.name === 'Loss').x)"
+        data = "document.querySelector('#curves .plot').data"
+        last = f"Math.max(...{data}.find((one) => one.name === 'Loss').x)"
         tab.page.wait_for_function(f"() => {last} === 59")

@@ -103,6 +103,7 @@ export function themed(layout) {
     hoverlabel: { bgcolor: ink.surface, bordercolor: ink.line, font: { color: ink.text, family: FONT } },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     ...layout,
+    margin: { ...layout.margin, autoexpand: false },
     ...Object.fromEntries(axes.map(([name, given]) => [name, axis(ink, given)])),
   };
 }

@@ -7,6 +7,8 @@ import { power } from "./scale.js";
 import { margins, stepAxis } from "./steps.js";
 
 const NAMED = 26;
+// Powers of ten that colours tell apart about the median; what lies beyond has the last colour.
+const [BELOW, ABOVE] = [4, 8];
 
 async function load(panel, signal) {
   const { run, view, facts } = panel.context;
@@ -31,7 +33,15 @@ export function logarithms({ high, rows, cols }) {
   }
   if (low > top) [low, top] = [0, 1];
   for (let i = 0; i < logs.length; i++) if (logs[i] === -Infinity) logs[i] = low;
-  return { z: byRows(logs, rows, cols), low, top, peak };
+  const usual = middle(logs, low);
+  return { z: byRows(logs, rows, cols), low: Math.max(low, usual - BELOW), top: Math.min(top, usual + ABOVE), peak };
+}
+
+/** The median of some thousand of the cells. */
+function middle(logs, otherwise) {
+  const every = Math.ceil(logs.length / 4096);
+  const some = logs.filter((log, i) => i % every === 0 && !Number.isNaN(log)).sort();
+  return some.length ? some[some.length >> 1] : otherwise;
 }
 
 /** Cells with a NaN or an infinity as 1, all others as gaps; how many, and the first step of them. */
@@ -67,9 +77,11 @@ export function firstMover(alerts, layers, [from, to]) {
   return isShown ? { row, layer: alert.layers[0], step: alert.opened_step, x: Math.max(alert.opened_step, from) } : null;
 }
 
-/** The end of a name: that is where names differ. */
+/** As much of a name as there is room for: its end, less ".weight", which is where names differ. */
 export function tail(name, characters) {
-  return name.length <= characters ? name : `…${name.slice(1 - characters)}`;
+  if (name.length <= characters) return name;
+  const told = name.replace(/\.weight$/, "");
+  return told.length <= characters ? told : `…${told.slice(1 - characters)}`;
 }
 
 function rowName(names) {
