@@ -26,10 +26,11 @@ const root = document.getElementById("charts");
 const { run, lastStep, layers, attempts } = root.dataset;
 const view = new View(Number(lastStep));
 const context = {
-  run, view, layers: Number(layers), attempts: JSON.parse(attempts), facts: { current: learn() }, names: [],
+  run, view, layers: Number(layers), attempts: JSON.parse(attempts), facts: { current: null }, names: [],
   layer: ({ alerts = [] }) => view.state.layer ?? origin(alerts)?.layers[0] ?? context.names[0],
-  offer, showStep,
+  offer, showStep, learn,
 };
+learn();
 const panels = Object.fromEntries([curves, heat, layerCurve, ratios, depth, time].map((chart) => [
   chart.id, new Panel(document.getElementById(chart.id), chart, context),
 ]));
@@ -86,7 +87,7 @@ const news = { last: 0, alerts: false };
 /** What came in since, at most once a second; charts are read anew where the view is at the end. */
 function catchUp() {
   live = 0;
-  if (news.alerts) context.facts.current = learn();
+  if (news.alerts) learn();
   const isFollowing = view.follow(news.last);
   if (isFollowing || news.alerts) for (const id of ALONG_STEPS) refresh(panels[id]);
   news.alerts = false;
@@ -96,10 +97,10 @@ function soon() {
   live ||= setTimeout(catchUp, LIVE_MS);
 }
 
+/** Read alerts, guard and events; charts wait for them, and tell if they cannot be had. */
 function learn() {
-  const facts = readFacts(run);
-  facts.then(({ alerts }) => offerTrouble(view, origin(alerts)), () => {});
-  return facts;
+  context.facts.current = readFacts(run);
+  context.facts.current.then(({ alerts }) => offerTrouble(view, origin(alerts)), () => {});
 }
 
 listen({

@@ -14,7 +14,10 @@ export class Panel {
     this.data = null;
     this.request = null;
     this.turn = 0;
-    root.querySelector(".again")?.addEventListener("click", () => this.refresh());
+    root.querySelector(".again")?.addEventListener("click", () => {
+      context.learn();
+      this.refresh();
+    });
   }
 
   /** Read anew; what is still being read for an older view is let go. */

@@ -61,7 +61,9 @@ export function offerTrouble(view, alert) {
 /** Fill the list of layers to choose from. */
 export function offerLayers(view, names) {
   const first = new Option("the first mover", "");
-  control("layer").replaceChildren(first, ...names.map((name) => new Option(name, name)));
+  const { layer } = view.state;
+  const all = !layer || names.includes(layer) ? names : [layer, ...names];
+  control("layer").replaceChildren(first, ...all.map((name) => new Option(name, name)));
   control("layer").value = view.state.layer ?? "";
 }
 

@@ -7,6 +7,7 @@ import { power } from "./scale.js";
 import { margins, stepAxis } from "./steps.js";
 
 const NAMED = 26;
+const OFFERED = 1000;
 // Powers of ten that colours tell apart about the median; what lies beyond has the last colour.
 const [BELOW, ABOVE] = [4, 8];
 
@@ -185,5 +186,8 @@ export const heat = {
   id: "heatmap", alongSteps: true, load, isEmpty, figure, say, click,
   source: ({ map }) => `heatmap?metric=${map.metric === RATIO ? "update_norm" : map.metric}`,
   missing: "This statistic was not reported in these steps. Choose another, or zoom out.",
-  after: (data, panel) => panel.context.offer(data.map.layers.flat()),
+  after: ({ map: { layers } }, panel) => {
+    const names = layers.flat();
+    panel.context.offer(names.length > OFFERED ? layers.map((row) => row[0]) : names);
+  },
 };
