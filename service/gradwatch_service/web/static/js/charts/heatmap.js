@@ -142,12 +142,16 @@ function moverMarks(mover, ink, [from, to], rows) {
   }];
 }
 
-function rowFrame(row, ink) {
-  if (row < 0) return [];
-  return [{
+/** The chosen row: a frame where rows are high enough, else a sign beside it. */
+function chosenRow(row, rows, ink) {
+  if (row < 0) return {};
+  if (rows > NAMED) {
+    return { annotations: [{ text: "◂", xref: "paper", x: 1, xanchor: "left", yref: "y", y: row, showarrow: false, font: { color: ink.text } }] };
+  }
+  return { shapes: [{
     type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: row - 0.5, y1: row + 0.5,
     line: { color: ink.surface, width: 1 }, fillcolor: "rgba(0,0,0,0)",
-  }];
+  }] };
 }
 
 function figure(data, panel) {
@@ -157,12 +161,14 @@ function figure(data, panel) {
   const edges = margins(panel);
   const height = map.rows <= NAMED ? Math.max(map.rows * 18, 120) : 380;
   const mover = firstMover(data.alerts, map.layers, view.window);
-  const chosen = map.layers.findIndex((names) => names.includes(panel.context.layer(data)));
+  const row = map.layers.findIndex((names) => names.includes(panel.context.layer(data)));
+  const chosen = chosenRow(row, map.rows, ink);
   const layout = {
     height: height + edges.t + edges.b, margin: edges, hovermode: "closest",
     xaxis: { ...stepAxis(panel), showgrid: false },
     yaxis: { range: [map.rows - 0.5, -0.5], fixedrange: true, showgrid: false, ...rowTicks(map, height, edges.l > 100 ? 18 : 8) },
-    annotations: moverMarks(mover, ink, view.window, map.rows), shapes: rowFrame(chosen, ink),
+    annotations: [...moverMarks(mover, ink, view.window, map.rows), ...(chosen.annotations ?? [])],
+    shapes: chosen.shapes ?? [],
   };
   return { traces: [cells(data), ...notFinite(data, ink)], layout };
 }
