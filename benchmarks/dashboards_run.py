@@ -51,6 +51,7 @@ MARKS = {
     "curves painted": "() => document.querySelector('#curves[data-state=\"drawn\"]') !== null",
     "heat map painted": "() => document.querySelector('#heatmap[data-state=\"drawn\"]') !== null",
 }
+CPU = "processor time"  # of the page's main thread; hardly depends on what else is running
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def measure(address: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
         visits = [visit(browser, address) for _ in range(VISITS)]
         browser.close()
-    for name in MARKS:
+    for name in (*MARKS, CPU):
         taken = [one[name] for one in visits]
         print(f"{name:18} {statistics.median(taken):6.0f} ms   of {sorted(map(round, taken))}")
 
@@ -172,11 +173,15 @@ def visit(browser: Browser, address: str) -> dict[str, float]:
     """Milliseconds from navigation to each mark, by the page's own clock."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
+    tools = context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto(address, wait_until="commit")
     found = {}
     for name, condition in MARKS.items():
         page.wait_for_function(condition, polling="raf", timeout=30_000)
         found[name] = float(page.evaluate("performance.now()"))
+    spent = tools.send("Performance.getMetrics")["metrics"]
+    found[CPU] = next(one["value"] for one in spent if one["name"] == "TaskDuration") * 1e3
     context.close()
     return found
 
