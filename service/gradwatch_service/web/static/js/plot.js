@@ -8,12 +8,10 @@ const CONFIG = {
   showAxisDragHandles: false, showAxisRangeEntryBoxes: false, locale: "en-US",
 };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
-// Plotly makes <style> elements of these ids where there are none, which our policy forbids. What
-// it finds it fills by CSSOM, which is allowed. The second is of maps, which we do not draw.
-const STYLES = [
-  "plotly.js-style-global",
-  "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53",
-];
+// Plotly makes <style> elements of these ids where there are none, which our policy forbids. A sheet
+// that it finds it fills by CSSOM, which is allowed. The other is of maps, which we do not draw.
+const SHEET = "plotly.js-style-global";
+const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
 let loading = null;
 let known = null;
@@ -25,20 +23,14 @@ export function plotly() {
 }
 
 async function load() {
-  const [style] = await Promise.all(STYLES.map(styleSheet));
-  style.disabled = false;
   setStylesByScript();
+  document.head.append(Object.assign(document.createElement("meta"), { id: MAPS }));
+  const href = new URL("../css/plotly.css", import.meta.url);
+  await arrival(Object.assign(document.createElement("link"), { id: SHEET, rel: "stylesheet", href }));
   const script = document.createElement("script");
   script.src = new URL("../plotly.min.js", import.meta.url);
   await arrival(script);
   return globalThis.Plotly;
-}
-
-async function styleSheet(id) {
-  const link = document.createElement("link");
-  Object.assign(link, { id, rel: "stylesheet", href: new URL("../css/plotly.css", import.meta.url) });
-  await arrival(link);
-  return link;
 }
 
 function arrival(element) {
