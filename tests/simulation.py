@@ -46,20 +46,24 @@ class Net:
         return [*hidden, rng.normal(0.0, np.sqrt(1 / self.width), (1, self.width))]
 
 
-def train(net: Net, *, steps: int, lr: float, seed: int = 0, batch: int = 64) -> Frame:
-    """Fit a random smooth function by plain gradient descent; one report a step."""
+def train(net: Net, *, steps: int, lr: float | Array, seed: int = 0, batch: int = 64) -> Frame:
+    """Fit a random smooth function by plain gradient descent; one report a step.
+
+    ``lr``: one for all steps, or one for each.
+    """
+    rates = np.broadcast_to(np.asarray(lr, np.float64), steps)
     rng = np.random.default_rng(seed)
     weights, teacher = net.weights(rng), rng.normal(0.0, 1.0, net.width) / np.sqrt(net.width)
     loss, rows = [], []
     with np.errstate(all="ignore"):
-        for _ in range(steps):
+        for rate in rates.tolist():
             x = rng.normal(0.0, 1.0, (batch, net.width))
-            error, reports = _step(net, weights, x, np.sin(x @ teacher)[:, None], lr)
+            error, reports = _step(net, weights, x, np.sin(x @ teacher)[:, None], rate)
             loss.append(float((error * error).mean()))
             rows.append(reports)
         layers = {name: np.array([row[name] for row in rows], np.float32) for name in rows[0]}
     total = np.sqrt((layers["grad_norm"].astype(np.float64) ** 2).sum(axis=1))
-    scalars = {"loss": np.array(loss), "grad_norm": total, "lr": np.full(steps, lr)}
+    scalars = {"loss": np.array(loss), "grad_norm": total, "lr": rates.copy()}
     return Frame(np.arange(steps), np.zeros(steps), scalars, net.table().hash, layers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gradwatch_service.api.access.policy import public
 from gradwatch_service.errors import NotFound
+from gradwatch_service.web.parsing import parsed_once
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,11 +39,12 @@ class Asset:
 
     name: str
     source: Traversable
+    made: Callable[[bytes], bytes] = bytes
 
     @cached_property
     def content(self) -> bytes:
-        """The file as it is."""
-        return self.source.read_bytes()
+        """What is served."""
+        return self.made(self.source.read_bytes())
 
     @cached_property
     def digest(self) -> str:
@@ -102,8 +104,8 @@ def get_icon(request: Request) -> Response:
 def _files() -> dict[str, Asset]:
     """Every file by its name; nothing else can be asked for."""
     ours = _below(files("gradwatch_service.web") / "static")
-    found = [*ours, (PLOTLY, files("plotly") / "package_data" / PLOTLY)]
-    return {name: Asset(name, source) for name, source in found}
+    plotly = Asset(PLOTLY, files("plotly") / "package_data" / PLOTLY, parsed_once)
+    return {name: Asset(name, source) for name, source in ours} | {PLOTLY: plotly}
 
 
 def _below(folder: Traversable, prefix: str = "") -> list[tuple[str, Traversable]]:

@@ -18,12 +18,16 @@ async function checked(answer) {
   throw new Refused(await answer.json());
 }
 
-/** Read JSON; `query` is an object whose undefined members are left out. */
-export async function get(path, query = {}, signal = undefined) {
+/** Read in any form; `query` is an object whose undefined members are left out. */
+export async function read(path, query = {}, signal = undefined, headers = {}) {
   const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   const search = new URLSearchParams(wanted);
-  const answer = await checked(await fetch(`${PREFIX}${path}?${search}`, { signal }));
-  return answer.json();
+  return checked(await fetch(`${PREFIX}${path}?${search}`, { signal, headers }));
+}
+
+/** Read JSON. */
+export async function get(path, query = {}, signal = undefined) {
+  return (await read(path, query, signal)).json();
 }
 
 /** Change something; returns the JSON of the answer, or null if it has none. */
