@@ -21,6 +21,8 @@ from gradwatch_service.store.series import SeriesQuery
 MAX_LIMIT = 500
 MAX_POINTS = 10_000
 MAX_CELLS = 1_000
+MAX_SPARKLINES = 50
+MAX_SPARKLINE_POINTS = 200
 
 
 class _Parameters(BaseModel):
@@ -100,12 +102,20 @@ class ProfileParameters(_Parameters):
     step: Annotated[int | None, Field(ge=0, le=MAX_STEP)] = None
 
 
+class SparklineParameters(_Parameters):
+    """Whose sparklines to read, and how finely."""
+
+    run: Annotated[list[uuid.UUID], Field(min_length=1, max_length=MAX_SPARKLINES)]
+    points: Annotated[int, Field(ge=2, le=MAX_SPARKLINE_POINTS)] = 60
+
+
 PlainList = Annotated[ListParameters, Query()]
 RunList = Annotated[RunParameters, Query()]
 AlertList = Annotated[AlertParameters, Query()]
 OneSeries = Annotated[SeriesParameters, Query()]
 OneHeatmap = Annotated[HeatmapParameters, Query()]
 OneProfile = Annotated[ProfileParameters, Query()]
+Sparklines = Annotated[SparklineParameters, Query()]
 
 
 def page(found: Page) -> Response:

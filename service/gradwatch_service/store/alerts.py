@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, cast
 
-from sqlalchemy import BigInteger, Connection, bindparam, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, select, update
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
@@ -188,6 +188,26 @@ def list_alerts(
         ],
         limit,
     )
+
+
+def gravest(
+    connection: Connection, project: str | None, state: AlertState, limit: int
+) -> list[Json]:
+    """The alerts in a state, the gravest first, then the newest."""
+    query = select(*_BODY).where(alerts.c.state == state)
+    if project is not None:
+        query = query.where(alerts.c.project == project)
+    order = (alerts.c.severity.desc(), alerts.c.opened_at.desc(), alerts.c.alert_id)
+    rows = connection.execute(query.order_by(*order).limit(limit))
+    return [_body(row.body, row.last_step, row.updated_at) for row in rows]
+
+
+def count(connection: Connection, project: str | None, state: AlertState) -> int:
+    """How many alerts are in a state."""
+    query = select(func.count()).select_from(alerts).where(alerts.c.state == state)
+    if project is not None:
+        query = query.where(alerts.c.project == project)
+    return int(connection.execute(query).scalar_one())
 
 
 def _body(body: Json, last_step: int | None, updated_at: dt.datetime) -> Json:

@@ -63,13 +63,36 @@ def series(
 
 def curve(connection: Connection, run_id: uuid.UUID, query: SeriesQuery) -> Curve:
     """The same, from coarser levels where these hold points enough."""
-    enough = None if query.points is None else max(query.points // 2, 1)
     columns = _columns(connection, run_id, query.layer)
-    pieces = [
-        piece
-        for span in spans(connection, run_id, Window(query.first, query.last, enough))
-        for piece in _pieces(connection, run_id, query.part, span, columns)
-    ]
+    window = Window(query.first, query.last, _enough(query.points))
+    return _joined(connection, run_id, query.part, spans(connection, run_id, window), columns)
+
+
+def scalars(
+    connection: Connection, run_id: uuid.UUID, metrics: Sequence[str], points: int
+) -> dict[str, Curve]:
+    """Several scalars over all steps; where they lie is looked up once."""
+    columns = _columns(connection, run_id, None)
+    found = spans(connection, run_id, Window(enough=_enough(points)))
+    return {
+        metric: _joined(connection, run_id, Part(SCALAR, metric), found, columns)
+        for metric in metrics
+    }
+
+
+def _enough(points: int | None) -> int | None:
+    """How many buckets will do: each has a minimum and a maximum."""
+    return None if points is None else max(points // 2, 1)
+
+
+def _joined(
+    connection: Connection,
+    run_id: uuid.UUID,
+    part: Part,
+    found: Sequence[Span],
+    columns: Mapping[str, int],
+) -> Curve:
+    pieces = [piece for span in found for piece in _pieces(connection, run_id, part, span, columns)]
     steps = np.concatenate([np.empty(0, np.int64), *(piece[0] for piece in pieces)])
     values = np.concatenate([np.empty(0, np.float64), *(piece[1] for piece in pieces)])
     order = np.argsort(steps, kind="stable")

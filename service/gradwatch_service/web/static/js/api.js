@@ -18,9 +18,10 @@ async function checked(answer) {
   throw new Refused(await answer.json());
 }
 
-/** Read JSON; `query` is an object whose undefined members are left out. */
+/** Read JSON; `query` is an object whose undefined members are left out, and lists repeated. */
 export async function get(path, query = {}, signal = undefined) {
-  const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const given = Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const wanted = given.filter(([, value]) => value !== undefined && value !== null);
   const search = new URLSearchParams(wanted);
   const answer = await checked(await fetch(`${PREFIX}${path}?${search}`, { signal }));
   return answer.json();

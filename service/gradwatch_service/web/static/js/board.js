@@ -1,0 +1,51 @@
+// The board: filters at once, curves as rows come into view, and everything live.
+import { keepFresh } from "./ago.js";
+import { follow } from "./filters.js";
+import { listen } from "./live.js";
+import { notify, offer } from "./notify.js";
+import { renew, renewAlerts, replaceList, watchAll } from "./rows.js";
+
+const board = document.getElementById("board");
+const news = document.getElementById("news");
+const shown = new Map(); // alert -> what its card shows
+let known = new Set(document.getElementById("urgent").dataset.firing.split(" "));
+
+function announce(alert) {
+  const card = document.getElementById(`a-${alert.id}`);
+  const runName = card?.querySelector(".alert-run")?.textContent ?? "A run";
+  news.textContent = `New alert, ${alert.severity}: ${runName}: ${alert.title}`;
+  card?.classList.add("fresh");
+  notify(alert, runName);
+}
+
+function showCount(count) {
+  document.title = document.title.replace(/^(\(\d+\) )?/, count > 0 ? `(${count}) ` : "");
+}
+
+/** What a card shows; that an alert goes on is no news. */
+const sum = (one) => JSON.stringify([one.state, one.severity, one.title, one.layers[0], one.regressed]);
+
+async function onAlerts(alerts) {
+  const changed = alerts.filter((one) => shown.get(one.id) !== sum(one));
+  if (!changed.length) return;
+  const fresh = changed.filter((one) => one.state === "firing" && !known.has(one.id));
+  for (const one of changed) shown.set(one.id, sum(one));
+  const { firing, count } = (await renewAlerts()).dataset;
+  known = new Set(firing.split(" "));
+  showCount(Number(count));
+  fresh.forEach(announce);
+}
+
+/** One after the other, so that an older answer never covers a newer one. */
+function inTurn(work) {
+  let last = Promise.resolve();
+  return (items) => {
+    last = last.then(() => work(items)).catch((error) => console.warn(error.message));
+  };
+}
+
+keepFresh(Date.parse(board.dataset.now));
+watchAll();
+follow(replaceList);
+offer();
+listen({ runs: inTurn(renew), alerts: inTurn(onAlerts) });
