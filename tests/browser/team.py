@@ -20,7 +20,12 @@ Steps = Sequence[Mapping[str, Any]]
 CALM: Steps = tuple(
     {"step": step, "loss": 2.0 - 0.1 * step, "grad_norm": 1.0} for step in range(10)
 )
-DEADLY: Steps = ({"step": 10, "loss": "NaN", "grad_norm": "NaN", "layers": {"fc": {"grad_norm": "NaN"}}},)
+DEADLY: Steps = (
+    {"step": 10, "loss": "NaN", "grad_norm": "NaN", "layers": {"fc": {"grad_norm": "NaN"}}},
+)
+
+
+LONG_NAME = "resnet50-imagenet-augmented-with-a-very-long-name-indeed"
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,16 @@ class Job:
 
 def jobs() -> list[Job]:
     """One of each kind that a board has to tell apart."""
+    sweep: Any = {"tags": ("sweep-7",), "config": {"max_steps": 2000}}
+    tags = ("baseline", "augmented", "bf16")
     return [
-        Job("gpt-small lr 6e-4", scenario("fast growth"), tags=("sweep-7",), config={"max_steps": 2000}),
-        Job("char-rnn tanh", scenario("through time"), tags=("baseline",), config={"steps": 400}),
+        Job("gpt-small lr 6e-4", scenario("fast growth"), **sweep),
+        Job("char-rnn tanh", scenario("through time"), tags=tags[:1], config={"steps": 400}),
         Job("deep-mlp fp16", scenario("not a number in one layer"), "vision", end="failed"),
         Job("vit-b16 warm-up", scenario("restless"), "vision", config={"total_steps": 1280}),
-        Job("gpt-small lr 3e-4", training(480, seed=5), tags=("sweep-7",), config={"max_steps": 2000}),
-        Job("resnet50-imagenet-augmented-with-a-very-long-name-indeed", training(480, seed=7), "vision",
-            tags=("baseline", "augmented", "bf16"), config={"max_steps": 480}, end="finished"),
-    ]  # fmt: skip
+        Job("gpt-small lr 3e-4", training(480, seed=5), **sweep),
+        Job(LONG_NAME, training(480, seed=7), "vision", tags, {"max_steps": 480}, end="finished"),
+    ]
 
 
 def send(http: httpx.Client, job: Job) -> str:

@@ -202,9 +202,14 @@ def gravest(
     return [_body(row.body, row.last_step, row.updated_at) for row in rows]
 
 
-def count(connection: Connection, project: str | None, state: AlertState) -> int:
-    """How many alerts are in a state."""
-    query = select(func.count()).select_from(alerts).where(alerts.c.state == state)
+def count(
+    connection: Connection,
+    project: str | None,
+    state: AlertState,
+    least: Severity = Severity.INFO,
+) -> int:
+    """How many alerts are in a state, of those that are at least so grave."""
+    query = select(func.count()).where(alerts.c.state == state, alerts.c.severity >= int(least))
     if project is not None:
         query = query.where(alerts.c.project == project)
     return int(connection.execute(query).scalar_one())

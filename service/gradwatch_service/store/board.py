@@ -11,14 +11,14 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select, func, select
 
-from gradwatch_service.domain import Health, JsonValue
+from gradwatch_service.domain import Health, JsonValue, Severity
 from gradwatch_service.store import codec
 from gradwatch_service.store.runs import RunState
 from gradwatch_service.store.tables import alerts, runs
 
 _firing = (
     select(alerts.c.run_id, func.count().label("firing"))
-    .where(alerts.c.state == "firing")
+    .where(alerts.c.state == "firing", alerts.c.severity >= int(Severity.WARNING))
     .group_by(alerts.c.run_id)
     .subquery()
 )

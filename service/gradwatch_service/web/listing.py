@@ -29,6 +29,7 @@ def _or_none(value: Any) -> Any:
 
 
 Choice = BeforeValidator(_or_none)
+SearchText = Annotated[str, Field(max_length=200)]
 
 
 class BoardParameters(BaseModel):
@@ -40,10 +41,10 @@ class BoardParameters(BaseModel):
     tag: Annotated[Name | None, Choice] = None
     health: Annotated[Health | None, Choice] = None
     state: Annotated[RunState | None, Choice] = None
-    q: Annotated[str | None, Choice, Field(max_length=200)] = None
+    q: Annotated[SearchText | None, Choice] = None
     page: Annotated[int, Field(ge=1, le=100_000)] = 1
     wall: bool = False
-    run: Annotated[list[uuid.UUID] | None, Field(max_length=RUNS_AT_ONCE)] = None
+    run: Annotated[list[uuid.UUID], Field(max_length=RUNS_AT_ONCE)] = []
 
     @property
     def filters(self) -> dict[str, str]:
@@ -93,7 +94,7 @@ def some_rows(
     connection: Connection, asked: BoardParameters, project: str | None
 ) -> Sequence[Entry]:
     """Those of the runs asked for that the filters show."""
-    return board.entries(connection, _wanted(asked, project, asked.run or []))
+    return board.entries(connection, _wanted(asked, project, asked.run))
 
 
 def _wanted(

@@ -12,12 +12,14 @@ from typing import cast
 from sqlalchemy import Connection
 
 from gradwatch_service.diagnose.causes import catalogue
+from gradwatch_service.domain import Severity
 from gradwatch_service.notify.silencing import covering, labels_of
 from gradwatch_service.store import alerts, run_names, silences
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.run_names import RunName
 
 SHOWN, QUIET_SHOWN, LOOKED_AT = 12, 8, 60
+SILENCED = "silenced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,16 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Urgent:
-    """``loud`` fire, ``quiet`` are silenced or somebody looks after them; a few of each.
+    """``loud`` call for somebody, ``quiet`` do not, or no longer; a few of each.
 
-    ``firing``: the ids of all that fire, as far as was looked; ``more``: how many are not shown.
+    ``firing``: the ids of all that fire, as far as was looked; ``count``: how many call;
+    ``more`` and ``more_quiet``: how many of each are not shown.
     """
 
     loud: Sequence[Card]
     quiet: Sequence[Card]
     firing: Sequence[str]
-    firing_count: int
+    count: int
     more: int
     more_quiet: int
 
@@ -53,17 +56,20 @@ def urgent(connection: Connection, project: str | None, now: dt.datetime) -> Urg
     cards = _cards(connection, [*firing, *known], project, now)
     loud = [card for card in cards if card.waits is None]
     quiet = [card for card in cards if card.waits is not None]
-    counts = {
-        state: alerts.count(connection, project, state) for state in ("firing", "acknowledged")
-    }
-    silenced = len(firing) - len(loud)
+    grave, all_firing, all_known = (
+        alerts.count(connection, project, *which)
+        for which in (("firing", Severity.WARNING), ("firing",), ("acknowledged",))
+    )
+    silenced = sum(card.waits == SILENCED for card in quiet)
+    count = grave - silenced
+    all_quiet = all_firing + all_known - count
     return Urgent(
         loud=loud[:SHOWN],
         quiet=quiet[:QUIET_SHOWN],
         firing=[str(alert["id"]) for alert in firing],
-        firing_count=counts["firing"],
-        more=counts["firing"] - silenced - len(loud[:SHOWN]),
-        more_quiet=counts["acknowledged"] + silenced - len(quiet[:QUIET_SHOWN]),
+        count=count,
+        more=count - len(loud[:SHOWN]),
+        more_quiet=all_quiet - len(quiet[:QUIET_SHOWN]),
     )
 
 
@@ -97,7 +103,9 @@ def _card(alert: Json, run: RunName, *, silenced: bool) -> Card:
 def _waits(alert: Json, *, silenced: bool) -> str | None:
     if alert["state"] == "acknowledged":
         return f"{alert.get('acknowledged_by') or 'somebody'} looks after it"
-    return "silenced" if silenced else None
+    if alert["severity"] == Severity.INFO.label:
+        return "for information"
+    return SILENCED if silenced else None
 
 
 @cache

@@ -21,7 +21,7 @@ export function replaceList(fresh) {
 }
 
 /** Fetch the list again. */
-export async function refetchList() {
+async function refetchList() {
   replaceList(await fragment("/board/runs", wanted()));
 }
 
@@ -53,6 +53,7 @@ function belongs(row) {
 
 /** Runs that changed: rows that somebody sees, that are new, or that say what is no longer so. */
 export async function renew(runs) {
+  if (document.getElementById("runs").hasAttribute("data-empty")) return location.reload();
   if (!body()) return refetchList();
   const due = [];
   for (const run of runs) {

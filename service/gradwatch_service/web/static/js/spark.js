@@ -17,26 +17,22 @@ function digits(value) {
   return Number(value.toPrecision(4)).toString().replace("-", "−");
 }
 
-/** Where the points lie: finite ones in pieces, and the places of what is not finite. */
+/** Where the points lie: finite ones in pieces, and the stretches of what is not finite. */
 function placed(steps, values) {
   const finite = values.filter((value) => value !== null);
   const low = Math.min(...finite);
   const range = Math.max(...finite) - low || 1;
-  const first = steps[0];
-  const width = steps.at(-1) - first || 1;
-  const x = (step) => ((step - first) / width) * WIDTH;
+  const width = steps.at(-1) - steps[0] || 1;
+  const x = (step) => ((step - steps[0]) / width) * WIDTH;
   const y = (value) => HEIGHT - EDGE - ((value - low) / range) * (HEIGHT - 2 * EDGE);
-  const pieces = [[]];
+  const pieces = [];
   const broken = [];
   steps.forEach((step, at) => {
-    if (values[at] === null) {
-      broken.push(x(step));
-      if (pieces.at(-1).length) pieces.push([]);
-    } else {
-      pieces.at(-1).push(`${x(step).toFixed(1)} ${y(values[at]).toFixed(1)}`);
-    }
+    const list = values[at] === null ? broken : pieces;
+    if (at === 0 || (values[at] === null) !== (values[at - 1] === null)) list.push([]);
+    list.at(-1).push(values[at] === null ? x(step) : `${x(step).toFixed(1)} ${y(values[at]).toFixed(1)}`);
   });
-  return { pieces: pieces.filter((piece) => piece.length), broken };
+  return { pieces, broken };
 }
 
 /** What is seen, in words. */
@@ -82,8 +78,9 @@ export function draw(metric, curve) {
     const more = piece.length > 1 ? piece.slice(1) : piece; // a single point is a dot
     picture.append(make("path", { class: "line", d: `M${piece[0]}L${more.join("L")}` }));
   }
-  for (const x of broken) {
-    picture.append(make("path", { class: "broken", d: `M${x.toFixed(1)} 0V${HEIGHT}` }));
+  for (const stretch of broken) {
+    const [from, to] = [stretch[0].toFixed(1), stretch.at(-1).toFixed(1)];
+    picture.append(make("path", { class: "broken", d: `M${from} 0V${HEIGHT}H${to}V0Z` }));
   }
   return picture;
 }

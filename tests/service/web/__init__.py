@@ -1,0 +1,1 @@
+"""Pages and their parts, rendered by the whole application without a browser."""
