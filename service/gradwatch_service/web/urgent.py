@@ -18,7 +18,7 @@ from gradwatch_service.store import alerts, run_names, silences
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.run_names import RunName
 
-SHOWN, QUIET_SHOWN, LOOKED_AT = 12, 8, 60
+SHOWN, QUIET_SHOWN, LOOKED_AT = 6, 6, 60
 SILENCED = "silenced"
 
 

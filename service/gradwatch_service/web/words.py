@@ -34,7 +34,9 @@ def moment(value: dt.datetime | str) -> str:
 def ago(value: dt.datetime | str, now: dt.datetime) -> str:
     """How long ago, in one unit; ``ago.js`` keeps it fresh and counts alike."""
     when = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
-    seconds = max(0, int((now - when).total_seconds()))
+    seconds = int((now - when).total_seconds())
+    if seconds < 2:
+        return "now"
     for unit, length, most in (("s", 1, 60), ("min", 60, 3_600), ("h", 3_600, 172_800)):
         if seconds < most:
             return f"{seconds // length} {unit} ago"

@@ -4,7 +4,8 @@ const UNITS = [["s", 1, 60], ["min", 60, 3600], ["h", 3600, 172800], ["d", 86400
 
 /** How long ago, in one unit. */
 export function ago(seconds) {
-  const past = Math.max(0, Math.floor(seconds));
+  const past = Math.floor(seconds);
+  if (past < 2) return "now";
   const [unit, length] = UNITS.find(([, , most]) => past < most);
   return `${Math.floor(past / length)} ${unit} ago`;
 }

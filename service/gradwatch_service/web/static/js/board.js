@@ -2,8 +2,8 @@
 import { keepFresh } from "./ago.js";
 import { follow } from "./filters.js";
 import { listen } from "./live.js";
-import { notify, offer } from "./notify.js";
-import { renew, renewAlerts, replaceList, watchAll } from "./rows.js";
+import { isOn, notify, offer } from "./notify.js";
+import { refetchList, renew, renewAlerts, replaceList, watchAll } from "./rows.js";
 
 const board = document.getElementById("board");
 const news = document.getElementById("news");
@@ -44,8 +44,18 @@ function inTurn(work) {
   };
 }
 
+const onRuns = inTurn(renew);
+const onNews = inTurn(onAlerts);
+const onReset = inTurn(() => Promise.all([refetchList(), renewAlerts()]));
+
+/** Whoever wants notifications is told in a hidden tab, too. */
+const hear = () => listen({ runs: onRuns, alerts: onNews, reset: onReset, unseen: isOn() });
+let stop = hear();
+
 keepFresh(Date.parse(board.dataset.now));
 watchAll();
 follow(replaceList);
-offer();
-listen({ runs: inTurn(renew), alerts: inTurn(onAlerts) });
+offer(() => {
+  stop();
+  stop = hear();
+});

@@ -5,7 +5,8 @@ const button = document.getElementById("notify");
 const said = document.getElementById("notify-said");
 const can = "Notification" in window && window.isSecureContext;
 
-const isOn = () => can && localStorage.getItem(KEY) === "on" && Notification.permission === "granted";
+/** Whether somebody asked for it, and the browser allows it. */
+export const isOn = () => can && localStorage.getItem(KEY) === "on" && Notification.permission === "granted";
 
 function show(text = "") {
   button.setAttribute("aria-pressed", String(isOn()));
@@ -25,11 +26,11 @@ async function toggle() {
   return show("A notification comes for every new alert while this page is open.");
 }
 
-/** Offer it, where the browser can. */
-export function offer() {
+/** Offer it, where the browser can; `changed` is called when it is begun or ended. */
+export function offer(changed) {
   if (!button || !can) return;
   button.hidden = false;
-  button.addEventListener("click", toggle);
+  button.addEventListener("click", () => toggle().then(changed));
   show();
 }
 

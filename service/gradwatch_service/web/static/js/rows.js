@@ -21,7 +21,7 @@ export function replaceList(fresh) {
 }
 
 /** Fetch the list again. */
-async function refetchList() {
+export async function refetchList() {
   replaceList(await fragment("/board/runs", wanted()));
 }
 
