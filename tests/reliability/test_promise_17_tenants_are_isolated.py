@@ -93,6 +93,11 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/runs/{run_id}/profile": Ask("read"),
     "GET /api/v1/runs/{run_id}/advice": Ask("ingest read"),
     "GET /api/v1/runs/{run_id}/guard": Ask("ingest read"),
+    "GET /api/v1/sparklines": Ask("read", query={"run": str(uuid.UUID(int=1))}),
+    "GET /": Ask("read"),
+    "GET /board/alerts": Ask("read"),
+    "GET /board/runs": Ask("read"),
+    "GET /board/rows": Ask("read"),
     "GET /api/v1/alerts": Ask("read"),
     "GET /api/v1/alerts/{alert_id}": Ask("read"),
     "POST /api/v1/alerts/{alert_id}/acknowledge": Ask(

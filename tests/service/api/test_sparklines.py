@@ -10,8 +10,10 @@ import pytest
 from gradwatch_service.api.curve_shapes import SparklineShape
 from gradwatch_service.api.shapes import Items
 from gradwatch_service.clock import utc_now
+from gradwatch_service.store import packing
 from gradwatch_service.store.keys import Admin, KeyRequest, create
 from tests.service.api.conftest import Api, problem
+from tests.service.ingest.rig import make_frame
 
 
 def identity(path: str) -> str:
@@ -61,6 +63,16 @@ def test_runs_come_in_the_order_asked_and_missing_ones_are_left_out(
     assert [item["run_id"] for item in items] == [short_run, long_run]
     assert items[0]["loss"] == {"steps": [5], "values": [0.5]}
     assert items[0]["grad_norm"] == {"steps": [], "values": []}
+
+
+def test_of_a_job_of_many_ranks_a_few_are_shown(api: Api):
+    run = api.new_run(project="ranks")
+    for rank in range(9):
+        frame = make_frame([0, 1], loss=float(rank), grad_norm=1.0)
+        path = f"{run}/writers/rank{rank}/frames/0"
+        assert api.put(path, packing.pack(frame)).status_code == 201
+    (item,) = api.get("/sparklines", run=identity(run)).json()["items"]
+    assert item["loss"] == {"steps": [0] * 4 + [1] * 4, "values": [0.0, 1.0, 2.0, 3.0] * 2}
 
 
 def test_a_key_sees_those_of_its_own_project(api: Api, long_run: str, short_run: str):

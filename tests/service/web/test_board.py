@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from gradwatch_service.clock import utc_now
 from gradwatch_service.store.keys import Admin, KeyRequest, create
+from gradwatch_service.store.launches import RunRequest, create_or_resume_run
 from gradwatch_service.web import words
+from gradwatch_service.web.listing import PAGE_ROWS
 from gradwatch_service.web.progress import total_steps
 from tests.service.api.conftest import Api, served
 
@@ -163,6 +166,23 @@ def test_an_empty_board_says_how_to_send_the_first_run(tmp_path: Path):
         assert names(shown(api)) == ["first"]
 
 
+def test_beyond_a_thousand_runs_there_is_a_next_page(tmp_path: Path):
+    with served(tmp_path) as api:
+
+        def fill(connection: Connection) -> None:
+            for number in range(PAGE_ROWS + 1):
+                request = RunRequest(uuid.uuid4(), "p", f"run {number}")
+                create_or_resume_run(connection, request, NOW + dt.timedelta(seconds=number))
+
+        api.app.state.backend.write(fill)
+        first, last = shown(api, q="run"), shown(api, q="run", page="2")
+        assert (len(names(first)), names(last)) == (PAGE_ROWS, ["run 0"])
+        assert '<span id="shown" class="number">1,001</span>' in first
+        assert 'rel="next" href="/?q=run&amp;page=2"' in first
+        assert 'rel="prev" href="/?q=run"' in last
+        assert 'rel="next"' not in last
+
+
 def test_a_key_shows_the_runs_alerts_and_choices_of_its_own_project_only(tmp_path: Path):
     with served(tmp_path) as api:
         report(api, "ours", project="a", dies=True, tags=["mine"])
@@ -188,7 +208,7 @@ def test_a_key_shows_the_runs_alerts_and_choices_of_its_own_project_only(tmp_pat
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (-5, "0 s ago"),
+        (-5, "now"),
         (59, "59 s ago"),
         (60, "1 min ago"),
         (7_300, "2 h ago"),
