@@ -1,12 +1,13 @@
 // The board: filters at once, curves as rows come into view, and everything live.
 import { keepFresh } from "./ago.js";
-import { follow } from "./filters.js";
+import { follow, wanted } from "./filters.js";
 import { listen } from "./live.js";
 import { isOn, notify, offer } from "./notify.js";
 import { refetchList, renew, renewAlerts, replaceList, watchAll } from "./rows.js";
 
 const board = document.getElementById("board");
 const news = document.getElementById("news");
+let project = wanted().get("project");
 const shown = new Map(); // alert -> what its card shows
 let known = new Set(document.getElementById("urgent").dataset.firing.split(" "));
 
@@ -30,10 +31,22 @@ async function onAlerts(alerts) {
   if (!changed.length) return;
   const fresh = changed.filter((one) => one.state === "firing" && !known.has(one.id));
   for (const one of changed) shown.set(one.id, sum(one));
+  await refetchAlerts();
+  fresh.forEach(announce);
+}
+
+async function refetchAlerts() {
   const { firing, count } = (await renewAlerts()).dataset;
   known = new Set(firing.split(" "));
   showCount(Number(count));
-  fresh.forEach(announce);
+}
+
+/** The alerts are those of the project that is asked for. */
+function onList(fresh) {
+  replaceList(fresh);
+  if (wanted().get("project") === project) return;
+  project = wanted().get("project");
+  refetchAlerts();
 }
 
 /** One after the other, so that an older answer never covers a newer one. */
@@ -46,7 +59,7 @@ function inTurn(work) {
 
 const onRuns = inTurn(renew);
 const onNews = inTurn(onAlerts);
-const onReset = inTurn(() => Promise.all([refetchList(), renewAlerts()]));
+const onReset = inTurn(() => Promise.all([refetchList(), refetchAlerts()]));
 
 /** Whoever wants notifications is told in a hidden tab, too. */
 const hear = () => listen({ runs: onRuns, alerts: onNews, reset: onReset, unseen: isOn() });
@@ -54,7 +67,7 @@ let stop = hear();
 
 keepFresh(Date.parse(board.dataset.now));
 watchAll();
-follow(replaceList);
+follow(onList);
 offer(() => {
   stop();
   stop = hear();

@@ -45,7 +45,6 @@ export function follow(replaced) {
   let asking = new AbortController();
 
   async function refetch(filters) {
-    asking.abort();
     asking = new AbortController();
     try {
       replaced(await fragment("/board/runs", filters, asking.signal));
@@ -59,6 +58,7 @@ export function follow(replaced) {
     const search = filters.toString();
     history.replaceState(null, "", search ? `/?${search}` : "/");
     narrow(filters);
+    asking.abort(); // that list is no longer wanted
     clearTimeout(timer);
     timer = setTimeout(refetch, PAUSE, filters);
   }
@@ -69,4 +69,6 @@ export function follow(replaced) {
     event.preventDefault();
     changed();
   });
+  const shown = new URLSearchParams(location.search);
+  if ([...wanted()].some(([name, value]) => shown.get(name) !== value)) changed(); // typed before we came
 }
