@@ -26,10 +26,16 @@ function showCount(count) {
 /** What a card shows; that an alert goes on is no news. */
 const sum = (one) => JSON.stringify([one.state, one.severity, one.title, one.layers[0], one.regressed]);
 
+/** Whether somebody has to know at once. */
+function calls(one) {
+  const isHere = !project || one.project === project;
+  return isHere && one.state === "firing" && one.severity !== "info" && !one.silenced_by?.length;
+}
+
 async function onAlerts(alerts) {
   const changed = alerts.filter((one) => shown.get(one.id) !== sum(one));
-  if (!changed.length) return;
-  const fresh = changed.filter((one) => one.state === "firing" && !known.has(one.id));
+  if (alerts.length && !changed.length) return;
+  const fresh = changed.filter((one) => calls(one) && !known.has(one.id));
   for (const one of changed) shown.set(one.id, sum(one));
   await refetchAlerts();
   fresh.forEach(announce);
@@ -46,29 +52,28 @@ function onList(fresh) {
   replaceList(fresh);
   if (wanted().get("project") === project) return;
   project = wanted().get("project");
-  refetchAlerts();
+  onNews([]);
 }
 
-/** One after the other, so that an older answer never covers a newer one. */
+/** One after the other, so that an older answer never covers a newer one; what fails comes again. */
 function inTurn(work) {
   let last = Promise.resolve();
   return (items) => {
-    last = last.then(() => work(items)).catch((error) => console.warn(error.message));
+    last = last.then(() => work(items)).catch(() => {});
   };
 }
 
-const onRuns = inTurn(renew);
 const onNews = inTurn(onAlerts);
-const onReset = inTurn(() => Promise.all([refetchList(), refetchAlerts()]));
-
-/** Whoever wants notifications is told in a hidden tab, too. */
-const hear = () => listen({ runs: onRuns, alerts: onNews, reset: onReset, unseen: isOn() });
-let stop = hear();
 
 keepFresh(Date.parse(board.dataset.now));
 watchAll();
 follow(onList);
-offer(() => {
-  stop();
-  stop = hear();
+offer();
+listen({
+  runs: inTurn(renew),
+  alerts: onNews,
+  reset: inTurn(() => Promise.all([refetchList(), refetchAlerts()])),
+  get unseen() {
+    return isOn(); // whoever wants notifications is told in a hidden tab, too
+  },
 });

@@ -26,11 +26,11 @@ async function toggle() {
   return show("A notification comes for every new alert while this page is open.");
 }
 
-/** Offer it, where the browser can; `changed` is called when it is begun or ended. */
-export function offer(changed) {
+/** Offer it, where the browser can. */
+export function offer() {
   if (!button || !can) return;
   button.hidden = false;
-  button.addEventListener("click", () => toggle().then(changed));
+  button.addEventListener("click", toggle);
   show();
 }
 

@@ -18,6 +18,7 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "150px" });
 
 const runOf = (row) => row.id.slice(2);
+const rowOf = (run) => document.getElementById(`r-${run}`);
 
 function ask(row) {
   due.add(runOf(row));
@@ -28,12 +29,16 @@ async function fetchDue() {
   const batch = [...due].slice(0, MOST);
   for (const run of batch) due.delete(run);
   timer = due.size ? setTimeout(fetchDue, PAUSE) : 0;
-  const { items } = await get("/sparklines", { run: batch });
-  for (const item of items) show(item);
+  try {
+    const { items } = await get("/sparklines", { run: batch });
+    for (const item of items) show(item);
+  } catch {
+    setTimeout(() => batch.map(rowOf).filter((row) => row && isSeen(row)).forEach(ask), AGAIN);
+  }
 }
 
 function show(item) {
-  const row = document.getElementById(`r-${item.run_id}`);
+  const row = rowOf(item.run_id);
   if (!row) return;
   drawn.set(item.run_id, Date.now());
   row.toggleAttribute("data-drawn", true);
