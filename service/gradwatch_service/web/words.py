@@ -32,7 +32,7 @@ def moment(value: dt.datetime | str) -> str:
 
 
 def ago(value: dt.datetime | str, now: dt.datetime) -> str:
-    """How long ago, in one unit; ``ago.js`` keeps it fresh and counts alike."""
+    """How long ago, in one unit; in the browser ``times.js`` keeps it fresh and counts alike."""
     when = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
     seconds = int((now - when).total_seconds())
     if seconds < 2:

@@ -1,11 +1,9 @@
 // The board: filters at once, curves as rows come into view, and everything live.
-import { keepFresh } from "./ago.js";
 import { follow, wanted } from "./filters.js";
 import { listen } from "./live.js";
 import { isOn, notify, offer } from "./notify.js";
 import { refetchList, renew, renewAlerts, replaceList, watchAll } from "./rows.js";
 
-const board = document.getElementById("board");
 const news = document.getElementById("news");
 let project = wanted().get("project");
 const shown = new Map(); // alert -> what its card shows
@@ -65,7 +63,6 @@ function inTurn(work) {
 
 const onNews = inTurn(onAlerts);
 
-keepFresh(Date.parse(board.dataset.now));
 watchAll();
 follow(onList);
 offer();
