@@ -202,6 +202,14 @@ def gravest(
     return [_body(row.body, row.last_step, row.updated_at) for row in rows]
 
 
+def ids(connection: Connection, project: str | None, state: AlertState) -> list[uuid.UUID]:
+    """The ids of all alerts in a state."""
+    query = select(alerts.c.alert_id).where(alerts.c.state == state)
+    if project is not None:
+        query = query.where(alerts.c.project == project)
+    return list(connection.execute(query).scalars())
+
+
 def count(
     connection: Connection,
     project: str | None,

@@ -37,13 +37,12 @@ class Card:
 class Urgent:
     """``loud`` call for somebody, ``quiet`` do not, or no longer; a few of each.
 
-    ``firing``: the ids of all that fire, as far as was looked; ``count``: how many call;
-    ``more`` and ``more_quiet``: how many of each are not shown.
+    ``firing``: the ids of all that fire; ``count``: how many call; ``more`` and ``more_quiet``: how many of each are not shown.
     """
 
     loud: Sequence[Card]
     quiet: Sequence[Card]
-    firing: Sequence[str]
+    firing: Sequence[uuid.UUID]
     count: int
     more: int
     more_quiet: int
@@ -56,17 +55,15 @@ def urgent(connection: Connection, project: str | None, now: dt.datetime) -> Urg
     cards = _cards(connection, [*firing, *known], project, now)
     loud = [card for card in cards if card.waits is None]
     quiet = [card for card in cards if card.waits is not None]
-    grave, all_firing, all_known = (
-        alerts.count(connection, project, *which)
-        for which in (("firing", Severity.WARNING), ("firing",), ("acknowledged",))
-    )
+    every = alerts.ids(connection, project, "firing")
+    grave = alerts.count(connection, project, "firing", Severity.WARNING)
     silenced = sum(card.waits == SILENCED for card in quiet)
     count = grave - silenced
-    all_quiet = all_firing + all_known - count
+    all_quiet = len(every) + alerts.count(connection, project, "acknowledged") - count
     return Urgent(
         loud=loud[:SHOWN],
         quiet=quiet[:QUIET_SHOWN],
-        firing=[str(alert["id"]) for alert in firing],
+        firing=every,
         count=count,
         more=count - len(loud[:SHOWN]),
         more_quiet=all_quiet - len(quiet[:QUIET_SHOWN]),

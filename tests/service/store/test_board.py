@@ -93,6 +93,8 @@ def test_the_gravest_alerts_come_first_and_are_counted(connection: Connection) -
     set_alert(connection, run(connection, "seen"), "acknowledged")
     found = alerts.gravest(connection, "p", "firing", 2)
     assert [alert["severity"] for alert in found] == ["critical", "warning"]
+    assert len(alerts.ids(connection, None, "firing")) == 3
+    assert alerts.ids(connection, "q", "firing") == []
     assert alerts.count(connection, None, "firing") == 3
     assert alerts.count(connection, "p", "firing", Severity.WARNING) == 2
     assert alerts.count(connection, "q", "firing") == 0

@@ -7,7 +7,8 @@ import { refetchList, renew, renewAlerts, replaceList, watchAll } from "./rows.j
 const news = document.getElementById("news");
 let project = wanted().get("project");
 const shown = new Map(); // alert -> what its card shows
-let known = new Set(document.getElementById("urgent").dataset.firing.split(" "));
+// Alerts of which nobody has to be told any more.
+const told = new Set(document.getElementById("urgent").dataset.firing.split(" "));
 
 function announce(alert) {
   const card = document.getElementById(`a-${alert.id}`);
@@ -33,16 +34,19 @@ function calls(one) {
 async function onAlerts(alerts) {
   const changed = alerts.filter((one) => shown.get(one.id) !== sum(one));
   if (alerts.length && !changed.length) return;
-  const fresh = changed.filter((one) => calls(one) && !known.has(one.id));
-  for (const one of changed) shown.set(one.id, sum(one));
+  const fresh = changed.filter((one) => calls(one) && !told.has(one.id));
+  for (const one of changed) {
+    shown.set(one.id, sum(one));
+    if (one.state === "firing") told.add(one.id);
+    else told.delete(one.id);
+  }
   await refetchAlerts();
   fresh.forEach(announce);
 }
 
 async function refetchAlerts() {
-  const { firing, count } = (await renewAlerts()).dataset;
-  known = new Set(firing.split(" "));
-  showCount(Number(count));
+  const section = await renewAlerts();
+  showCount(Number(section.dataset.count));
 }
 
 /** The alerts are those of the project that is asked for. */
