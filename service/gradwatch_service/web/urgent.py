@@ -37,7 +37,8 @@ class Card:
 class Urgent:
     """``loud`` call for somebody, ``quiet`` do not, or no longer; a few of each.
 
-    ``firing``: the ids of all that fire; ``count``: how many call; ``more`` and ``more_quiet``: how many of each are not shown.
+    ``firing``: the ids of all that fire; ``count``: how many call; ``more`` and ``more_quiet``:
+    how many of each are not shown.
     """
 
     loud: Sequence[Card]
