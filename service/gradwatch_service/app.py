@@ -34,6 +34,7 @@ from gradwatch_service.api import (
     series,
     session,
     silences,
+    sparklines,
 )
 from gradwatch_service.api.access.door import Door
 from gradwatch_service.api.access.policy import policies_of
@@ -63,8 +64,8 @@ DESCRIPTION = (
 )
 
 ROUTERS = (
-    runs, frames, series, alerts, silences, channels, deliveries, rules, keys, projects, session,
-    live,
+    runs, frames, series, sparklines, alerts, silences, channels, deliveries, rules, keys, projects,
+    session, live,
 )  # fmt: skip
 
 

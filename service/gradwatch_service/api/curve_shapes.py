@@ -51,3 +51,18 @@ class ProfileBody(Shape):
     growth_bits: Annotated[float | None, Field(description="bits from the end to the beginning")]
     growth_factor: Annotated[Number | None, Field(description="2 to the growth in bits")]
     rank_correlation: Annotated[float | None, Field(description="with depth, backwards")]
+
+
+class SparkCurve(Shape):
+    """A metric in a few points, extremes and what is not finite among them."""
+
+    steps: list[int]
+    values: list[Number]
+
+
+class SparklineShape(Shape):
+    """What a run looks like at a glance."""
+
+    run_id: uuid.UUID
+    loss: SparkCurve
+    grad_norm: SparkCurve

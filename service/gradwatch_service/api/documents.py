@@ -55,6 +55,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[delivery_shapes.DeliveryShape],
     curve_shapes.HeatmapBody,
     curve_shapes.ProfileBody,
+    shapes.Items[curve_shapes.SparklineShape],
     channel_shapes.ChannelBody,
     channel_shapes.ChannelChanges,
     channel_shapes.Channel,

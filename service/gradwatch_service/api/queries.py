@@ -24,6 +24,8 @@ MAX_CELLS = 1_000
 ANY_OF = "any of these; may be given several times"
 
 SeverityName = Literal["info", "warning", "error", "critical"]
+MAX_SPARKLINES = 50
+MAX_SPARKLINE_POINTS = 200
 
 
 class _Parameters(BaseModel):
@@ -125,6 +127,13 @@ class LiveParameters(_Parameters):
     ] = None
 
 
+class SparklineParameters(_Parameters):
+    """Whose sparklines to read, and how finely."""
+
+    run: Annotated[list[uuid.UUID], Field(min_length=1, max_length=MAX_SPARKLINES)]
+    points: Annotated[int, Field(ge=2, le=MAX_SPARKLINE_POINTS)] = 60
+
+
 PlainList = Annotated[ListParameters, Query()]
 RunList = Annotated[RunParameters, Query()]
 AlertList = Annotated[AlertParameters, Query()]
@@ -132,6 +141,7 @@ OneSeries = Annotated[SeriesParameters, Query()]
 OneHeatmap = Annotated[HeatmapParameters, Query()]
 OneProfile = Annotated[ProfileParameters, Query()]
 LiveEvents = Annotated[LiveParameters, Query()]
+Sparklines = Annotated[SparklineParameters, Query()]
 
 
 def page(found: Page) -> Response:

@@ -6,7 +6,7 @@ A msgpack map; arrays are raw little-endian bytes, C order, so reading them copi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import msgpack
@@ -122,6 +122,28 @@ def read_series(body: bytes, metric: str, column: int | None) -> tuple[IntArray,
         return steps, np.frombuffer(cast(bytes, group[metric]), _SCALAR)
     block = np.frombuffer(cast(bytes, group[metric]), _VALUE).reshape(len(steps), -1)
     return steps, block[:, column].astype(np.float64)
+
+
+def read_scalars(
+    bodies: Sequence[bytes], metrics: Sequence[str]
+) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Steps and values of some scalars in stored frames, one frame after the other."""
+    steps: dict[str, list[bytes]] = {metric: [] for metric in metrics}
+    values: dict[str, list[bytes]] = {metric: [] for metric in metrics}
+    for body in bodies:
+        fields = read_fields(body)
+        group = cast(Fields, fields.get("scalars", {}))
+        for metric in metrics:
+            if metric in group:
+                steps[metric].append(cast(bytes, fields["steps"]))
+                values[metric].append(cast(bytes, group[metric]))
+    return {
+        metric: (
+            np.frombuffer(b"".join(steps[metric]), _STEP),
+            np.frombuffer(b"".join(values[metric]), _SCALAR),
+        )
+        for metric in metrics
+    }
 
 
 def read_block(body: bytes, part: str, name: str) -> tuple[IntArray, Float32Array] | None:

@@ -22,6 +22,9 @@ from gradwatch_service.store.tiles import WIDTH
 Piece: TypeAlias = tuple[IntArray, FloatArray, int]
 
 
+FEW_WRITERS = 4
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesQuery:
     """A scalar (``layer`` None) or one layer's statistic, over steps ``first`` … ``last``.
@@ -63,13 +66,42 @@ def series(
 
 def curve(connection: Connection, run_id: uuid.UUID, query: SeriesQuery) -> Curve:
     """The same, from coarser levels where these hold points enough."""
-    enough = None if query.points is None else max(query.points // 2, 1)
     columns = _columns(connection, run_id, query.layer)
-    pieces = [
-        piece
-        for span in spans(connection, run_id, Window(query.first, query.last, enough))
-        for piece in _pieces(connection, run_id, query.part, span, columns)
-    ]
+    window = Window(query.first, query.last, _enough(query.points))
+    return _curve(
+        [
+            piece
+            for span in spans(connection, run_id, window)
+            for piece in _pieces(connection, run_id, query.part, span, columns)
+        ]
+    )
+
+
+def scalars(
+    connection: Connection, run_id: uuid.UUID, metrics: Sequence[str], points: int
+) -> dict[str, Curve]:
+    """Several scalars over all steps, looked up together, of a few of a job's ranks."""
+    window = Window(enough=_enough(points), writers=FEW_WRITERS)
+    pieces: dict[str, list[Piece]] = {metric: [] for metric in metrics}
+    for span in spans(connection, run_id, window):
+        columns = dict.fromkeys((group.layers_hash for group in span.groups), 0)
+        for metric in metrics:
+            part = Part(SCALAR, metric)
+            for alike in span.runs():
+                found = _tiled(connection, run_id, part, alike, span, columns)
+                pieces[metric] += (piece for _, piece in found)
+        loose = packing.read_scalars([row.body for row in span.frames], metrics)
+        for metric, (steps, values) in loose.items():
+            pieces[metric].append(_cut(steps, values, span))
+    return {metric: _curve(found) for metric, found in pieces.items()}
+
+
+def _enough(points: int | None) -> int | None:
+    """How many buckets will do: each has a minimum and a maximum."""
+    return None if points is None else max(points // 2, 1)
+
+
+def _curve(pieces: Sequence[Piece]) -> Curve:
     steps = np.concatenate([np.empty(0, np.int64), *(piece[0] for piece in pieces)])
     values = np.concatenate([np.empty(0, np.float64), *(piece[1] for piece in pieces)])
     order = np.argsort(steps, kind="stable")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
@@ -61,11 +62,15 @@ _behind_or_late = _overlapping.where(
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Steps ``first`` … ``last``; ``enough``: so many buckets will do; None: all rows."""
+    """Steps ``first`` … ``last``; ``enough``: so many buckets will do; None: all rows.
+
+    ``writers``: of each attempt the first few by name will do; None: all.
+    """
 
     first: int = 0
     last: int = MAX_STEP
     enough: int | None = None
+    writers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,23 @@ def spans(connection: Connection, run_id: uuid.UUID, window: Window) -> list[Spa
     rows = connection.execute(_writers, {"run": run_id}).all()
     until = _limits(connection, run_id, [(row.attempt, row.first_step) for row in rows])
     found = []
-    for writer, attempt, first_step, last_step, ordinal, *position in rows:
+    read: Sequence[Any] = rows if window.writers is None else _few(rows, window.writers)
+    for writer, attempt, first_step, last_step, ordinal, *position in read:
         steps = (window.first, min(window.last, until[attempt] - 1))
         if first_step is None or max(first_step, steps[0]) > min(last_step, steps[1]):
             continue
         top = _level(ordinal, (first_step, last_step), steps, window.enough)
         found.append(_span(connection, run_id, writer, Tiling(*position), steps, top))
     return sorted(found, key=lambda span: span.writer)
+
+
+def _few(rows: Sequence[Any], most: int) -> list[Any]:
+    """The rows of each attempt's first few writers, not counting the service's own streams."""
+    of_attempt: dict[int, list[Any]] = {}
+    for row in sorted(rows, key=lambda row: str(row.writer)):
+        if row.first_step is not None and not row.writer.startswith(OWN):
+            of_attempt.setdefault(row.attempt, []).append(row)
+    return [row for some in of_attempt.values() for row in some[:most]]
 
 
 def effective_until(connection: Connection, run_id: uuid.UUID) -> Mapping[int, int]:

@@ -31,4 +31,21 @@ def moment(value: dt.datetime | str) -> str:
     return when.astimezone(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-FILTERS: dict[str, Callable[..., Any]] = {"number": number, "step": step, "moment": moment}
+def ago(value: dt.datetime | str, now: dt.datetime) -> str:
+    """How long ago, in one unit; in the browser ``times.js`` keeps it fresh and counts alike."""
+    when = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+    seconds = int((now - when).total_seconds())
+    if seconds < 2:
+        return "now"
+    for unit, length, most in (("s", 1, 60), ("min", 60, 3_600), ("h", 3_600, 172_800)):
+        if seconds < most:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds // 86_400} d ago"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": number,
+    "step": step,
+    "moment": moment,
+    "ago": ago,
+}

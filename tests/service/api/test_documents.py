@@ -37,6 +37,7 @@ ROUTES = {
     "/api/v1/session": "delete get post",
     "/api/v1/silences": "get post",
     "/api/v1/silences/{silence_id}": "delete",
+    "/api/v1/sparklines": "get",
     "/healthz": "get",
     "/readyz": "get",
 }

@@ -18,9 +18,10 @@ async function checked(answer) {
   throw new Refused(await answer.json());
 }
 
-/** Read in any form; `query` is an object whose undefined members are left out. */
+/** Read in any form; `query` is an object whose undefined members are left out, and lists repeated. */
 export async function read(path, query = {}, signal = undefined, headers = {}) {
-  const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const given = Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+  const wanted = given.filter(([, value]) => value !== undefined && value !== null);
   const search = new URLSearchParams(wanted);
   return checked(await fetch(`${PREFIX}${path}?${search}`, { signal, headers }));
 }
