@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, select, update
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
+from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339

@@ -6,6 +6,7 @@ const STEPS = [
   ["min", 60],
 ];
 const FRESH_MS = 1_000;
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 /** How long ago, or in how long, in its largest unit. */
 export function relative(moment, now = Date.now()) {
@@ -24,7 +25,7 @@ function refresh(element) {
   if (element.textContent !== words) element.textContent = words;
   if (element.dataset.shown === element.dateTime) return;
   element.dataset.shown = element.dateTime;
-  element.title = new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+  element.title = EXACT.format(moment);
 }
 
 /** Every `<time datetime>` below an element; `data-exact` ones stay as they are. */
