@@ -82,6 +82,7 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/runs/{run_id}": Ask("read"),
     "PATCH /api/v1/runs/{run_id}": Ask("admin", json=at_once({"name": "n"})),
     "DELETE /api/v1/runs/{run_id}": Ask("admin"),
+    "GET /api/v1/runs/{run_id}/events": Ask("read"),
     "POST /api/v1/runs/{run_id}/events": Ask(
         "ingest", json=at_once({"events": [{"kind": "note"}]})
     ),

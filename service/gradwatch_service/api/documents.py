@@ -39,6 +39,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     shapes.Items[shapes.Run],
     shapes.Items[shapes.Alert],
     shapes.Items[shapes.Advice],
+    shapes.Items[shapes.EventShape],
     shapes.Items[key_shapes.KeyShape],
     shapes.Items[key_shapes.Project],
     shapes.Items[key_shapes.AuditEntry],

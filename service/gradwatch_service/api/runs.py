@@ -19,11 +19,11 @@ from gradwatch_service.api.answers import answer
 from gradwatch_service.api.backend import Served
 from gradwatch_service.api.bodies import EventsBody, FinishBody, RunBody, RunChanges, reader
 from gradwatch_service.api.operations import IdempotencyKey, answers, takes
-from gradwatch_service.api.queries import RunList, page
-from gradwatch_service.api.shapes import Accepted, Items, Run
+from gradwatch_service.api.queries import PlainList, RunList, page
+from gradwatch_service.api.shapes import Accepted, EventShape, Items, Run
 from gradwatch_service.domain import Frame
 from gradwatch_service.ingest.pushes import StepsPush
-from gradwatch_service.store import audit, launches, projects, runs
+from gradwatch_service.store import audit, events, launches, projects, runs
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.silence import Silence
 
@@ -110,6 +110,15 @@ def delete_run(run_id: OwnRun, backend: Served, who: Who) -> Response:
 
     backend.delete(delete)
     return Response(status_code=204)
+
+
+@router.get("/{run_id}/events", responses=answers({200: Items[EventShape]}, 404, 422))
+@allows(READ, of=Owner.RUN)
+def get_events(run_id: OwnRun, backend: Served, wanted: PlainList) -> Response:
+    """List what the job said, the newest first."""
+    with backend.reading() as connection:
+        runs.get_run(connection, run_id)
+        return page(events.list_events(connection, run_id, wanted.cursor, wanted.limit))
 
 
 @router.post(

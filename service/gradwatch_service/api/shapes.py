@@ -208,6 +208,21 @@ class Accepted(Shape):
     accepted: int
 
 
+class EventShape(BaseModel):
+    """What the job said; besides these members whatever it sent along, such as ``text``.
+
+    ``event_id`` is the service's, ``id`` the job's own (of advice, say).
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    event_id: uuid.UUID
+    kind: str
+    step: int | None
+    attempt: int
+    received_at: dt.datetime
+
+
 class Status(Shape):
     """Whether the service can work."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from gradwatch_service.domain import JsonValue
-from gradwatch_service.store.codec import Json, rfc3339
+from gradwatch_service.store.codec import Json, Mark, Page, rfc3339
+from gradwatch_service.store.paging import paged
 from gradwatch_service.store.tables import events
 
 _insert = insert(events)
@@ -40,20 +42,25 @@ def append(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None
         connection.execute(_insert, rows)
 
 
-def list_events(connection: Connection, run_id: uuid.UUID, limit: int = 1000) -> tuple[Json, ...]:
-    """The newest events of a run, the oldest of them first."""
-    query = (
-        select(events)
-        .where(events.c.run_id == run_id)
-        .order_by(events.c.received_at.desc(), events.c.event_id.desc())
-        .limit(limit)
-    )
-    rows = connection.execute(query).mappings().all()
-    return tuple(
-        {
-            **found["body"],
-            "attempt": found["attempt"],
-            "received_at": rfc3339(found["received_at"]),
-        }
-        for found in reversed(rows)
-    )
+def list_events(
+    connection: Connection, run_id: uuid.UUID, cursor: str | None = None, limit: int = 100
+) -> Page:
+    """One page of what the job said, the newest first.
+
+    What came with one push has one time; the ids keep it in the order in which it was said.
+    """
+    query = select(events).where(events.c.run_id == run_id)
+    query = paged(query, events.c.received_at, events.c.event_id, cursor, limit)
+    rows = connection.execute(query).all()
+    return Page.of([(Mark(row.received_at, row.event_id), _as_json(row)) for row in rows], limit)
+
+
+def _as_json(row: Row[Any]) -> Json:
+    return {
+        **row.body,
+        "event_id": str(row.event_id),
+        "kind": row.kind,
+        "step": row.step,
+        "attempt": row.attempt,
+        "received_at": rfc3339(row.received_at),
+    }

@@ -218,6 +218,25 @@ def test_events_are_stored(api: Api):
     assert (answer.status_code, answer.json()) == (201, {"accepted": 2})
 
 
+def test_events_are_listed_page_by_page_the_newest_first(api: Api):
+    run = api.new_run()
+    first = [{"kind": "checkpoint", "step": 5, "path": "/x"}, {"kind": "note"}]
+    api.post(f"{run}/events", {"events": first})
+    api.post(f"{run}/events", {"events": [{"kind": "advice", "step": 7, "id": "its own"}]})
+    page = api.get(f"{run}/events", limit=2).json()
+    shapes.Items[shapes.EventShape].model_validate(page)
+    newest, note = page["items"]
+    assert (newest["kind"], newest["step"], newest["id"]) == ("advice", 7, "its own")
+    assert (note["kind"], note["step"], note["attempt"]) == ("note", None, 1)
+    rest = api.get(f"{run}/events", cursor=page["next_cursor"]).json()
+    assert [(one["kind"], one["path"]) for one in rest["items"]] == [("checkpoint", "/x")]
+    assert rest["next_cursor"] is None
+
+
+def test_events_of_no_run_are_not_there(api: Api):
+    assert problem(api.get(f"{NOBODY}/events")) == (404, "not-found")
+
+
 def test_events_under_a_key_are_stored_once(api: Api):
     run, key = api.new_run(), {"idempotency-key": "k"}
     body = {"events": [{"kind": "checkpoint", "step": 5}]}

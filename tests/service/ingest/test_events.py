@@ -46,7 +46,8 @@ class Heard:
 
 def listed(engine: Engine, run_id: uuid.UUID, limit: int = 1000) -> list[dict[str, Any]]:
     with engine.connect() as connection:
-        return [dict(one) for one in events.list_events(connection, run_id, limit)]
+        page = events.list_events(connection, run_id, limit=limit)
+    return [dict(one) for one in reversed(page.items)]
 
 
 def test_events_have_their_place_among_the_steps_and_keep_it_through_a_restart(

@@ -204,7 +204,7 @@ def test_events_of_a_frame_are_kept_in_their_order_once(
     answer(writer, push)
     answer(writer, push)
     with engine.connect() as connection:
-        found = events.list_events(connection, run_id)
+        found = events.list_events(connection, run_id).items[::-1]
     assert [(one["kind"], one["step"]) for one in found] == [("phase", 3), ("checkpoint", 4)]
     assert found[0]["name"] == "warm"
 
