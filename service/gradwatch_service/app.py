@@ -23,6 +23,7 @@ from gradwatch_service.api import (
     deliveries,
     documents,
     frames,
+    handing,
     health,
     keys,
     metrics,
@@ -61,7 +62,8 @@ DESCRIPTION = (
 )
 
 ROUTERS = (
-    runs, frames, series, alerts, silences, channels, deliveries, rules, keys, projects, session,
+    runs, frames, series, alerts, handing, silences,
+    channels, deliveries, rules, keys, projects, session,
 )  # fmt: skip
 
 

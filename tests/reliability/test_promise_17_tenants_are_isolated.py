@@ -93,6 +93,8 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/runs/{run_id}/heatmap": Ask("read", query={"metric": "grad_norm"}),
     "GET /api/v1/runs/{run_id}/profile": Ask("read"),
     "GET /api/v1/runs/{run_id}/advice": Ask("ingest read"),
+    # Of no alert: who may hand advice to the job is told so.
+    "POST /api/v1/runs/{run_id}/advice/{advice_id}/hand": Ask("admin", success={404}),
     "GET /api/v1/runs/{run_id}/guard": Ask("ingest read"),
     "GET /api/v1/alerts": Ask("read"),
     "GET /api/v1/alerts/{alert_id}": Ask("read"),
@@ -176,7 +178,7 @@ class World:
         found = {"writer": "w", "seq": "0", "project": target.project, "key_id": "none"}
         found |= {"run_id": target.run_id, "alert_id": target.alert_id}
         found |= {"channel_id": target.channel_id, "silence_id": target.silence_id}
-        found["delivery_id"] = str(uuid.uuid4())
+        found["delivery_id"] = found["advice_id"] = str(uuid.uuid4())
         exists = target.project != MISSING
         if exists and name_of(entry) == ENDS_RUN:
             headers = self.ring.bearer(target.project, "ingest")

@@ -1,4 +1,4 @@
-"""What a person hands to the job: followed once, whatever its confidence; never beyond the level."""
+"""What a person hands to the job: done once, whatever its confidence, never beyond the level."""
 
 from __future__ import annotations
 

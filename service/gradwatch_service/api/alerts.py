@@ -29,6 +29,7 @@ from gradwatch_service.store import (
     acts,
     advice,
     alerts,
+    handed,
     run_names,
     runs,
     silences,
@@ -157,7 +158,9 @@ def get_advice(run_id: OwnRun, backend: Served) -> Response:
     with backend.reading() as connection:
         runs.get_run(connection, run_id)
         kept = alerts.of_runs(connection, [run_id]).get(run_id, {})
-    ranked = advice.ranked_advice(alert.body for alert in kept.values())
+        wishes = handed.open_wishes(connection, [run_id]).get(run_id, {})
+    names = {advice_id: wish.by for advice_id, wish in wishes.items()}
+    ranked = advice.ranked_advice((alert.body for alert in kept.values()), names)
     return answer({"items": ranked, "next_cursor": None})
 
 
