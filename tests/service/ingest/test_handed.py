@@ -24,6 +24,7 @@ from tests.service.ingest.rig import (
 )
 from tests.service.ingest.training import REPORTS, cut, exploding
 
+
 def hear_explosion(writer: Writer, run_id: uuid.UUID) -> Mapping[str, JsonValue]:
     """All of it; returns the last of its advice."""
     for push in cut(run_id, exploding(1), range(4, REPORTS, 4), "w0"):

@@ -1,0 +1,52 @@
+// Parts of the run's page as the server renders them now, in place of those shown.
+
+const PARTS = ["run-head", "run-lead", "run-more"];
+
+/** Fetch the parts and exchange those that say something else. */
+export async function exchange(run) {
+  const answer = await fetch(`/runs/${run}/parts`);
+  if (!answer.ok) throw new Error(`parts: ${answer.status}`);
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const id of PARTS) swap(document.getElementById(id), fresh.getElementById(id));
+}
+
+function swap(old, now) {
+  keepOpen(old, now);
+  keepWritten(old, now);
+  if (old.isEqualNode(now)) return;
+  const place = old.contains(document.activeElement) ? wayTo(document.activeElement) : null;
+  old.replaceWith(now);
+  if (place) now.querySelector(place)?.focus({ preventScroll: true });
+}
+
+/** What was unfolded stays so. */
+function keepOpen(old, now) {
+  for (const one of old.querySelectorAll("details[id]")) {
+    const same = now.querySelector(`#${CSS.escape(one.id)}`);
+    if (same) same.open = one.open;
+  }
+}
+
+/** A comment that somebody is writing stays. */
+function keepWritten(old, now) {
+  for (const form of old.querySelectorAll("form[data-alert]")) {
+    const same = now.querySelector(`form[data-alert="${form.dataset.alert}"]`);
+    if (!same) continue;
+    same.elements.comment.value = form.elements.comment.value;
+    same.elements.duration.value = form.elements.duration.value;
+  }
+}
+
+/** How to find again what has the focus. */
+function wayTo(element) {
+  const { hand, copy, act } = element.dataset;
+  if (hand) return `[data-hand="${hand}"]`;
+  if (copy) return `[data-copy="${copy}"]`;
+  const form = element.closest("form[data-alert]");
+  if (form) {
+    const inside = act ? `[data-act="${act}"]` : `[name="${element.name}"]`;
+    return `form[data-alert="${form.dataset.alert}"] ${inside}`;
+  }
+  const folded = element.closest("details[id]");
+  return folded ? `#${CSS.escape(folded.id)} > summary` : null;
+}
