@@ -102,7 +102,7 @@ def verdict(run: Json, alerts: Sequence[Json]) -> Verdict:
         return Verdict("quiet", "Nothing reported yet", "It is waiting for the job's first step.")
     if run["state"] in _ENDS:
         return _ended(run, alerts)
-    return Verdict("ok", f"Healthy after {step(run['last_step'])} steps", _calm(alerts))
+    return Verdict("ok", f"Healthy at step {step(run['last_step'])}", _calm(alerts))
 
 
 def deeds(events: Iterable[Json], titles: Mapping[str, str]) -> list[Deed]:
