@@ -25,9 +25,9 @@ export function wireDialogs(run, { say, refuse, refresh }) {
     }
     if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
   });
-  for (const form of document.querySelectorAll("form[data-change]")) {
-    form.addEventListener("submit", () => change(run, form, { say, refuse, refresh }));
-  }
+  document.getElementById("run").addEventListener("submit", (event) => {
+    if (event.target.dataset.change) change(run, event.target, { say, refuse, refresh });
+  });
   document.addEventListener("click", (event) => {
     const menu = document.getElementById("run-menu");
     if (menu?.open && !menu.contains(event.target)) menu.open = false;

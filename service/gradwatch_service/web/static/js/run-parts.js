@@ -1,13 +1,16 @@
 // Parts of the run's page as the server renders them now, in place of those shown.
 
-const PARTS = ["run-head", "run-lead", "run-more"];
+const PARTS = ["run-head", "run-lead", "run-more", "run-dialogs"];
 
 /** Fetch the parts and exchange those that say something else. */
 export async function exchange(run) {
   const answer = await fetch(`/runs/${run}/parts`);
   if (!answer.ok) throw new Error(`parts: ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const id of PARTS) swap(document.getElementById(id), fresh.getElementById(id));
+  for (const id of PARTS) {
+    const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
+    if (old && now && !old.querySelector("dialog[open]")) swap(old, now);
+  }
 }
 
 function swap(old, now) {
