@@ -69,6 +69,11 @@ class Pilot:
         return Pilot(run, bench, state, Recent([item.layer for item in watched]))
 
     @property
+    def level(self) -> int:
+        """What the user allows."""
+        return self._state.level
+
+    @property
     def stopped(self) -> bool:
         """Whether the run cannot go on."""
         return self._hands.stopped

@@ -156,6 +156,16 @@ def handing(item: Json, run: Json, wish: Wish | None, *, may: bool) -> str:
     return "" if may else "your key may only read: handing needs the scope admin"
 
 
+def promise(item: Json, run: Json) -> str:
+    """What the job will do with advice that is handed to it, as far as is known."""
+    level, needed = run["config"].get("autopilot"), item["class"]
+    if not isinstance(level, int) or isinstance(level, bool):
+        return f"The job does it once, if it watches with autopilot={needed} or more."
+    if level < needed:
+        return f"It will decline: it runs with autopilot={level}, this needs {needed}."
+    return f"It does it once: it runs with autopilot={level}."
+
+
 def differing(one: Json, other: Json) -> list[tuple[str, Any, Any]]:
     """The values of two configs that are not the same, by their dotted names."""
     first, second = flat(one["config"]), flat(other["config"])

@@ -58,8 +58,8 @@ def test_a_dying_run_says_what_since_when_where_why_and_what_to_do(api: Api, dyi
     assert alert["advice"][0]["title"] in page
     assert alert["advice"][0]["code"].splitlines()[0] in page
     assert "Hand to the job" in page
-    assert "Most likely: learning rate too high" in page
-    assert "Second guess: explosion through time" in page
+    assert "Most likely: Learning rate too high" in page
+    assert "Second guess: Explosion through time" in page
     assert "139 35 %" in page  # of the steps it is to make
     assert "dataset" not in page
     assert "model.width 64" in page.replace("model.width64", "model.width 64")

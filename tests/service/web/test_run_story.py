@@ -222,6 +222,19 @@ def test_what_cannot_be_handed_to_the_job_says_why(
 
 
 @pytest.mark.parametrize(
+    ("config", "promised"),
+    [
+        ({}, "The job does it once, if it watches with autopilot=2 or more."),
+        ({"autopilot": True}, "The job does it once, if it watches with autopilot=2 or more."),
+        ({"autopilot": 1}, "It will decline: it runs with autopilot=1, this needs 2."),
+        ({"autopilot": 3}, "It does it once: it runs with autopilot=3."),
+    ],
+)
+def test_what_the_job_will_do_is_said_beforehand(config: dict[str, Any], promised: str):
+    assert run_story.promise(item(), run(config=config)) == promised
+
+
+@pytest.mark.parametrize(
     ("config", "expected"),
     [
         ({"max_steps": 3000}, 0.5),

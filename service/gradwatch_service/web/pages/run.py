@@ -66,6 +66,7 @@ def _context(run_id: uuid.UUID, backend: Backend, who: Principal) -> dict[str, A
         "progress": run_story.progress(run),
         "config": run_story.flat(run["config"]),
         "handing": run_story.handing,
+        "promise": run_story.promise,
         "headline": run_story.headline,
         "may_act": ADMIN in who.scopes,
     }
