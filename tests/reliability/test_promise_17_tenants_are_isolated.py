@@ -77,6 +77,8 @@ ASKED: Mapping[str, Ask] = {
     "GET /readyz": Ask("anybody"),
     "GET /openapi.json": Ask("anybody"),
     "GET /docs": Ask("anybody"),
+    "GET /runs/{run_id}": Ask("read"),
+    "GET /runs/{run_id}/parts": Ask("read"),
     "POST /api/v1/runs": Ask("ingest", json=lambda target: {"project": target.project}),
     "GET /api/v1/runs": Ask("read"),
     "GET /api/v1/runs/{run_id}": Ask("read"),
