@@ -384,7 +384,8 @@ def test_in_local_mode_nobody_is_asked_and_keys_are_still_honoured(
     for entry in ENTRIES:
         if entry.policy.owner in (Owner.RUN, Owner.ALERT) and name_of(entry) != ENDS_RUN:
             asked = ASKED[name_of(entry)]
-            path = entry.path.format(run_id=of_b.run_id, alert_id=of_b.alert_id)
+            names = {"run_id": of_b.run_id, "alert_id": of_b.alert_id}
+            path = entry.path.format(**names, advice_id=uuid.uuid4())
             body = {} if asked.json is None else {"json": asked.json(of_b)}
             answer = http.request(entry.method, server.url + path, params=asked.query, **body)
             assert answer.status_code in asked.success, name_of(entry)
