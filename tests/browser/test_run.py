@@ -159,9 +159,7 @@ def test_the_code_is_copied(place: Place, open_tab: OpenTab):
     assert copied == place.alert(place.dying)["advice"][0]["code"]
 
 
-def test_what_changes_is_shown_and_announced_and_what_was_written_stays(
-    place: Place, open_tab: OpenTab
-):
+def test_what_changes_is_shown_and_announced(place: Place, open_tab: OpenTab):
     run = told.opened(place.post, "live", layers=told.layers_of(explosion.TABLE))
     whole = explosion.report_all()
     told.push(place.put, run, 0, explosion.part(whole, 0, 50))
@@ -169,16 +167,27 @@ def test_what_changes_is_shown_and_announced_and_what_was_written_stays(
     expect(page.locator("#verdict")).to_be_visible()
     told.push(place.put, run, 1, explosion.part(whole, 50, 90))
     expect(page.locator("#run-head")).to_contain_text("89")
-    comment = page.locator("#run-lead").get_by_placeholder("Comment")
-    comment.fill("looking at it")
-    fold = page.locator("#run-more details.past").first
-    fold.locator("summary").click()
     told.push(place.put, run, 2, explosion.part(whole, 90, told.UNTIL))
     expect(page.locator("#said")).to_have_text(
         re.compile("^Now: The learning rate is too high since step 60")
     )
     expect(page.locator("#said")).to_have_attribute("role", "status")
     assert page.locator("#run-head").inner_text().count("critical") == 1
+
+
+def test_what_somebody_is_writing_stays_while_reports_come_in(place: Place, open_tab: OpenTab):
+    run = told.broken(place.post, "being read")
+    page = open_tab(place.server.url, f"/runs/{run}").page
+    comment = page.locator("#run-lead").get_by_placeholder("Comment")
+    comment.fill("looking at it")
+    fold = page.locator("#run-more details.past")
+    fold.locator("summary").click()
+    page.evaluate("document.getElementById('run-lead').marked = true")
+    place.post(f"/runs/{run}/steps", {"steps": [{"step": 51, "loss": "NaN"}]})
+    expect(page.locator("#run-head")).to_contain_text("51")
+    expect(comment).to_have_value("looking at it")
+    expect(fold).to_have_attribute("open", "")
+    assert page.evaluate("document.getElementById('run-lead').marked")  # not exchanged in vain
 
 
 def test_a_run_is_renamed_tagged_ended_and_deleted_by_keyboard(place: Place, open_tab: OpenTab):

@@ -47,7 +47,7 @@ def get_parts(run_id: OwnRun, request: Request, backend: Served, who: Who) -> Re
 def _context(run_id: uuid.UUID, backend: Backend, who: Principal) -> dict[str, Any]:
     backend.judged(run_id)
     with backend.reading() as connection:
-        run = runs.get_run(connection, run_id)
+        run: run_story.Json = runs.get_run(connection, run_id)
         filters = AlertFilters(run_id=run_id)
         found = alerts.list_alerts(connection, filters, limit=MOST_ALERTS).items
         ranked = [_with_past(connection, run_id, one) for one in run_story.ranked(found)]
@@ -72,7 +72,7 @@ def _context(run_id: uuid.UUID, backend: Backend, who: Principal) -> dict[str, A
     }
 
 
-def _with_past(connection: Connection, run_id: uuid.UUID, alert: Json) -> dict[str, Any]:
+def _with_past(connection: Connection, run_id: uuid.UUID, alert: run_story.Json) -> dict[str, Any]:
     """An alert with what happened to it, the newest first."""
     alert_id = uuid.UUID(str(alert["id"]))
     past = [

@@ -7,8 +7,10 @@ export const SAID = {
 };
 const SPANS = { "1h": "for an hour", "1d": "for a day", "366d": "until it is over" };
 
+/** Why, and who says so where nobody signs in: the name that was given on another page. */
 function word(fields) {
-  return { comment: fields.get("comment") ?? "" };
+  const by = localStorage.getItem("gradwatch-by");
+  return { comment: fields.get("comment") ?? "", ...(by && { by }) };
 }
 
 export const ACTS = {

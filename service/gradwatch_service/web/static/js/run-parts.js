@@ -1,4 +1,5 @@
 // Parts of the run's page as the server renders them now, in place of those shown.
+import { tellTimes } from "./run-times.js";
 
 const PARTS = ["run-head", "run-lead", "run-more", "run-dialogs"];
 
@@ -7,6 +8,7 @@ export async function exchange(run) {
   const answer = await fetch(`/runs/${run}/parts`);
   if (!answer.ok) throw new Error(`parts: ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  tellTimes(fresh); // or nothing would ever be the same
   for (const id of PARTS) {
     const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
     if (old && now && !old.querySelector("dialog[open]")) swap(old, now);
@@ -17,9 +19,13 @@ function swap(old, now) {
   keepOpen(old, now);
   keepWritten(old, now);
   if (old.isEqualNode(now)) return;
-  const place = old.contains(document.activeElement) ? wayTo(document.activeElement) : null;
+  const active = old.contains(document.activeElement) ? document.activeElement : null;
+  const place = active && wayTo(active);
+  const { selectionStart: from, selectionEnd: to } = active ?? {};
   old.replaceWith(now);
-  if (place) now.querySelector(place)?.focus({ preventScroll: true });
+  const same = place && now.querySelector(place);
+  same?.focus({ preventScroll: true });
+  if (same?.name === "comment") same.setSelectionRange(from, to);
 }
 
 /** What was unfolded stays so. */

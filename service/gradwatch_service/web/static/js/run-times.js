@@ -8,17 +8,17 @@ function ago(seconds) {
   return unit ? `${Math.floor(seconds / unit[0])} ${unit[1]} ago` : "just now";
 }
 
-function tell() {
-  for (const one of document.querySelectorAll("#run time[data-ago]")) {
+/** Write the times below a node as they are now. */
+export function tellTimes(root) {
+  for (const one of root.querySelectorAll("time[data-ago]")) {
     const moment = new Date(one.dateTime);
     one.title = moment.toLocaleString();
     one.textContent = ago((Date.now() - moment) / 1000);
   }
 }
 
-/** Keep the times of the page right, those that come later too. */
+/** Keep the times of the page right. */
 export function keepTimes() {
-  tell();
-  setInterval(tell, PAUSE);
-  new MutationObserver(tell).observe(document.getElementById("run"), { childList: true });
+  tellTimes(document);
+  setInterval(tellTimes, PAUSE, document);
 }
