@@ -91,5 +91,6 @@ const stop = listen({
   run,
   runs: (found) => { if (found.some((one) => one.id === run)) follow(); },
   alerts: (found) => { if (found.some((one) => one.run_id === run)) follow(); },
+  reset: follow,
 });
 addEventListener("pagehide", stop);
