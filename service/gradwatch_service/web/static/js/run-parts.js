@@ -8,7 +8,7 @@ export async function exchange(run) {
   const answer = await fetch(`/runs/${run}/parts`);
   if (!answer.ok) throw new Error(`parts: ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  tellTimes(fresh); // or nothing would ever be the same
+  for (const root of [document, fresh]) tellTimes(root); // or nothing would ever be the same
   for (const id of PARTS) {
     const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
     if (old && now && !old.querySelector("dialog[open]")) swap(old, now);
