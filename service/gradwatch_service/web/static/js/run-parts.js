@@ -8,7 +8,7 @@ export async function exchange(run) {
   const answer = await fetch(`/runs/${run}/parts`);
   if (!answer.ok) throw new Error(`parts: ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const root of [document, fresh]) tellTimes(root); // or nothing would ever be the same
+  tellTimes(fresh);
   for (const id of PARTS) {
     const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
     if (old && now && !old.querySelector("dialog[open]")) swap(old, now);
@@ -18,7 +18,7 @@ export async function exchange(run) {
 function swap(old, now) {
   keepOpen(old, now);
   keepWritten(old, now);
-  if (old.isEqualNode(now)) return;
+  if (timeless(old).isEqualNode(timeless(now))) return;
   const active = old.contains(document.activeElement) ? document.activeElement : null;
   const place = active && wayTo(active);
   const { selectionStart: from, selectionEnd: to } = active ?? {};
@@ -26,6 +26,13 @@ function swap(old, now) {
   const same = place && now.querySelector(place);
   same?.focus({ preventScroll: true });
   if (same?.name === "comment") same.setSelectionRange(from, to);
+}
+
+/** The same without how long ago things were: that goes on by itself. */
+function timeless(part) {
+  const copy = part.cloneNode(true);
+  for (const one of copy.querySelectorAll("time")) one.replaceWith(one.dateTime);
+  return copy;
 }
 
 /** What was unfolded stays so. */

@@ -10,7 +10,7 @@ function ago(seconds) {
 
 /** Write the times below a node as they are now. */
 export function tellTimes(root) {
-  for (const one of root.querySelectorAll("time[data-ago]")) {
+  for (const one of root.querySelectorAll("time[data-when]")) {
     const moment = new Date(one.dateTime);
     one.title = moment.toLocaleString();
     one.textContent = ago((Date.now() - moment) / 1000);
