@@ -23,6 +23,7 @@ from gradwatch_service.api import (
     deliveries,
     documents,
     frames,
+    handing,
     health,
     keys,
     live,
@@ -64,8 +65,8 @@ DESCRIPTION = (
 )
 
 ROUTERS = (
-    runs, frames, series, sparklines, alerts, silences, channels, deliveries, rules, keys, projects,
-    session, live,
+    runs, frames, series, sparklines, alerts, handing, silences, channels, deliveries, rules, keys,
+    projects, session, live,
 )  # fmt: skip
 
 

@@ -126,6 +126,31 @@ def test_level_0_only_observes(open_run: OpenRun, service: MemoryService) -> Non
     assert values(service, "clip_norm") == {}
 
 
+@pytest.mark.parametrize(
+    ("level", "action", "became"),
+    [
+        (0, "clip_grad_norm", "declined"),
+        (1, "rollback", "declined"),
+        (1, "scale_lr", "declined"),
+        (2, "scale_lr", "applied"),
+    ],
+)
+def test_an_action_that_somebody_hands_to_the_job_is_done_once_or_declined(
+    open_run: OpenRun, service: MemoryService, level: int, action: str, became: str
+) -> None:
+    loaded: list[int] = []
+    run = open_run()
+    say(run, service, advice(action, confidence=0.1, handed_by="ada"))
+    means = {"autopilot": level, "load": loaded.append, "save": lambda _: True}
+    job = Job(run, means)
+    job.train(6)
+    run.finish()
+    assert told(service) == [(0, action, became)]
+    assert [one["status"] for one in run.actions] == [became]
+    assert loaded == []
+    assert set(service.scalar("lr")) == ({0.025} if became == "applied" else {0.05})
+
+
 def test_by_default_the_guard_acts_and_nothing_else(
     open_run: OpenRun, service: MemoryService
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_reported_numbers_are_those_of_torch(open_run: OpenRun, service: Mem
     assert service.scalar("lr") == [0.01] * 6
     config = service.runs[RUN_ID]["config"]
     assert config == {
+        "autopilot": 1,
         "framework": "pytorch",
         "optimizer": "AdamW",
         "betas": [0.9, 0.999],

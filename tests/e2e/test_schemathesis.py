@@ -57,6 +57,7 @@ def belongings(http: httpx.Client, receiver: Receiver) -> dict[str, str]:
         "THE_PROJECT": PROJECT,
         "THE_RUN": run_id,
         "THE_ALERT": alerts[0]["id"],
+        "THE_ADVICE": alerts[0]["advice"][0]["id"],
         "THE_CHANNEL": made(http, f"{project}/channels", channel)["id"],
         "THE_SILENCE": made(http, "/silences", SILENCE | {"project": PROJECT})["id"],
         "A_RUN": made(http, "/runs", {"project": PROJECT})["id"],

@@ -78,6 +78,8 @@ ASKED: Mapping[str, Ask] = {
     "GET /readyz": Ask("anybody"),
     "GET /openapi.json": Ask("anybody"),
     "GET /docs": Ask("anybody"),
+    "GET /runs/{run_id}": Ask("read"),
+    "GET /runs/{run_id}/parts": Ask("read"),
     "POST /api/v1/runs": Ask("ingest", json=lambda target: {"project": target.project}),
     "GET /api/v1/runs": Ask("read"),
     "GET /api/v1/runs/{run_id}": Ask("read"),
@@ -94,6 +96,8 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/runs/{run_id}/heatmap": Ask("read", query={"metric": "grad_norm"}),
     "GET /api/v1/runs/{run_id}/profile": Ask("read"),
     "GET /api/v1/runs/{run_id}/advice": Ask("ingest read"),
+    # Of no alert: who may hand advice to the job is told so.
+    "POST /api/v1/runs/{run_id}/advice/{advice_id}/hand": Ask("admin", success={404}),
     "GET /api/v1/runs/{run_id}/guard": Ask("ingest read"),
     "GET /api/v1/sparklines": Ask("read", query={"run": str(uuid.UUID(int=1))}),
     "GET /": Ask("read"),
@@ -204,8 +208,8 @@ class World:
         found = {"writer": "w", "seq": "0", "project": target.project, "key_id": "none"}
         found |= {"run_id": target.run_id, "alert_id": target.alert_id}
         found |= {"channel_id": target.channel_id, "silence_id": target.silence_id}
-        found |= {"delivery_id": str(uuid.uuid4()), "entry": "plateau"}
-        found |= {"made": "before", "name": "icon.svg"}
+        found["delivery_id"] = found["advice_id"] = str(uuid.uuid4())
+        found |= {"entry": "plateau", "made": "before", "name": "icon.svg"}
         exists = target.project != MISSING
         if exists and name_of(entry) == ENDS_RUN:
             headers = self.ring.bearer(target.project, "ingest")
@@ -409,7 +413,8 @@ def test_in_local_mode_nobody_is_asked_and_keys_are_still_honoured(
     for entry in ENTRIES:
         if entry.policy.owner in (Owner.RUN, Owner.ALERT) and name_of(entry) != ENDS_RUN:
             asked = ASKED[name_of(entry)]
-            path = entry.path.format(run_id=of_b.run_id, alert_id=of_b.alert_id)
+            names = {"run_id": of_b.run_id, "alert_id": of_b.alert_id}
+            path = entry.path.format(**names, advice_id=uuid.uuid4())
             body = {} if asked.json is None else {"json": asked.json(of_b)}
             answer = http.request(entry.method, server.url + path, params=asked.query, **body)
             assert answer.status_code in asked.success, name_of(entry)

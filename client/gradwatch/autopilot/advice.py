@@ -28,7 +28,8 @@ class Check:
 class Advice:
     """One thing to do; fields as in ``GET /runs/{id}/advice`` (``klass`` is ``class``).
 
-    ``severity`` and ``actionable`` are those of its alert.
+    ``severity`` and ``actionable`` are those of its alert; ``handed_by``: who asks for it, if
+    somebody does.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Advice:
     apply_at_step: int = 0
     expires_step: int = -1
     check: Check = field(default_factory=Check)
+    handed_by: str = ""
 
     @property
     def is_grave(self) -> bool:
@@ -129,6 +131,7 @@ def _read(item: Mapping[str, Any], alert: Mapping[str, Any]) -> Advice:
         apply_at_step=step_of(item.get("apply_at_step"), 0),
         expires_step=step_of(item.get("expires_step"), -1),
         check=_check(check if isinstance(check, Mapping) else {}),
+        handed_by=str(item.get("handed_by") or ""),
     )
 
 

@@ -19,10 +19,10 @@ INITIAL_STEPS = 32
 def chosen(state: State, step: int) -> tuple[Order, ...]:
     """Everything of class 1 that is due, and at most one action of class 2 or 3."""
     ready = [advice for advice in state.advice if _is_ready(state, advice, step)]
-    gentle = tuple(_order(state, advice, step) for advice in ready if advice.klass == 1)
+    gentle = tuple(order_for(state, advice, step) for advice in ready if advice.klass == 1)
     bold = _boldest(state, [advice for advice in ready if advice.klass > 1])
     rests = state.bold_step is not None and step - state.bold_step < REST_STEPS
-    return gentle if bold is None or rests else (*gentle, _order(state, bold, step))
+    return gentle if bold is None or rests else (*gentle, order_for(state, bold, step))
 
 
 def _boldest(state: State, ready: Sequence[Advice]) -> Advice | None:
@@ -80,7 +80,8 @@ def _exceeds(state: State, advice: Advice, step: int) -> bool:
     return full and advice.klass == 2
 
 
-def _order(state: State, advice: Advice, step: int) -> Order:
+def order_for(state: State, advice: Advice, step: int) -> Order:
+    """The order to follow advice, or to say which limit forbids it."""
     factor = state.hold.factor if state.hold is not None else 1.0
     if advice.factor < 1.0 and factor * advice.factor < FACTOR_FLOOR:
         reason = f"the learning rate is {factor:.3g} of its schedule already"

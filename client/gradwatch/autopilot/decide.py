@@ -11,6 +11,7 @@ from gradwatch.autopilot.recovery import lost, remembered, rescue, returned, sav
 from gradwatch.autopilot.restoring import restored
 from gradwatch.autopilot.state import Hold, Moment, Spent, State, Trial
 from gradwatch.autopilot.verification import verified
+from gradwatch.autopilot.wish import wished
 from gradwatch.news import News
 
 ROLLBACK_LEVEL = 3
@@ -26,8 +27,15 @@ def decide(state: State, moment: Moment) -> tuple[State, tuple[Order, ...]]:
         return state, (saved,)
     state, judged = verified(state, moment)
     state, rate = restored(state, moment)
-    actions = () if rate else chosen(state, moment.step)
+    actions = () if rate else wished(state, moment.step) or chosen(state, moment.step)
     return state, (*judged, *rate, *actions, *saving(state, moment))
+
+
+def observe(state: State, moment: Moment) -> tuple[State, tuple[Order, ...]]:
+    """The same where nothing is to be done: only wishes are answered, by declining them."""
+    if moment.news is not state.news:
+        state = _told(state, moment.news)
+    return state, wished(replace(state, level=0), moment.step)
 
 
 def settle(state: State, order: Order, *, done: bool) -> State:
@@ -72,16 +80,30 @@ def _told(state: State, news: News) -> State:
         id_: one if one.alert_id in live else replace(one, live=False)
         for id_, one in state.spent.items()
     }
-    return replace(state, news=news, advice=read_advice(news), alerts=alerts, spent=spent)
+    advice = read_advice(news)
+    wishes = {one.id for one in advice if one.handed_by}
+    return replace(
+        state,
+        news=news,
+        advice=advice,
+        alerts=alerts,
+        spent=spent,
+        answered=state.answered & wishes,
+    )
 
 
 def _dealt_with(state: State, order: Order, *, done: bool) -> State:
     advice = next((one for one in state.advice if one.id == order.id), None)
     if advice is None:  # our own: some weights are not finite
         return state
+    if advice.handed_by:
+        state = replace(state, answered=state.answered | {advice.id})
+    before = state.spent.get(advice.id)
+    if not done and before is not None and before.live and before.done:
+        return state  # declined because it is in force
     trial = Trial(replace(advice, params=order.params), order.step)
     waits = trial.deadline if done and advice.klass > 1 else order.step
-    now_spent = Spent(advice.alert_id, advice.action, order.step, waits)
+    now_spent = Spent(advice.alert_id, advice.action, order.step, waits, done=done)
     spent = dict([*state.spent.items(), (advice.id, now_spent)][-MOST_SPENT:])
     if not done:
         return replace(state, spent=spent)

@@ -43,7 +43,7 @@ class Trial:
 class Spent:
     """Advice that was dealt with at ``step``; ``live`` as long as its alert is not over.
 
-    Further actions against the same alert wait until ``holds_until``.
+    Further actions against the same alert wait until ``holds_until``; ``done``: it was applied.
     """
 
     alert_id: str
@@ -51,6 +51,7 @@ class Spent:
     step: int
     holds_until: int
     live: bool = True
+    done: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class State:
 
     ``level``: the user's choice (1 to 3); ``save_every``: steps between checkpoints, 0 for none;
     ``acted``: steps of the newest three class 2 actions; ``bold_step``: that of the newest action
-    of class 2 or 3; ``sound_since``: the first step of the present good times.
+    of class 2 or 3; ``sound_since``: the first step of the present good times; ``answered``: the
+    wishes of people that were dealt with, as long as the service repeats them.
     """
 
     level: int
@@ -100,6 +102,7 @@ class State:
     checkpoints: tuple[Checkpoint, ...] = ()
     next_save: int = 0
     stopped: bool = False
+    answered: frozenset[str] = frozenset()
 
     @staticmethod
     def initial(level: int, first_step: int, save_every: int) -> State:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from gradwatch import guard
-from gradwatch.autopilot.decide import ROLLBACK_LEVEL, decide, settle
+from gradwatch.autopilot.decide import ROLLBACK_LEVEL, decide, observe, settle
 from gradwatch.autopilot.order import Order, Word
 from gradwatch.autopilot.recent import Recent
 from gradwatch.autopilot.state import Moment, State
@@ -20,7 +20,7 @@ from gradwatch.integrations.bench import Bench
 from gradwatch.integrations.foreach import sanitise, scale
 from gradwatch.integrations.hands import Hands
 from gradwatch.integrations.module_tree import Watched
-from gradwatch.integrations.ranks import Alone, Ranks, connect
+from gradwatch.integrations.ranks import Alone, Ranks, connect, is_first
 from gradwatch.records import Measured
 from gradwatch.watching import Means
 
@@ -69,6 +69,11 @@ class Pilot:
         return Pilot(run, bench, state, Recent([item.layer for item in watched]))
 
     @property
+    def level(self) -> int:
+        """What the user allows."""
+        return self._state.level
+
+    @property
     def stopped(self) -> bool:
         """Whether the run cannot go on."""
         return self._hands.stopped
@@ -107,6 +112,7 @@ class Pilot:
     def follow(self) -> Verdict:
         """Carry out the orders of this step."""
         if self.observes:
+            self._decline()
             return REFUSE if self.stopped else PASS
         try:
             went_back = [order for order in self._orders() if self._carry_out(order)]
@@ -169,6 +175,16 @@ class Pilot:
             self._state = settle(self._state, order, done=bool(done))
             self._run.note_order(order, done=bool(done))
         return goes_back and done is not False
+
+    def _decline(self) -> None:
+        """Who only observes says so to those who hand an action to this job."""
+        news = self._run.news
+        if not news.advice or not is_first():
+            return
+        self._state, orders = observe(self._state, Moment(self._bench.step, news))
+        for order in orders:
+            self._state = settle(self._state, order, done=True)
+            self._run.note_order(order, done=True)
 
     def _observe(self, error: RuntimeError) -> None:
         self.observes = True

@@ -78,7 +78,8 @@ class Monitor:
         self._inherited: Unread | None = None
         self._held: Measured | None = None
         self._broken = False
-        run.add_config(_facts(bench.optimizer, self._probe.copy_interval))
+        facts = _facts(bench.optimizer, self._probe.copy_interval)
+        run.add_config({**facts, "autopilot": pilot.level})
 
     @property
     def stopped(self) -> bool:

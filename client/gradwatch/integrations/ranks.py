@@ -117,6 +117,12 @@ def _gather(world: int) -> None:
 Ranks: TypeAlias = Alone | Together
 
 
+def is_first() -> bool:
+    """Whether this process speaks for its job where the ranks do not decide together."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return not together or distributed.get_rank() == 0
+
+
 def connect() -> Ranks:
     """The ranks of this job, asked at the first step: by then all of them train.
 

@@ -22,7 +22,7 @@ from gradwatch_service.api.queries import AlertList, page
 from gradwatch_service.api.shapes import Advice, Alert, GuardBody, Items
 from gradwatch_service.diagnose.acts import ActKind
 from gradwatch_service.ingest.pushes import Word
-from gradwatch_service.store import advice, alerts, runs, writers
+from gradwatch_service.store import advice, alerts, handed, runs, writers
 from gradwatch_service.store.codec import Page
 
 router = APIRouter(tags=["alerts"])
@@ -101,7 +101,9 @@ def get_advice(run_id: OwnRun, backend: Served) -> Response:
     with backend.reading() as connection:
         runs.get_run(connection, run_id)
         kept = alerts.of_runs(connection, [run_id]).get(run_id, {})
-    ranked = advice.ranked_advice(alert.body for alert in kept.values())
+        wishes = handed.open_wishes(connection, [run_id]).get(run_id, {})
+    names = {advice_id: wish.by for advice_id, wish in wishes.items()}
+    ranked = advice.ranked_advice((alert.body for alert in kept.values()), names)
     return answer({"items": ranked, "next_cursor": None})
 
 

@@ -99,6 +99,10 @@ class Advice(Shape):
     verify: dict[str, Any]
     undo: str
     evidence: list[str]
+    handed_by: Annotated[
+        str | None,
+        Field(description="who wants the job to do it now; null: nobody, or it has answered"),
+    ] = None
 
 
 class Evidence(Shape):

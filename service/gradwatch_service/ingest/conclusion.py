@@ -31,7 +31,8 @@ def conclude(run: RunDraft, fold: Fold, ledger: Ledger) -> RunView:
             continue
         alerts[cause] = _noted(run, cause, found, ledger)
     acts = {**run.view.acts, **run.acts}
-    return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks, acts)
+    handed = {key: wish for key, wish in run.view.handed.items() if key not in run.answered}
+    return RunView.of(_head_after(run), run.contributions(), alerts, run.ranks, acts, handed)
 
 
 def stands(run: RunDraft, fold: Fold, cause: str) -> Standing:

@@ -215,6 +215,7 @@ class Group:
         row["received_at"] = self.ledger.now
         self.ledger.frames.append(row)
         for event in frame.events:
+            run.hear_word(event, self.ledger)
             self.ledger.events.append(
                 events.row(
                     run.run_id, stream.attempt, event, uuid7(self.ledger.now), self.ledger.now

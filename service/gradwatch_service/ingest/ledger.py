@@ -17,6 +17,7 @@ from gradwatch_service.store import (
     detector_states,
     events,
     frames,
+    handed,
     idempotency,
     layers,
     outbox,
@@ -36,6 +37,7 @@ Row = Mapping[str, object]
 class Ledger:
     """Rows to come; ``now`` is the time they all get.
 
+    ``answered``: run and advice that was handed to the job;
     ``retracted``: transitions of a run's writer from a number on, which turned out otherwise.
     """
 
@@ -48,6 +50,7 @@ class Ledger:
     moved: list[Incident] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     acts: list[tuple[uuid.UUID, uuid.UUID, Act]] = field(default_factory=list)
+    answered: list[tuple[uuid.UUID, str]] = field(default_factory=list)
     retracted: list[tuple[uuid.UUID, str, int]] = field(default_factory=list)
     transitions: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
@@ -84,6 +87,7 @@ class Ledger:
         alerts.save(connection, self.incidents)
         alerts.move(connection, self.moved)
         acts.add(connection, self.acts)
+        handed.answer(connection, self.answered, self.now)
         outbox.note(connection, self.changes, self.now)
         transitions.retract(connection, self.retracted)
         transitions.add(connection, self.transitions)

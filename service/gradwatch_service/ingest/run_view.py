@@ -8,13 +8,14 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from gradwatch_service.diagnose.acts import Act, Span
-from gradwatch_service.domain import AlertPart, Frame, Health, LayerTable
+from gradwatch_service.domain import AlertPart, Frame, Health, JsonValue, LayerTable
 from gradwatch_service.ingest.arrival import Arrival
 from gradwatch_service.ingest.ledger import Ledger
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store.advice import health_of, open_alerts, ranked_advice
 from gradwatch_service.store.alerts import Kept
 from gradwatch_service.store.codec import Json
+from gradwatch_service.store.handed import Wishes
 from gradwatch_service.store.heads import Head
 from gradwatch_service.store.parts import Contribution, Share
 from gradwatch_service.store.silence import Silence
@@ -30,7 +31,8 @@ class RunView:
 
     ``outdated`` are the causes whose alert is open only for a launch that is over: they are
     joined anew with the first push of the next one. ``ranks``: the writers of the newest attempt
-    that have reported steps; ``acts``: what people did about alerts last.
+    that have reported steps; ``acts``: what people did about alerts last; ``handed``: the advice
+    that they want the job to follow.
     """
 
     head: Head
@@ -42,6 +44,7 @@ class RunView:
     outdated: frozenset[str]
     ranks: frozenset[str]
     acts: Mapping[uuid.UUID, Act]
+    handed: Wishes
 
     @staticmethod
     def of(
@@ -50,9 +53,11 @@ class RunView:
         alerts: Mapping[str, Kept],
         ranks: frozenset[str],
         acts: Mapping[uuid.UUID, Act],
+        handed: Wishes,
     ) -> RunView:
         """The view of a run with these parts and alerts."""
         bodies = [kept.body for kept in alerts.values()]
+        names = {advice_id: wish.by for advice_id, wish in handed.items()}
         outdated = [
             cause
             for cause, shares in parts.items()
@@ -66,10 +71,11 @@ class RunView:
             alerts=alerts,
             health=health_of(bodies),
             open_alerts=len(open_alerts(bodies)),
-            advice=ranked_advice(bodies)[:ADVICE_IN_RECEIPT],
+            advice=ranked_advice(bodies, names)[:ADVICE_IN_RECEIPT],
             outdated=frozenset(outdated),
             ranks=ranks,
             acts=acts,
+            handed=handed,
         )
 
 
@@ -83,7 +89,8 @@ class RunDraft:
     ``joined``: writers that reported steps for the first time; ``folded``: writer and frame that
     got their place in the fold, in order; ``common``: causes that changed for the run as a whole;
     ``silence``: set if nothing has been heard of it for too long; ``acts``: what people do about
-    alerts; ``reviewed``: all alerts are joined anew, since what they stand on changed otherwise.
+    alerts; ``answered``: the advice handed to the job that it has answered;
+    ``reviewed``: all alerts are joined anew, since what they stand on changed otherwise.
     """
 
     view: RunView
@@ -102,6 +109,7 @@ class RunDraft:
     extended: LayerTable | None = None
     changed: dict[str, dict[str, Contribution]] = field(default_factory=dict)
     acts: dict[uuid.UUID, Act] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
     reviewed: bool = False
 
     @property
@@ -113,7 +121,7 @@ class RunDraft:
     def concludes(self) -> bool:
         """Whether anything changed that others must not overlook."""
         marked = self.extended is not None or self.degraded is not None
-        return marked or bool(self.news or self.joined)
+        return marked or bool(self.news or self.joined or self.answered)
 
     @property
     def news(self) -> Set[str]:
@@ -139,6 +147,14 @@ class RunDraft:
         self.pushes += 1
         if stream.last_step is not None:
             self.last_step = max(self.last_step, stream.last_step)
+
+    def hear_word(self, event: Mapping[str, JsonValue], ledger: Ledger) -> None:
+        """Take note of an event, if it is what the job did with advice that was handed to it."""
+        advice_id = event.get("id")
+        wish = self.view.handed.get(advice_id) if isinstance(advice_id, str) else None
+        if wish is not None and event["kind"] == "advice" and wish.is_answered_by(event):
+            self.answered.add(str(advice_id))
+            ledger.answered.append((self.run_id, str(advice_id)))
 
     def change(self, writer: str, contribution: Contribution, ledger: Ledger) -> None:
         """Replace a writer's part of an alert."""

@@ -30,6 +30,7 @@ from gradwatch_service.store import (
     alerts,
     detector_states,
     frames,
+    handed,
     heads,
     launches,
     layers,
@@ -138,6 +139,7 @@ class Sources:
         kept = alerts.of_runs(self.connection, run_ids)
         ranks = writers.ranks(self.connection, run_ids)
         acted = acts.newest(self.connection, run_ids)
+        wishes = handed.open_wishes(self.connection, run_ids)
         return {
             head.run_id: RunView.of(
                 head,
@@ -145,6 +147,7 @@ class Sources:
                 kept.get(head.run_id, {}),
                 ranks.get(head.run_id, {}).get(head.attempt, frozenset()),
                 acted.get(head.run_id, {}),
+                wishes.get(head.run_id, {}),
             )
             for head in heads_of_runs
         }

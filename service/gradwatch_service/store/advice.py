@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 from gradwatch_service.diagnose.acts import ENDED_BY
@@ -45,16 +46,24 @@ def health_of(alerts: Iterable[Json]) -> Health:
     return "warning" if worst == Severity.WARNING else "ok"
 
 
-def ranked_advice(alerts: Iterable[Json]) -> tuple[Json, ...]:
+def ranked_advice(
+    alerts: Iterable[Json], handed: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Json, ...]:
     """The advice of the open alerts: the gravest alert first, then the most confident.
 
-    Within an alert the order is the diagnosis's own: what to try first comes first.
+    Within an alert the order is the diagnosis's own: what to try first comes first. Before all
+    comes what somebody has handed to the job (``handed``: advice -> by whom).
     """
     firing = sorted(
         unsettled(alerts),
         key=lambda alert: (-severity_of(alert), -cast(float, alert["confidence"]), alert["id"]),
     )
-    return tuple(item for alert in firing for item in cast(Sequence[Json], alert["advice"]))
+    ranked = [
+        {**item, "handed_by": handed.get(cast(str, item["id"]))}
+        for alert in firing
+        for item in cast(Sequence[Json], alert["advice"])
+    ]
+    return tuple(sorted(ranked, key=lambda item: item["handed_by"] is None))  # stable
 
 
 def severity_of(alert: Mapping[str, JsonValue]) -> Severity:

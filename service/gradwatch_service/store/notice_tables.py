@@ -24,6 +24,20 @@ alert_acts = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+# Advice that somebody hands to the job: a wish that the next receipts of its launch (``attempt``)
+# carry, until the job has answered it at ``step`` or later.
+handed_advice = Table(
+    "handed_advice",
+    metadata,
+    run_id(),
+    Column("advice_id", Uuid, primary_key=True),
+    Column("by", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+)
+
 # Alerts of which something has changed since the channels were last considered. Written in the
 # transaction of the change; ``version`` is the run's after it, and grows with every change, so that
 # none is missed meanwhile; ``changed_at``: the first change that was not considered.

@@ -33,7 +33,7 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         versions = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
-        assert versions.all() == ["0006_team"]
+        assert versions.all() == ["0007_handed"]
 
 
 def test_a_database_of_the_first_version_is_upgraded_with_its_runs(
@@ -109,8 +109,8 @@ def test_migration_files_are_named_by_date_and_subject() -> None:
     names = sorted(path.name for path in (migrations_folder() / "versions").glob("*.py"))
     assert names == [
         "2026-11-23-silence.py", "2026-11-23-spine.py",
-        "2026-11-27-checkpoints.py", "2026-11-27-team.py", "2026-11-27-tiles.py",
-        "2026-11-27-unjudged.py",
+        "2026-11-27-checkpoints.py", "2026-11-27-handed.py", "2026-11-27-team.py",
+        "2026-11-27-tiles.py", "2026-11-27-unjudged.py",
     ]  # fmt: skip
 
 

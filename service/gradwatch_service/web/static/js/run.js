@@ -1,0 +1,96 @@
+// The page of a run: people act, and what changes meanwhile is put in its place.
+import { copyFrom } from "./copying.js";
+import { listen } from "./live.js";
+import { ACTS, SAID, hand } from "./run-acts.js";
+import { wireDialogs } from "./run-dialogs.js";
+import { exchange } from "./run-parts.js";
+import { keepTimes } from "./run-times.js";
+
+const page = document.getElementById("run");
+const said = document.getElementById("said");
+const refused = document.getElementById("refused");
+const { run, project } = page.dataset;
+let verdict = document.getElementById("verdict").textContent;
+let underWay = null;
+let again = false;
+
+function say(words) {
+  refused.hidden = true;
+  said.textContent = words;
+}
+
+function refuse(error) {
+  said.textContent = "";
+  refused.textContent = error.problem ? `Refused: ${error.message}` : "The service does not answer; try again.";
+  refused.hidden = false;
+}
+
+/** Bring the page up to date; what is asked for meanwhile is one more turn. */
+async function refresh() {
+  if (underWay) {
+    again = true;
+    return underWay;
+  }
+  underWay = (async () => {
+    do {
+      again = false;
+      await exchange(run);
+    } while (again);
+  })().finally(() => { underWay = null; });
+  return underWay;
+}
+
+async function follow() {
+  try {
+    await refresh();
+  } catch {
+    return; // the sign of the connection says it; the next change tries again
+  }
+  const now = document.getElementById("verdict").textContent;
+  if (now === verdict) return;
+  verdict = now;
+  say(`Now: ${now}`);
+}
+
+async function perform(button, work) {
+  button.disabled = true;
+  try {
+    const words = await work();
+    await refresh();
+    verdict = document.getElementById("verdict").textContent;
+    say(words);
+  } catch (error) {
+    refuse(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.copy) copyFrom(button, say);
+  else if (button.dataset.hand) perform(button, () => hand(run, button.dataset.hand));
+  else if (button.dataset.act) {
+    const form = button.closest("form");
+    const kind = button.dataset.act;
+    perform(button, async () => {
+      const told = await ACTS[kind]({ ...form.dataset, run, project }, new FormData(form));
+      form.reset();
+      return told ?? SAID[kind];
+    });
+  }
+});
+page.addEventListener("submit", (event) => {
+  if (event.target.classList.contains("acts")) event.preventDefault();
+});
+
+wireDialogs(run, { say, refuse, refresh });
+keepTimes();
+const stop = listen({
+  run,
+  runs: (found) => { if (found.some((one) => one.id === run)) follow(); },
+  alerts: (found) => { if (found.some((one) => one.run_id === run)) follow(); },
+  reset: follow,
+});
+addEventListener("pagehide", stop);
