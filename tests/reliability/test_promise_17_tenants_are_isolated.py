@@ -124,7 +124,6 @@ ASKED: Mapping[str, Ask] = {
     ),
     "DELETE /api/v1/silences/{silence_id}": Ask("admin"),
     "GET /metrics": Ask("read"),
-    "GET /runs/{run_id}": Ask("read"),
     "GET /signin": Ask("anybody"),
     "GET /favicon.ico": Ask("anybody"),
     "GET /static/{made}/{name}": Ask("anybody"),

@@ -16,7 +16,7 @@ from gradwatch_service.api.backend import Backend, Served
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store import acts as people
 from gradwatch_service.store import alerts, events, handed, runs, transitions
-from gradwatch_service.store.alerts import AlertFilters
+from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json
 from gradwatch_service.web import run_story
 from gradwatch_service.web.rendering import page
