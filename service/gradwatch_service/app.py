@@ -40,6 +40,7 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import PREFIX
+from gradwatch_service.api.otlp import route as otlp
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
 from gradwatch_service.delivery.opening import opener
@@ -83,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
-    for router in (health.router, documents.router, metrics.router):
+    for router in (health.router, documents.router, metrics.router, otlp.router):
         app.include_router(router)
     app.router.routes.insert(0, frames.put_frame)
     problems.install(app)
