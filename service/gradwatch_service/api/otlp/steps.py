@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gradwatch_service.api.otlp.reading import Point
 from gradwatch_service.api.steps_body import Steps, parse_steps
+from gradwatch_service.domain import JsonValue
 from gradwatch_service.store.packing import MAX_STEPS
 
 STEP_METRICS = frozenset({"step", "global_step"})
@@ -66,6 +67,6 @@ def _add(rows: dict[int, dict[str, Any]], point: Point, step: int | None) -> Non
 
 
 def _batched(rows: Iterable[dict[str, Any]], *, counted: bool) -> Iterator[Batch]:
-    ordered = sorted(rows, key=lambda row: int(row["step"]))
+    ordered: list[JsonValue] = [*sorted(rows, key=lambda row: int(row["step"]))]
     for start in range(0, len(ordered), MAX_STEPS):
         yield Batch(parse_steps({"steps": ordered[start : start + MAX_STEPS]}), counted)
