@@ -11,6 +11,7 @@ import pytest
 
 from gradwatch.history.command import import_history
 from tests.client.history.logs import BREAKS, STEPS, exploding, write_exploding
+from tests.e2e.exploded import assert_seen
 from tests.servers import Server
 
 OFFLINE_RUN = Path(__file__).parents[1] / "client" / "history" / "data" / "offline-run.wandb.gz"
@@ -26,11 +27,6 @@ def http(standing_server: Server, monkeypatch: pytest.MonkeyPatch):
 def run_of(http: httpx.Client, project: str) -> dict[str, Any]:
     (run,) = http.get("/runs", params={"project": project}).json()["items"]
     return dict(run)
-
-
-def gravest(http: httpx.Client, run: str) -> dict[str, Any]:
-    alerts = http.get("/alerts", params={"run": run}).json()["items"]
-    return min(alerts, key=lambda alert: alert["severity"] != "critical")
 
 
 def test_a_tensorboard_log_of_an_explosion_alerts_with_its_layer(
@@ -55,9 +51,7 @@ def test_a_tensorboard_log_of_an_explosion_alerts_with_its_layer(
     assert shown[4] == f"    project history, run {run['id']}, finished"
     assert (run["name"], run["state"], run["last_step"]) == ("exp 1", "finished", STEPS - 1)
     assert run["tags"] == ["imported", "tensorboard"]
-    alert = gravest(http, run["id"])
-    assert alert["layers"] == ["rnn"]
-    assert BREAKS <= alert["opened_step"] <= BREAKS + 10
+    assert_seen(str(http.base_url), run["id"], "rnn", BREAKS)
     tested = http.post("/projects/history/rules/backtest", json={"settings": {}}).json()
     assert tested["runs"]
 
@@ -74,7 +68,7 @@ def test_a_log_that_has_grown_is_continued_and_nobody_is_told(
     assert import_history(["tensorboard", str(tmp_path), "--project", "growing"]) == 0
     after = run_of(http, "growing")
     assert (before < STEPS - 1, after["last_step"]) == (True, STEPS - 1)
-    assert gravest(http, after["id"])["layers"] == ["rnn"]
+    assert_seen(str(http.base_url), after["id"], "rnn", BREAKS)
     silences = http.get("/silences", params={"project": "growing"}).json()["items"]
     assert [silence["matchers"] for silence in silences] == [
         [{"name": "tag", "op": "=", "value": "imported"}]
@@ -92,7 +86,7 @@ def test_an_offline_run_of_wandb_alerts_with_its_layer(http: httpx.Client, tmp_p
     assert (run["name"], run["state"], run["last_step"]) == ("exploding", "failed", 130)
     assert run["tags"] == ["imported", "wandb", "nightly"]
     assert run["config"]["optimizer"] == "adamw"
-    assert ["rnn"] in [alert["layers"] for alert in alerts_of(http, run["id"])]
+    assert_seen(str(http.base_url), run["id"], "rnn", BREAKS)
 
 
 def test_runs_of_mlflow_alert_with_their_layer(http: httpx.Client, tmp_path: Path):
@@ -107,8 +101,4 @@ def test_runs_of_mlflow_alert_with_their_layer(http: httpx.Client, tmp_path: Pat
     assert import_history(["mlflow", str(tmp_path), *arguments]) == 0
     found = run_of(http, "mlflow")
     assert (found["name"], found["layers_count"]) == ("exploding", 0)
-    assert gravest(http, found["id"])["severity"] == "critical"
-
-
-def alerts_of(http: httpx.Client, run: str) -> list[dict[str, Any]]:
-    return list(http.get("/alerts", params={"run": run}).json()["items"])
+    assert_seen(str(http.base_url), found["id"], None, BREAKS)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
+from tests.e2e.exploded import assert_seen
 from tests.e2e.test_keys import KEYED, new_key
 from tests.servers import Server
 from tests.tenants import bearer
@@ -68,15 +69,6 @@ def train(provider: MeterProvider, *, flush_every: int, with_step: bool = True) 
             assert provider.force_flush()
 
 
-def gravest_alert(server: Server, run: str, key: str) -> dict[str, object]:
-    answer = httpx.get(
-        f"{server.api}/alerts", params={"run": run}, headers=bearer(key), trust_env=False
-    )
-    alerts = sorted(answer.json()["items"], key=lambda alert: alert["severity"] != "critical")
-    assert alerts, "no alert"
-    return dict(alerts[0])
-
-
 def runs(server: Server, key: str, name: str) -> list[dict[str, object]]:
     found = httpx.get(f"{server.api}/runs", headers=bearer(key), trust_env=False).json()["items"]
     return [run for run in found if run["name"] == name]
@@ -94,9 +86,7 @@ def test_an_explosion_that_the_sdk_reports_alerts_with_its_layer(
         train(provider, flush_every=20)
     (run,) = runs(keyed, key, "exploding")
     assert (run["project"], run["last_step"]) == ("lm", STEPS - 1)
-    alert = gravest_alert(keyed, run["id"], key)
-    assert alert["layers"] == ["rnn"]
-    assert BREAKS <= alert["opened_step"] <= BREAKS + 10
+    assert_seen(keyed.api, run["id"], "rnn", BREAKS, bearer(key))
 
 
 def test_without_steps_and_from_cumulative_gauges_it_alerts_too(keyed: Server, key: str):
@@ -105,7 +95,7 @@ def test_without_steps_and_from_cumulative_gauges_it_alerts_too(keyed: Server, k
         train(provider, flush_every=1, with_step=False)
     (run,) = runs(keyed, key, "plain")
     assert run["last_step"] == STEPS - 1
-    assert gravest_alert(keyed, run["id"], key)["layers"] == ["rnn"]
+    assert_seen(keyed.api, run["id"], "rnn", BREAKS, bearer(key))
 
 
 def test_a_key_that_may_not_write_is_told_so(keyed: Server, caplog: pytest.LogCaptureFixture):
