@@ -14,7 +14,8 @@ def assert_seen(
     api: str, run: str, layer: str | None, broke: int, headers: Mapping[str, str] | None = None
 ) -> None:
     """There is a grave alert soon after the break, and each of that time names the layer alone."""
-    answer = httpx.get(f"{api}/alerts", params={"run": run}, headers=headers, trust_env=False)
+    url = f"{api.rstrip('/')}/alerts"
+    answer = httpx.get(url, params={"run": run}, headers=headers, trust_env=False)
     window = range(broke, broke + STEPS_TO_SEE_IT + 1)
     alerts = answer.json()["items"]
     grave = [one for one in alerts if one["severity"] in GRAVE and one["opened_step"] in window]

@@ -42,10 +42,10 @@ def test_its_history_is_what_was_logged(tmp_path: Path):
 
 def test_a_histogram_leaves_its_norm_and_texts_are_counted(tmp_path: Path):
     run = run_of(tmp_path)
-    assert run.series["gradients/hist#norm"][50].value == pytest.approx(5.0, rel=0.02)
-    assert run.series["gradients/hist#max"][50].value == 4.0
+    assert run.series["spread#norm"][50].value == pytest.approx(5.0, rel=0.02)
+    assert run.series["spread#max"][50].value == 4.0
     assert run.left_out == {"texts and media": 1}
-    assert not any("hist." in name for name in run.series)
+    assert not any("spread." in name for name in run.series)
 
 
 def test_a_run_that_was_cut_off_has_failed_and_keeps_what_is_whole(tmp_path: Path):
