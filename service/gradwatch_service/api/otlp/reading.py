@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -161,12 +160,16 @@ def _attributes(sent: Iterable[KeyValue]) -> dict[str, JsonValue]:
 
 
 def _plain(value: AnyValue) -> JsonValue:
-    """An attribute's value; what is nested, as JSON text."""
+    """An attribute's value as JSON has it; bytes in hex."""
     kind = value.WhichOneof("value")
-    if kind in ("string_value", "bool_value", "int_value", "double_value"):
-        plain: JsonValue = getattr(value, kind)
-        return plain
-    return json.dumps(json_format.MessageToDict(value))
+    if kind == "array_value":
+        return [_plain(one) for one in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
+    if kind == "bytes_value":
+        return value.bytes_value.hex()
+    plain: JsonValue = None if kind is None else getattr(value, kind)
+    return plain
 
 
 def _of_number(point: Any) -> dict[str, float]:

@@ -6,13 +6,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gradwatch_service.api import values
 from gradwatch_service.api.otlp.reading import Attributes
 from gradwatch_service.domain import JsonValue
 from gradwatch_service.store.launches import RunRequest
 from gradwatch_service.store.wording import check_name
 
 PROJECT, SERVICE = "gradwatch.project", "service.name"
-RUN_NAMES = ("gradwatch.run.id", "gradwatch.run", "service.instance.id")
+NICE_NAME = "gradwatch.run"
+RUN_NAMES = ("gradwatch.run.id", NICE_NAME, "service.instance.id")
 CONFIG = "gradwatch.config."
 UNNAMED = "unknown_service"  # what SDKs call a service that was given no name
 DEFAULT = "default"
@@ -39,7 +41,7 @@ def target_of(attributes: Attributes, own_project: str | None) -> Target:
     """The run of a resource; ``own_project``: that of the key, None in local mode.
 
     Raises:
-        Invalid: project or run have no possible name.
+        Invalid: project or run have no possible name, or the config cannot be stored.
     """
     service = _text(attributes, SERVICE)
     service = None if service is not None and service.startswith(UNNAMED) else service
@@ -49,7 +51,7 @@ def target_of(attributes: Attributes, own_project: str | None) -> Target:
     return Target(
         project=check_name(project, "/project"),
         run_id=run_id_of(project, name),
-        name=_text(attributes, "gradwatch.run") or name,
+        name=check_name(_text(attributes, NICE_NAME) or name, "/name"),
         config=_config(attributes),
     )
 
@@ -69,8 +71,10 @@ def _text(attributes: Attributes, key: str) -> str | None:
 
 def _config(attributes: Attributes) -> dict[str, JsonValue]:
     """What the job says of itself: ``gradwatch.config.lr`` as ``lr``, the rest as it is."""
-    return {
+    config: dict[str, JsonValue] = {
         key.removeprefix(CONFIG): value
         for key, value in attributes.items()
         if key not in (PROJECT, *RUN_NAMES)
     }
+    values.free(config, "/config")
+    return config

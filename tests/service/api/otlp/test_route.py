@@ -6,6 +6,8 @@ import gzip
 import uuid
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
@@ -165,12 +167,53 @@ def test_what_is_refused_is_counted_and_the_rest_is_stored(api: Api):
     assert series(api, "partly", "loss") == {0: 1.0}
 
 
-def test_a_resource_without_a_possible_name_loses_only_its_own_points(api: Api):
-    good = request(gauge("loss", point(1.0, step=0)), service__name="good")
-    bad = request(gauge("loss", point(1.0, step=0)), gradwatch__project="\x07")
-    good["resourceMetrics"] += bad["resourceMetrics"]
-    assert refused(send(api, good))[0] == 1
+def test_a_resource_that_cannot_be_stored_loses_only_its_own_points(api: Api):
+    body = request(gauge("loss", point(1.0, step=0)), service__name="good")
+    for bad in (
+        {"gradwatch__project": "\x07"},
+        {"gradwatch__run": "a\nb", "gradwatch__run__id": "fine"},
+        {"gradwatch__config__note": "no \0"},
+    ):
+        other = request(gauge("loss", point(1.0, step=0)), service__name="good", **bad)
+        body["resourceMetrics"] += other["resourceMetrics"]
+    assert refused(send(api, body))[0] == 3
     assert series(api, "good", "loss") == {0: 1.0}
+
+
+def test_resource_attributes_of_every_kind_become_config(api: Api):
+    body = request(
+        gauge("loss", point(1.0, step=0)),
+        service__name="kinds of config",
+        gradwatch__config__lr=0.5,
+        gradwatch__config__amp=True,
+        gradwatch__config__layers=12,
+    )
+    nested = {"arrayValue": {"values": [{"doubleValue": 0.5}, {"stringValue": "x"}]}}
+    sent = body["resourceMetrics"][0]["resource"]["attributes"]
+    sent += [{"key": "list", "value": nested}, {"key": "odd", "value": {"doubleValue": "NaN"}}]
+    accepted(send(api, body))
+    config = run_of(api, "kinds of config")["config"]
+    assert (config["lr"], config["amp"], config["layers"]) == (0.5, True, 12)
+    assert (config["list"], config["odd"]) == ([0.5, "x"], "NaN")
+
+
+def test_a_bomb_is_refused_at_this_door_too(api: Api):
+    wire = gzip.compress(b"\0" * 2**24)
+    headers = {"content-type": PROTOBUF, "content-encoding": "gzip"}
+    answer = api.send("POST", URL, content=wire, headers=headers)
+    assert problem(answer) == (413, "inflates-too-large")
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_changed_in_a_request_it_is_no_defect(api: Api, data: st.DataObject):
+    loss = gauge("loss", point(1.0, step=0, layer="fc"), point(2.0, extra="x"))
+    wire = bytearray(packed(request(loss, service__name="fuzz", service__instance__id="1")))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(wire) - 1))
+        wire[place] = data.draw(st.integers(0, 255))
+    answer = api.send("POST", URL, content=bytes(wire), headers={"content-type": PROTOBUF})
+    assert answer.status_code in (200, 400), answer.text
 
 
 @pytest.mark.parametrize(
