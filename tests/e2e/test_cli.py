@@ -59,7 +59,7 @@ def lines(items: Sequence[object]) -> str:
 def push(server: Server, items: Sequence[object], *arguments: str) -> str:
     """Push items as a run; returns its id."""
     out, err = gradwatch(server.url, "push", *arguments, stdin=lines(items))
-    assert re.fullmatch(r"gradwatch: \d+ steps stored(, \d+ were there already)?", *err)
+    assert re.fullmatch(r"gradwatch: steps stored: \d+(, there already: \d+)?", *err)
     (run,) = out
     return run
 
@@ -131,8 +131,9 @@ def test_lines_that_cannot_be_stored_are_named_and_the_rest_is(server: Server, h
     out, err = gradwatch(server.url, "push", "--json", stdin=stdin, status=1)
     run, totals = out[0], json.loads(out[1])
     assert totals == {"run_id": run, "steps": 3, "events": 1, "rejected": 3}
+    assert err.pop() == "gradwatch: steps stored: 3, events stored: 1, lines refused: 3"
     assert [line.partition(":")[2].split(":")[0].strip() for line in err] == [
-        "line 2", "line 3", "line 7", "3 steps stored, 1 events stored, 3 lines refused",
+        "line 2", "line 3", "line 7",
     ]  # fmt: skip
     losses = http.get(f"/runs/{run}/series", params={"metric": "loss"}).json()
     assert (losses["steps"], losses["values"]) == ([0, 1, 2], [2.0, 1.5, "NaN"])

@@ -33,7 +33,7 @@ ITEMS_REFUSED = (400, 422)
 
 _WORDS = {
     "steps": "steps stored",
-    "duplicates": "were there already",
+    "duplicates": "there already",
     "events": "events stored",
     "rejected": "lines refused",
 }
@@ -113,7 +113,7 @@ class _Push:
     def summary(self) -> str:
         """What has become of the lines, in words."""
         counted = [
-            f"{self.totals[what]} {words}"
+            f"{words}: {self.totals[what]}"
             for what, words in _WORDS.items()
             if what == "steps" or self.totals[what]
         ]
