@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from itertools import chain
 
-from gradwatch_service.domain import Frame, LayerTable
+from gradwatch_service.domain import LayerTable
 from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest import own
 from gradwatch_service.ingest.arrival import Arrival
@@ -104,17 +104,6 @@ class Group:
             for step in arrival.frame.steps.tolist()
         }
         return sorted(stored | fresh)
-
-    def stored_frames(
-        self, run: RunDraft, stream: Stream, first: int, last: int
-    ) -> Iterator[tuple[Frame, LayerTable]]:
-        """A stream's frames that reach into ``first`` … ``last``, and maybe more; their tables."""
-        connection = self.sources.connection
-        for frame in frames.reaching(connection, run.run_id, stream.writer, first, last):
-            yield frame, self.sources.table(run.view.head, frame.layers_hash)
-        for (writer, _), arrival in run.arrivals.items():
-            if writer == stream.writer:
-                yield arrival.frame, arrival.layers
 
     def accept(
         self, run: RunDraft, stream: Stream, arrival: Arrival, *, may_wait: bool = False

@@ -26,10 +26,10 @@ from gradwatch_service.ingest.pushes import PointsPush
 from gradwatch_service.ingest.run_view import RunDraft
 from gradwatch_service.ingest.step_tables import arrange, extend
 from gradwatch_service.ingest.stream import Stream
-from gradwatch_service.store import packing
+from gradwatch_service.store import frames, packing
 
 # A time is looked for among so many of the newest steps: who repeats a push does so soon.
-STEPS_LOOKED_AT = 1_000
+STEPS_LOOKED_AT = 64
 
 _ONE = np.zeros((2, 1), np.int64)  # a scalar is a block of one column
 
@@ -68,13 +68,25 @@ def _numbered(group: Group, run: RunDraft, stream: Stream, push: PointsPush) -> 
     if not push.counted:
         return push
     last = -1 if stream.last_step is None else stream.last_step
-    stored = group.stored_frames(run, stream, max(last - STEPS_LOOKED_AT, 0), last)
+    stored = _stored(group, run, stream, max(last - STEPS_LOOKED_AT, 0), last)
     known = {time: step for frame, _ in stored for time, step in _moments(frame)}
     steps = []
     for time in push.frame.time.tolist():
         last = last if time in known else last + 1
         steps.append(known.setdefault(time, last))
     return replace(push, frame=replace(push.frame, steps=np.array(steps, np.int64)))
+
+
+def _stored(
+    group: Group, run: RunDraft, stream: Stream, first: int, last: int
+) -> Iterator[tuple[Frame, LayerTable]]:
+    """A stream's frames that reach into ``first`` … ``last``, and maybe more; their tables."""
+    connection = group.sources.connection
+    for frame in frames.reaching(connection, run.run_id, stream.writer, first, last):
+        yield frame, group.sources.table(run.view.head, frame.layers_hash)
+    for (writer, _), arrival in run.arrivals.items():
+        if writer == stream.writer:
+            yield arrival.frame, arrival.layers
 
 
 def _moments(frame: Frame) -> Iterator[tuple[float, int]]:
@@ -86,7 +98,7 @@ def _unseen(group: Group, run: RunDraft, stream: Stream, new: Frame, table: Laye
     first, last = int(new.steps.min()), int(new.steps.max())
     if stream.last_step is None or first > stream.last_step:
         return new
-    for stored, of in group.stored_frames(run, stream, first, last):
+    for stored, of in _stored(group, run, stream, first, last):
         new = _without(new, table, stored, of)
     return _filled(new)
 
