@@ -121,6 +121,15 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     running.kill()
 
 
+@pytest.fixture(scope="session")
+def standing_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A started server on SQLite, for tests that look only at runs of their own."""
+    folder = tmp_path_factory.mktemp("standing")
+    running = Server(f"sqlite:///{folder}/gradwatch.db", folder / "server.log").start()
+    yield running
+    running.kill()
+
+
 @contextlib.contextmanager
 def two_servers(database_url: str, folder: Path) -> Iterator[list[Server]]:
     """Two started servers on one database."""

@@ -43,6 +43,7 @@ from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.intake import Intake
 from gradwatch_service.api.metering import Metering
 from gradwatch_service.api.operations import LIVE, PREFIX
+from gradwatch_service.api.otlp import route as otlp
 from gradwatch_service.api.shortcut import Shortcut
 from gradwatch_service.api.watch import Live
 from gradwatch_service.delivery.courier import BEAT_SECONDS, Courier, OpenChannel
@@ -88,7 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
-    for router in (health.router, documents.router, metrics.router):
+    for router in (health.router, documents.router, metrics.router, otlp.router):
         app.include_router(router)
     app.router.routes.insert(0, frames.put_frame)
     problems.install(app)

@@ -290,7 +290,7 @@ def test_push_makes_a_run_fills_it_and_ends_it(command: Run) -> None:
     )
     code, out, err = command("push --project lm --name small --json", routes, lines)
     (run,) = posted
-    assert (code, err) == (0, [])
+    assert (code, err) == (0, ["gradwatch: steps stored: 3, events stored: 1"])
     assert out[0] == run
     assert json.loads(out[1]) == {"run_id": run, "steps": 3, "events": 1}
     assert routes.seen[0][1] == {"id": run, "project": "lm", "name": "small"}
@@ -320,7 +320,7 @@ def test_push_sends_many_lines_in_batches(command: Run) -> None:
 
 
 def test_push_of_nothing_sends_nothing(command: Run) -> None:
-    assert command(f"push --run {RUN}", {}, "") == (0, [RUN], [])
+    assert command(f"push --run {RUN}", {}, "") == (0, [RUN], ["gradwatch: steps stored: 0"])
 
 
 def test_push_does_not_keep_lines_waiting_for_more(
@@ -356,6 +356,7 @@ def test_push_names_the_lines_it_cannot_use(command: Run) -> None:
         'gradwatch: line 1: no JSON object; write {"step": 0, "loss": 1.5}',
         'gradwatch: line 3: no JSON object; write {"step": 0, "loss": 1.5}',
         "gradwatch: line 4: loss is not a number",
+        "gradwatch: steps stored: 1, lines refused: 3",
     ]
 
 
@@ -369,7 +370,10 @@ def test_push_finds_the_line_for_which_a_request_is_refused(command: Run) -> Non
     lines = "".join(f'{{"step": {step}}}\n' for step in range(5))
     code, out, err = command(f"push --run {RUN} --json", routes, lines)
     assert code == 1
-    assert err == ["gradwatch: line 3: 422 invalid: out of range"]
+    assert err == [
+        "gradwatch: line 3: 422 invalid: out of range",
+        "gradwatch: steps stored: 4, lines refused: 1",
+    ]
     assert json.loads(out[1])["steps"] == 4
 
 

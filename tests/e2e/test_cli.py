@@ -59,7 +59,7 @@ def lines(items: Sequence[object]) -> str:
 def push(server: Server, items: Sequence[object], *arguments: str) -> str:
     """Push items as a run; returns its id."""
     out, err = gradwatch(server.url, "push", *arguments, stdin=lines(items))
-    assert err == []
+    assert re.fullmatch(r"gradwatch: steps stored: \d+(, there already: \d+)?", *err)
     (run,) = out
     return run
 
@@ -131,6 +131,7 @@ def test_lines_that_cannot_be_stored_are_named_and_the_rest_is(server: Server, h
     out, err = gradwatch(server.url, "push", "--json", stdin=stdin, status=1)
     run, totals = out[0], json.loads(out[1])
     assert totals == {"run_id": run, "steps": 3, "events": 1, "rejected": 3}
+    assert err.pop() == "gradwatch: steps stored: 3, events stored: 1, lines refused: 3"
     assert [line.partition(":")[2].split(":")[0].strip() for line in err] == [
         "line 2", "line 3", "line 7",
     ]  # fmt: skip
@@ -146,7 +147,32 @@ def test_a_file_pushed_twice_is_stored_once(server: Server, http: httpx.Client):
     losses = http.get(f"/runs/{run}/series", params={"metric": "loss"}).json()
     assert losses["steps"] == list(range(13))
     out, _ = gradwatch(server.url, "push", "--run", run, "--json", stdin=lines(NORMAL))
-    assert json.loads(out[1]) == {"run_id": run, "steps": 0}
+    assert json.loads(out[1]) == {"run_id": run, "steps": 0, "duplicates": 12}
+
+
+def test_a_push_outlives_a_restart_of_the_service(server: Server, http: httpx.Client):
+    pushing = subprocess.Popen(
+        [*COMMAND, "push", "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(server.url),
+    )
+    assert pushing.stdin is not None
+    assert pushing.stdout is not None
+    run = pushing.stdout.readline().strip()
+    pushing.stdin.write(lines(NORMAL[:6]))
+    pushing.stdin.flush()
+    poll(lambda: http.get(f"/runs/{run}").json()["last_step"] == 5, "the first steps are stored")
+    server.stop()
+    pushing.stdin.write(lines([*NORMAL[6:], BROKEN]))
+    pushing.stdin.flush()
+    server.start()
+    out, err = pushing.communicate(timeout=60)
+    assert (pushing.returncode, json.loads(out)["steps"]) == (0, 13), err
+    losses = http.get(f"/runs/{run}/series", params={"metric": "loss"}).json()
+    assert losses["steps"] == list(range(13))
 
 
 def test_tail_follows_a_living_run_to_its_end(server: Server, http: httpx.Client):

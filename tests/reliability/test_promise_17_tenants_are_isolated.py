@@ -73,6 +73,14 @@ def at_once(value: object) -> Callable[[Belongings], Any]:
     return lambda _: value
 
 
+def metrics_of(project: str) -> dict[str, Any]:
+    """A request of OTLP that names a project."""
+    named = {"key": "gradwatch.project", "value": {"stringValue": project}}
+    point = {"asDouble": 1.0, "timeUnixNano": "1700000000000000000"}
+    scopes = [{"metrics": [{"name": "loss", "gauge": {"dataPoints": [point]}}]}]
+    return {"resourceMetrics": [{"resource": {"attributes": [named]}, "scopeMetrics": scopes}]}
+
+
 ASKED: Mapping[str, Ask] = {
     "GET /healthz": Ask("anybody"),
     "GET /readyz": Ask("anybody"),
@@ -153,6 +161,7 @@ ASKED: Mapping[str, Ask] = {
     "GET /api/v1/projects/{project}/deliveries": Ask("read"),
     # There is no dead letter: who may replay one is told so.
     "POST /api/v1/projects/{project}/deliveries/{delivery_id}/replay": Ask("admin", success={404}),
+    "POST /v1/metrics": Ask("ingest", json=lambda target: metrics_of(target.project)),
     "GET /api/v1/session": Ask("all"),
     "DELETE /api/v1/session": Ask("all"),
 }

@@ -31,6 +31,13 @@ BATCH_SECONDS = 0.2
 QUEUE_LINES = 1_000
 ITEMS_REFUSED = (400, 422)
 
+_WORDS = {
+    "steps": "steps stored",
+    "duplicates": "there already",
+    "events": "events stored",
+    "rejected": "lines refused",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -41,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Send JSON lines from standard input as the steps of a run; prints its id."""
+    """Send JSON lines from standard input as the steps of a run; prints its id and the totals."""
     pushing = _Push(context, args.run or str(uuid7()))
     if args.run is None:
         pushing.open(args.project, args.name)
@@ -52,6 +59,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         pushing.post(f"/{pushing.run_id}/finish", {"state": "finished"})
     if args.json:
         write_json({"run_id": pushing.run_id, **pushing.totals})
+    complain(pushing.summary())
     return 1 if pushing.totals["rejected"] else 0
 
 
@@ -102,6 +110,15 @@ class _Push:
         """POST below ``/runs``, patiently."""
         return retry.post(self.context.transport, self.context.config, f"{API}/runs{path}", body)
 
+    def summary(self) -> str:
+        """What has become of the lines, in words."""
+        counted = [
+            f"{words}: {self.totals[what]}"
+            for what, words in _WORDS.items()
+            if what == "steps" or self.totals[what]
+        ]
+        return ", ".join(counted)
+
     def _send_group(self, what: str, items: Sequence[_Item]) -> None:
         bodies = [as_json(item.body["event"] if what == "events" else item.body) for item in items]
         try:
@@ -111,6 +128,9 @@ class _Push:
             return
         accepted = receipt.get("accepted")
         self.totals[what] += accepted if isinstance(accepted, int) else 0
+        again = receipt.get("duplicates")
+        if isinstance(again, int) and again:
+            self.totals["duplicates"] += again
         for rejection in _dicts(receipt.get("rejections")):
             self._reject(items[int(rejection.get("index") or 0)].line, str(rejection.get("detail")))
 

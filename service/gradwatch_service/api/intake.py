@@ -23,7 +23,7 @@ Reader: TypeAlias = asyncio.Task[Any]
 Admit: TypeAlias = Callable[[Scope], Awaitable[Meter | None]]
 Refusal: TypeAlias = Callable[[Scope, ServiceError], ASGIApp]
 
-GUARDED_PREFIX = "/api/"
+GUARDED_PREFIXES = ("/api/", "/v1/")  # ours, and that of OpenTelemetry's exporters
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 IDENTITY = "identity"
 # A compressed body of which so much has come is looked at before the rest is waited for.
@@ -100,7 +100,7 @@ class Intake:
             return
         send = with_headers(send)
         try:
-            if scope["path"].startswith(GUARDED_PREFIX) and scope["path"] != EVENTS:
+            if scope["path"].startswith(GUARDED_PREFIXES) and scope["path"] != EVENTS:
                 await self._guarded(scope, receive, send)
             else:
                 await self._admit(scope)

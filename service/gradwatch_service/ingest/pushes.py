@@ -51,6 +51,22 @@ class StepsPush:
 
 
 @dataclass(frozen=True, slots=True)
+class PointsPush:
+    """``POST /v1/metrics``: as in ``StepsPush``, but what is stored before is each single value.
+
+    ``counted``: its steps are to be numbered after those of the run; a time that has a number
+    keeps it.
+    """
+
+    run_id: uuid.UUID
+    digest: bytes
+    frame: Frame
+    layer_names: tuple[str, ...]
+    counted: bool
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """Judge what is stored of a run and waits to be judged; answered by nothing."""
 
@@ -82,7 +98,7 @@ class Verdict:
     judged: Judged | Exception
 
 
-Push: TypeAlias = FramePush | StepsPush | Silence | Judgement | Word | Verdict
+Push: TypeAlias = FramePush | StepsPush | PointsPush | Silence | Judgement | Word | Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gradwatch_service.domain import (
     LayerTable,
 )
 from gradwatch_service.errors import TooLarge
-from gradwatch_service.ingest.pushes import StepsPush
+from gradwatch_service.ingest.pushes import PointsPush, StepsPush
 from gradwatch_service.store.packing import MAX_LAYERS
 
 
@@ -39,7 +39,7 @@ def first_mentions(steps: IntArray) -> BoolArray:
     return first
 
 
-def arrange(push: StepsPush, table: LayerTable, keep: BoolArray) -> Frame:
+def arrange(push: StepsPush | PointsPush, table: LayerTable, keep: BoolArray) -> Frame:
     """The kept steps as a frame whose layer columns are those of the table."""
     frame = push.frame
     columns = [table.column[name] for name in push.layer_names]

@@ -137,10 +137,35 @@ def _places(connection: Connection, run_id: uuid.UUID, writer: str, group: Group
     return {row.seq: row.ordinal for row in connection.execute(query)}
 
 
+def reaching(
+    connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
+) -> Iterator[Frame]:
+    """All frames of a writer that reach into the steps ``first`` … ``last``, and maybe more."""
+    for body in _bodies(connection, run_id, writer, first, last):
+        yield packing.unpack(body)
+    for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
+        for _, found in chunks.frames_of(connection, run_id, group):
+            yield found
+
+
 def stored_steps(
     connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
 ) -> frozenset[int]:
     """The steps of all frames of a writer that reach into ``first`` … ``last``, and maybe more."""
+    found = {
+        step
+        for body in _bodies(connection, run_id, writer, first, last)
+        for step in packing.read_steps(packing.read_fields(body)).tolist()
+    }
+    for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
+        found.update(group.step_list().tolist())
+    return frozenset(found)
+
+
+def _bodies(
+    connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
+) -> Iterator[bytes]:
+    """Those that are in no tile, of frames that reach into these steps."""
     query = select(frames.c.body).where(
         frames.c.run_id == run_id,
         frames.c.writer == writer,
@@ -148,16 +173,7 @@ def stored_steps(
         frames.c.step_max >= first,
         frames.c.step_min <= last,
     )
-    bodies = connection.execute(query).scalars()
-    found = {
-        step
-        for body in bodies
-        if body
-        for step in packing.read_steps(packing.read_fields(body)).tolist()
-    }
-    for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
-        found.update(group.step_list().tolist())
-    return frozenset(found)
+    return filter(None, connection.execute(query).scalars())
 
 
 def _log(run_id: uuid.UUID, writer: str, seqs: range) -> Select[tuple[int, int, bytes]]:

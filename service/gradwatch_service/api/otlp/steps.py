@@ -1,0 +1,72 @@
+"""Data points of one run, put together into steps: by their number, or counted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from gradwatch_service.api.otlp.reading import Point
+from gradwatch_service.api.steps_body import Steps, parse_steps
+from gradwatch_service.domain import JsonValue
+from gradwatch_service.store.packing import MAX_STEPS
+
+STEP_METRICS = frozenset({"step", "global_step"})
+
+
+class Batch(NamedTuple):
+    """Steps for one push; ``counted``: their numbers are only an order."""
+
+    steps: Steps
+    counted: bool
+
+
+def batches(points: Sequence[Point]) -> Iterator[Batch]:
+    """The steps of one run, as many a push as it may have.
+
+    Raises:
+        TooLarge: too many different names for the steps.
+    """
+    current = max((int(point.value) for point in points if _is_step(point)), default=None)
+    values = [point for point in points if not _is_step(point)]
+    numbered = [point for point in values if point.step is not None or current is not None]
+    rows: dict[int, dict[str, Any]] = {}
+    for point in sorted(numbered, key=attrgetter("time")):
+        _add(rows, point, current if point.step is None else point.step)
+    yield from _batched(rows.values(), counted=False)
+    if current is None:
+        loose = (point for point in values if point.step is None)
+        yield from _batched(_counted(loose).values(), counted=True)
+
+
+def _is_step(point: Point) -> bool:
+    """Whether its value says at which step all others without one were measured."""
+    return point.name in STEP_METRICS and point.layer is None and 0 <= point.value < 2**53
+
+
+def _counted(points: Iterable[Point]) -> dict[int, dict[str, Any]]:
+    """The n-th value of each series belongs to the n-th step."""
+    rows: dict[int, dict[str, Any]] = {}
+    seen: defaultdict[tuple[str, str | None], int] = defaultdict(int)
+    for point in sorted(points, key=attrgetter("time")):
+        series = (point.name, point.layer)
+        _add(rows, point, seen[series])
+        seen[series] += 1
+    return rows
+
+
+def _add(rows: dict[int, dict[str, Any]], point: Point, step: int | None) -> None:
+    row = rows.setdefault(step or 0, {"step": step or 0})
+    if point.time:
+        row["time"] = point.time
+    if point.layer is None:
+        row[point.name] = point.value
+    else:
+        row.setdefault("layers", {}).setdefault(point.layer, {})[point.name] = point.value
+
+
+def _batched(rows: Iterable[dict[str, Any]], *, counted: bool) -> Iterator[Batch]:
+    ordered: list[JsonValue] = [*sorted(rows, key=lambda row: int(row["step"]))]
+    for start in range(0, len(ordered), MAX_STEPS):
+        yield Batch(parse_steps({"steps": ordered[start : start + MAX_STEPS]}), counted)
