@@ -74,6 +74,9 @@ def _acted(standing: Standing) -> Json:
     }
 
 
+_NO_ACTS: Json = dict.fromkeys(("acknowledged_by", "acknowledged_at", "resolved_by", "comment"))
+
+
 class Kept(NamedTuple):
     """An alert as it is stored."""
 
@@ -214,6 +217,7 @@ def count(
 
 def _body(body: Json, last_step: int | None, updated_at: dt.datetime) -> Json:
     """The alert as it was written last, and where it has been seen since."""
+    body = _NO_ACTS | body  # as written before there were any
     if last_step is None or last_step <= cast(int, body["last_step"]):
         return body
     return {**body, "last_step": last_step, "updated_at": rfc3339(updated_at)}

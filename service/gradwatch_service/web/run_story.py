@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gradwatch_service.domain import MAX_STEP
+from gradwatch_service.diagnose.acts import ENDED_BY
 from gradwatch_service.store.advice import OPEN_STATES, severity_of
 from gradwatch_service.store.handed import Wish
+from gradwatch_service.web.progress import total_steps
 from gradwatch_service.web.words import moment, step
 
 Json = Mapping[str, Any]
@@ -19,7 +20,6 @@ Level = Literal["ok", "info", "warning", "error", "critical", "quiet"]
 
 MOST_ROUNDS = 32  # of one action against one alert
 PERSON = 4  # the class of what only a person can do
-TOTALS = ("max_steps", "total_steps", "num_steps", "train_steps", "max_iters", "steps")
 WORDS = {
     "applied": "done, on trial",
     "verified": "it helped",
@@ -136,11 +136,8 @@ def told(alerts: Iterable[Json], done: Iterable[Deed]) -> tuple[list[Told], list
 
 def progress(run: Json) -> float | None:
     """How much of the steps it was to make is made; None if its config does not say."""
-    for name in TOTALS:
-        total = run["config"].get(name)
-        if isinstance(total, int) and not isinstance(total, bool) and 0 < total <= MAX_STEP:
-            return min(1.0, (run["last_step"] or 0) / total)
-    return None
+    total = total_steps(run["config"])
+    return None if total is None else min(1.0, (run["last_step"] or 0) / total)
 
 
 def handing(item: Json, run: Json, wish: Wish | None, *, may: bool) -> str:
@@ -188,6 +185,11 @@ def flat(config: Json, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def was_open_at_the_end(alert: Json) -> bool:
+    """Whether only the end of the run ended it."""
+    return bool(alert["resolved_by"] == ENDED_BY and alert["actionable"])
+
+
 def headline(alert: Json) -> str:
     """The title without its step."""
     return _AT_STEP.sub("", alert["title"])
@@ -212,8 +214,11 @@ def _ended(run: Json, alerts: Sequence[Json]) -> Verdict:
     reason = f"Reason: {run['finish_reason']}. " if run["finish_reason"] else ""
     if run["health"] == "ok":
         return Verdict("ok", f"{sentence}, healthy", reason + _calm(alerts))
-    level: Level = "critical" if run["health"] == "critical" else "warning"
-    return Verdict(level, f"{sentence}, in trouble", f"{reason}What was wrong then is below.")
+    level: Level = "critical" if run["state"] == "failed" else "warning"
+    left = [one for one in alerts if was_open_at_the_end(one)]
+    names = [f"{headline(one)}, since step {step(one['opened_step'])}" for one in left]
+    open_then = f"Still open then: {'; '.join(names)}." if names else "Its alerts are below."
+    return Verdict(level, f"{sentence}, with trouble left", reason + open_then)
 
 
 def _calm(alerts: Sequence[Json]) -> str:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from gradwatch_service.diagnose.acts import ENDED_BY
 from gradwatch_service.store.handed import Wish
 from gradwatch_service.web import run_story
 from gradwatch_service.web.run_story import Deed, Verdict
@@ -30,6 +31,8 @@ def alert(**fields: Any) -> dict[str, Any]:
         "confidence": 0.9,
         "opened_step": 1412,
         "title": "Gradients explode (step 1412)",
+        "actionable": True,
+        "resolved_by": None,
         "layers": ["rnn.weight_hh", "rnn.weight_xh"],
     } | fields
 
@@ -122,11 +125,11 @@ def event(status: str, step: int | None, **fields: Any) -> dict[str, Any]:
         ),
         (
             {"state": "failed", "health": "critical", "finish_reason": "OutOfMemoryError"},
-            [alert(state="resolved")],
+            [alert(state="resolved", resolved_by=ENDED_BY), alert(state="resolved")],
             Verdict(
                 "critical",
-                "Failed at step 1,500, in trouble",
-                "Reason: OutOfMemoryError. What was wrong then is below.",
+                "Failed at step 1,500, with trouble left",
+                "Reason: OutOfMemoryError. Still open then: Gradients explode, since step 1,412.",
             ),
         ),
     ],

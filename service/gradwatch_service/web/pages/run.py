@@ -68,6 +68,7 @@ def _context(run_id: uuid.UUID, backend: Backend, who: Principal) -> dict[str, A
         "handing": run_story.handing,
         "promise": run_story.promise,
         "headline": run_story.headline,
+        "was_open_at_the_end": run_story.was_open_at_the_end,
         "may_act": ADMIN in who.scopes,
     }
 
