@@ -55,9 +55,10 @@ bench-load: $(READY) ## writing, reading and growth on SQLite and PostgreSQL, be
 bench-storage: $(READY) ## bytes a float, compaction and reads on both databases
 	$(BIN)/python -m benchmarks.storage
 
-docs: $(READY) ## a page per rule and cause, written from the code; the README's picture
+docs: $(READY) ## a page per rule and cause, written from the code; the pictures of the README
 	$(BIN)/python -m docs.handbook
 	$(BIN)/python -m docs.picture
+	$(BIN)/python -m docs.screenshots
 
 migration: $(READY) ## new migration from the tables: make migration name="add x"
 	$(BIN)/alembic revision --autogenerate -m "$(name)"

@@ -33,12 +33,15 @@ def main() -> None:
     """Train, draw, write the file."""
     settings = Settings()
     with tempfile.TemporaryDirectory() as folder, serving(f"sqlite:///{folder}/picture.db") as url:
-        alone = _train(settings, start(settings, "alone", url), help_it=False)
-        helped = _train(settings, start(settings, "helped", url), help_it=True)
+        alone = watched(settings, first := start(settings, "alone", url), help_it=False)
+        first.finish("failed")
+        helped = watched(settings, second := start(settings, "helped", url), help_it=True)
+        second.finish()
     draw(alone, helped, fate_of(alone.course))
 
 
-def _train(settings: Settings, run: Run, *, help_it: bool) -> Watched:
+def watched(settings: Settings, run: Run, *, help_it: bool) -> Watched:
+    """Train one of the two jobs to its end, or until it fails."""
     policy = guided(run) if help_it else ALONE
     limits: list[float] = []
 
@@ -47,7 +50,6 @@ def _train(settings: Settings, run: Run, *, help_it: bool) -> Watched:
         return policy.decide(norm, step)
 
     course = train(settings, run, Policy(decide, policy.adapt))
-    run.finish()
     return Watched(course, limits)
 
 

@@ -23,7 +23,8 @@ _firing = (
     .subquery()
 )
 _HEALTH = sa.case((runs.c.health == "critical", 0), (runs.c.health == "warning", 1), else_=2)
-_URGENCY = sa.case((_firing.c.firing > 0, 0), else_=3) + _HEALTH
+_HAS_ENDED = runs.c.state.in_(("finished", "failed"))
+_URGENCY = sa.case((_firing.c.firing > 0, 0), (_HAS_ENDED, 6), else_=3) + _HEALTH
 _COLUMNS = (
     runs.c.run_id.label("id"),
     runs.c.project,
@@ -52,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run; ``urgency`` from 0 (alerts fire, health critical) to 5 (all is well)."""
+    """One run; ``urgency`` from 0 (alerts fire, health critical) to 8 (ended well)."""
 
     id: uuid.UUID
     project: str
@@ -70,7 +71,7 @@ class Entry:
 def entries(
     connection: Connection, wanted: Wanted, *, skip: int = 0, limit: int | None = None
 ) -> list[Entry]:
-    """Firing first, then by health, then those seen last."""
+    """Firing first, then what goes on, then what has ended; each by health, then seen last."""
     query = (
         _narrowed(select(*_COLUMNS, _URGENCY.label("urgency")), wanted)
         .select_from(runs.outerjoin(_firing, _firing.c.run_id == runs.c.run_id))

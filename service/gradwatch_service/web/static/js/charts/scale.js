@@ -38,21 +38,22 @@ export function atShare({ type, range }, share) {
 export function ticks({ type, range }, most = 5) {
   if (type !== "log") return named(evenly(range, most));
   const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
-  if (last - first < 1) return withinDecade(range);
+  if (last - first < 1) return withinDecade(range, most);
   const every = Math.ceil((last - first + 1) / most);
   const tickvals = [];
   for (let power = first; power <= last; power += every) tickvals.push(10 ** power);
   return { tickmode: "array", tickvals, ticktext: tickvals.map(power) };
 }
 
-function withinDecade(range) {
+function withinDecade(range, most) {
   const [low, high] = range.map((power) => 10 ** power);
   const tickvals = [];
   for (let base = Math.floor(range[0]); base <= range[1]; base++) {
     for (const digit of [1, 1.5, 2, 3, 4, 5, 7]) tickvals.push(digit * 10 ** base);
   }
   const kept = tickvals.filter((value) => value >= low && value <= high);
-  return named(kept);
+  const every = Math.ceil(kept.length / most);
+  return named(kept.filter((_, place) => place % every === 0));
 }
 
 function named(tickvals) {
