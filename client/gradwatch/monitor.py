@@ -30,13 +30,13 @@ class Monitor(Protocol):
         """Collect and send the statistics of one step; False means: skip this update."""
         ...
 
+    def flush(self) -> None:
+        """Report the newest step although its update has not been measured."""
+        ...
+
 
 class Watcher(Monitor, Protocol):
     """A monitor that may hold back the report of the newest step."""
-
-    def flush(self) -> None:
-        """Log the report held back."""
-        ...
 
     def forget(self) -> None:
         """Drop the report held back: another process has it."""

@@ -115,7 +115,7 @@ class Monitor:
         if self._broken:
             return True
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._bench.overlay.aside():
                 rate = _learning_rate(self._bench.optimizer)
                 return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
@@ -194,6 +194,9 @@ class Monitor:
     def _hold(self, measured: Measured, one: Unread) -> None:
         """Keep the report of a step until its update is known, if that is measured."""
         numbers = {**measured.scalars, **one.verdict.scalars}
+        limits = (measured.scalars, one.verdict.scalars)  # of the framework, and of the guard
+        if all("clip_norm" in scalars for scalars in limits):
+            numbers["clip_norm"] = min(scalars["clip_norm"] for scalars in limits)
         if "lr" in numbers:
             numbers["lr"] = self._pilot.rate(numbers["lr"])
         self._held = replace(measured, scalars=numbers)
