@@ -35,9 +35,17 @@ class Monitor(Protocol):
         ...
 
 
-class Watcher(Monitor, Protocol):
-    """A monitor that may hold back the report of the newest step."""
+class Holder(Protocol):
+    """Something that may hold back the report of the newest step."""
+
+    def flush(self) -> None:
+        """Log the report held back."""
+        ...
 
     def forget(self) -> None:
         """Drop the report held back: another process has it."""
         ...
+
+
+class Watcher(Holder, Monitor, Protocol):
+    """A monitor that holds a report back."""

@@ -34,6 +34,8 @@ class OffRun:
     id = ""
     counts = Counts()
     guard = Guard()
+    autopilot = 0
+    next_step = 0
 
     @property
     def advice(self) -> list[Mapping[str, Any]]:

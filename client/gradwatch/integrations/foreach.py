@@ -144,12 +144,6 @@ def scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
             gradient.mul_(factor)
 
 
-def global_norm(norms: Float32Array) -> float:
-    """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
-    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
-    return float(np.sqrt(np.sum(measured * measured)))
-
-
 def _is_single(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
 

@@ -16,13 +16,12 @@ import torch
 
 from gradwatch import clock
 from gradwatch.integrations.bench import Bench
-from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
 from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
-from gradwatch.values import Float32Array
+from gradwatch.values import Float32Array, global_norm
 from gradwatch.watching import Means
 
 if TYPE_CHECKING:
@@ -45,6 +44,17 @@ def watch(
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
+    return monitor_of(run, watched, optimizer, means, first_step)
+
+
+def monitor_of(
+    run: Run,
+    watched: Sequence[Watched],
+    optimizer: torch.optim.Optimizer,
+    means: Means,
+    first_step: int,
+) -> Monitor:
+    """A monitor of these parameters."""
     bench = Bench.of(watched, optimizer, means, first_step)
     return Monitor(run, watched, bench, Pilot.of(run, watched, bench, means))
 
