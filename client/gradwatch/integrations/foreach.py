@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradwatch.integrations.shards import WHOLE, Whole
 from gradwatch.values import Float32Array, missing32, narrow
 
 Tensors = Sequence[torch.Tensor]
@@ -148,14 +149,15 @@ def _is_single(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
 
 
-def sanitise(gradients: Sequence[torch.Tensor | None], limit: float) -> float:
+def sanitise(gradients: Sequence[torch.Tensor | None], limit: float, whole: Whole = WHOLE) -> float:
     """Set what is not finite to zero and scale the rest down to the norm ``limit``, in place.
 
     Returns how many elements were not finite. A sparse gradient that holds one becomes all zero.
     """
-    present = [gradient for gradient in gradients if gradient is not None]
     count = 0
-    for gradient in present:
+    for gradient in gradients:
+        if gradient is None:
+            continue
         values = dense(gradient)
         bad = values.numel() - int(values.isfinite().sum())
         count += bad
@@ -163,18 +165,24 @@ def sanitise(gradients: Sequence[torch.Tensor | None], limit: float) -> float:
             gradient.zero_()
         elif bad:
             gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-    _scale_to(present, limit)
+    _scale_to(gradients, limit, whole)
     return float(count)
 
 
-def _scale_to(gradients: Sequence[torch.Tensor], limit: float) -> None:
+def _scale_to(gradients: Sequence[torch.Tensor | None], limit: float, whole: Whole) -> None:
     """Scale finite gradients to a global norm of at most ``limit``; the norm itself may overflow.
 
     So it is taken of gradients divided by their largest element.
     """
-    largest = max((float(norm) for norm in norms(list(map(dense, gradients)), math.inf)), default=0)
+    largest = whole.largest(_host_norms(gradients, math.inf))
     if largest <= 0.0:
         return
     scale(gradients, 1.0 / largest)
-    parts = [float(norm) for norm in norms(list(map(dense, gradients)))]
-    scale(gradients, min(largest, limit / math.hypot(*parts)))
+    scale(gradients, min(largest, limit / whole.norm(_host_norms(gradients, 2.0))))
+
+
+def _host_norms(gradients: Sequence[torch.Tensor | None], order: float) -> list[float]:
+    """One norm a gradient, 0 where there is none."""
+    present = {i: dense(g) for i, g in enumerate(gradients) if g is not None and g.numel()}
+    found = dict(zip(present, norms(list(present.values()), order), strict=True))
+    return [float(found[i]) if i in found else 0.0 for i in range(len(gradients))]

@@ -16,7 +16,7 @@ from gradwatch.records import Measured
 from gradwatch.run import Run
 
 
-class Link(Traced):
+class Link:
     """Stands in for ``apply`` of an optimizer while a step is traced.
 
     The loss is a value inside the gradient's own trace and cannot be handed over there. It comes to
@@ -25,7 +25,8 @@ class Link(Traced):
     """
 
     def __init__(self, run: Run, optimizer: Any, watched: Sequence[Watched], *, acts: bool) -> None:
-        super().__init__(run, acts=acts)
+        self._traced = Traced(run, acts=acts, log=self._log)
+        self._run = run
         self._optimizer = optimizer
         self._update = optimizer.apply
         self._layers = [item.layer for item in watched]
@@ -49,12 +50,12 @@ class Link(Traced):
         """Measure, make the update, and take it back if the guard refuses it."""
         step = self._optimizer.iterations.value + self._offset
         measured = norms(grads)
-        decision = self.ask(step, total(measured))
+        decision = self._traced.ask(step, total(measured))
         kept = [variable for variable in self._optimizer.variables if self._may_go_back(variable)]
         before = [variable.value for variable in (*self._variables, *kept)]
-        self._update(mended(grads, decision) if self.acts else grads, trainable_variables)
+        self._update(mended(grads, decision) if self._traced.acts else grads, trainable_variables)
         after = [variable.value for variable in (*self._variables, *kept)]
-        if self.acts:
+        if self._traced.acts:
             after = chosen(decision[1], before, after)
             for variable, value in zip((*self._variables, *kept), after, strict=True):
                 variable.assign(value)
@@ -68,10 +69,16 @@ class Link(Traced):
         }
         rate = jnp.asarray(self._optimizer.learning_rate)
         limit = self._optimizer.global_clipnorm
-        skipped = decision[1] if self.acts else None
-        self.report(step, self._layers, stats, {"lr": rate, "clip_norm": limit, "skipped": skipped})
+        skipped = decision[1] if self._traced.acts else None
+        self._traced.report(
+            step, self._layers, stats, {"lr": rate, "clip_norm": limit, "skipped": skipped}
+        )
 
-    def log(self, measured: Measured) -> None:
+    def flush(self) -> None:
+        """Report the last updates."""
+        self._traced.flush()
+
+    def _log(self, measured: Measured) -> None:
         """Wait for the loss of this report, if losses are heard."""
         self._reports.append(measured)
         self._match()
@@ -88,4 +95,4 @@ class Link(Traced):
         while self._reports and (self._losses or not self._hears):
             report = self._reports.popleft()
             loss = {"loss": self._losses.popleft()} if self._losses else {}
-            super().log(replace(report, scalars={**report.scalars, **loss}))
+            self._run.log_measured(replace(report, scalars={**report.scalars, **loss}))

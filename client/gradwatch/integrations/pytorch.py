@@ -19,6 +19,7 @@ from gradwatch.integrations.bench import Bench
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
+from gradwatch.integrations.shards import is_sharded
 from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
 from gradwatch.values import Float32Array, global_norm
@@ -60,7 +61,7 @@ def monitor_of(
 
 
 def _is_measurable(parameter: torch.Tensor) -> bool:
-    plain = type(parameter) in (torch.nn.Parameter, torch.Tensor)
+    plain = type(parameter) in (torch.nn.Parameter, torch.Tensor) or is_sharded(parameter)
     strided = parameter.layout is torch.strided and parameter.device.type != "meta"
     return plain and strided and parameter.is_floating_point()
 
@@ -81,7 +82,7 @@ class Monitor:
         self._pilot = pilot
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
         self._columns = run.add_layers([item.layer for item in watched])
-        self._probe = Probe(self._parameters)
+        self._probe = Probe(self._parameters, bench.whole)
         self._next_step = bench.step
         self._reads_later = self._parameters[0].device.type in READ_LATER
         self._unread: Unread | None = None
@@ -134,6 +135,8 @@ class Monitor:
 
     def flush(self) -> None:
         """Report the newest step although its update has not been measured."""
+        if self._bench.whole.is_shared:  # the other ranks may be gone
+            self._unread = None
         try:
             self._catch_up()
         except RuntimeError as error:
@@ -150,13 +153,14 @@ class Monitor:
     def _end(self, error: RuntimeError) -> None:
         self._broken = True
         self._probe.forget()
+        self._bench.whole.leave()
         self._pilot.end()
         self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
         self._pilot.begin(step)
-        gradients = [parameter.grad for parameter in self._parameters]
+        gradients = self._bench.whole.local([one.grad for one in self._parameters])
         has_gradient = any(gradient is not None for gradient in gradients)
         if has_gradient:
             scalars = {**self._loss_scale(), **scalars}
@@ -192,6 +196,7 @@ class Monitor:
     def _read(self, one: Unread) -> Measured:
         """The numbers of a step; with them comes the update of the step before."""
         arrays, fetched = one.sent.read()
+        arrays = self._bench.whole.joined(arrays)
         self._complete(arrays.pop("update_norm", None))
         numbers, unread = read_scalars(fetched)
         self._run.note_malformed(unread)

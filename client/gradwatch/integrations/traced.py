@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +48,20 @@ class Layout:
 
 
 class Traced:
-    """The link between compiled steps and a run; ``acts``: the guard may be applied."""
+    """The link between compiled steps and a run.
 
-    def __init__(self, run: Run | OffRun, *, acts: bool) -> None:
+    ``acts``: the guard may be applied; ``log``: what to do with a report (default: log it).
+    """
+
+    def __init__(
+        self,
+        run: Run | OffRun,
+        *,
+        acts: bool,
+        log: Callable[[Measured], None] | None = None,
+    ) -> None:
         self._run = run
+        self._log = log or getattr(run, "log_measured", None)
         self._newest = -1
         self._decisions: dict[int, tuple[float, float, float]] = {}
         # Processes would decide differently: which limits one knows of depends on when it asked.
@@ -92,11 +102,6 @@ class Traced:
             lambda: jnp.array(PASS, jnp.float32),
         )
 
-    def log(self, measured: Measured) -> None:
-        """What to do with a report that has arrived."""
-        if isinstance(self._run, Run):
-            self._run.log_measured(measured)
-
     def flush(self) -> None:
         """Wait for the reports of programs that are still running."""
         try:
@@ -127,13 +132,13 @@ class Traced:
     def _receive(self, layout: Layout, step: Any, numbers: Any) -> None:
         """Once a step, although several devices may report it."""
         number = int(step)
-        if number <= self._newest or not isinstance(self._run, Run):
+        if number <= self._newest or self._log is None:
             return
         self._newest = number
         arrays, scalars = layout.read(np.asarray(numbers, np.float64))
         if "grad_norm" in arrays:
             scalars["grad_norm"] = global_norm(arrays["grad_norm"])
-        self.log(Measured(number, clock.now(), scalars, layout.columns, arrays))
+        self._log(Measured(number, clock.now(), scalars, layout.columns, arrays))
 
 
 def norms(arrays: Sequence[Any]) -> dict[int, jax.Array]:

@@ -107,7 +107,7 @@ def measured() -> dict[str, Any]:
     watched = compiled(keras.optimizers.Adam(0.01, global_clipnorm=0.5))
     alone = compiled(keras.optimizers.Adam(0.01, global_clipnorm=0.5))
     each = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"]))
+        on_train_batch_end=lambda _, logs: losses.append(float(logs["loss"]))
     )
     fit(watched, 3, GradwatchCallback(job.run))
     fit(watched, 3, GradwatchCallback(job.run))

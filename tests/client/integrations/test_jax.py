@@ -19,7 +19,6 @@ from gradwatch.integrations.jax import watch  # noqa: E402
 from gradwatch.integrations.pytree import describe  # noqa: E402
 from tests.client.conftest import RUN_ID, OpenRun  # noqa: E402
 from tests.client.integrations.explosion import (  # noqa: E402
-    FAULT,
     ON_SQLITE,
     STEPS,
     assert_detected,

@@ -34,6 +34,7 @@ def play(backend: str, *scenarios: str, **environment: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout.splitlines()[-1]))
