@@ -219,7 +219,10 @@ class Run:
                 ``save``, called as ``save(step)``, and ``load``, called as
                 ``load(step, skip_data_to=...)`` or ``load(step)``, for checkpoints of level 3;
                 ``save_every``, steps between two of them (default: 500);
-                ``truncate``, called with the time steps to back-propagate through at most.
+                ``truncate``, called with the time steps to back-propagate through at most;
+                ``through_time``, a recurrent module whose gradient is measured at each time step;
+                ``statistics``, what else to measure, at a price: ``grad_zero``, the fraction of
+                gradient elements that are zero, ``act_grad_norm``, ``bias_grad_norm``.
         """
         try:
             pytorch = importlib.import_module("gradwatch.integrations.pytorch")

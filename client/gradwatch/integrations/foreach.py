@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,18 @@ class Sent:
     transfer: Transfer
     scalars: Mapping[str, Any]
     travelling: tuple[str, ...]
+    profiles: Mapping[str, int] = field(default_factory=dict)  # axis -> length
 
     def read(self) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
         arrays, numbers = self.transfer.read()
-        return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=True))}
+        return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=False))}
+
+    def read_profiles(self) -> dict[str, list[float]]:
+        """Axis -> the values along it."""
+        _, numbers = self.transfer.read()
+        rest = iter(numbers[len(self.travelling) :])
+        return {axis: list(islice(rest, length)) for axis, length in self.profiles.items()}
 
 
 class Parts:
@@ -70,19 +78,28 @@ class Parts:
         self._device = device
         self._rows: dict[str, Sequence[int]] = {}
         self._results: list[torch.Tensor] = []
+        self._profiles: dict[str, torch.Tensor] = {}
 
     def add(self, name: str, rows: Sequence[int], results: Tensors) -> None:
         """Add a statistic: one result for each of the rows (layers) in which it was measured."""
         self._rows[name] = rows
         self._results.extend(results)
 
+    def add_profile(self, axis: str, values: torch.Tensor) -> None:
+        """Add values along an axis."""
+        self._profiles[axis] = values
+
     def send(self, scalars: Mapping[str, Any]) -> Sent:
         """Start the transfer of everything added, and of the scalars that are tensors."""
         scalars = {**scalars, **at_hand(scalars, self._device)}
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
         every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
-        transfer = Transfer(_stacked(every, self._device), self._rows, self._width)
-        return Sent(transfer, scalars, tuple(tensors))
+        stacked = _stacked(every, self._device)
+        if self._profiles:
+            stacked = torch.cat([stacked, *(one.to(stacked) for one in self._profiles.values())])
+        lengths = {axis: len(values) for axis, values in self._profiles.items()}
+        transfer = Transfer(stacked, self._rows, self._width)
+        return Sent(transfer, scalars, tuple(tensors), lengths)
 
     def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Send, and read at once."""

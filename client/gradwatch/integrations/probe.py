@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,10 +32,15 @@ class Probe:
         """What this process has of them."""
         return self._whole.local(self._watched)
 
-    def measure(self, gradients: Sequence[torch.Tensor | None], scalars: Mapping[str, Any]) -> Sent:
+    def measure(
+        self,
+        gradients: Sequence[torch.Tensor | None],
+        scalars: Mapping[str, Any],
+        more: Callable[[Parts, Mapping[int, torch.Tensor]], None] | None = None,
+    ) -> Sent:
         """All statistics of this moment and the scalars, to be read when they have come.
 
-        ``update_norm`` is that of the step before.
+        ``update_norm`` is that of the step before; ``more`` may add to them.
         """
         parameters = self._parameters
         present = {i: dense(tensor) for i, tensor in enumerate(gradients) if tensor is not None}
@@ -51,6 +56,8 @@ class Probe:
             parts.add("update_norm", every, norms(self._copy))
         if self.copy_interval != 1:
             self._copy = None
+        if more is not None:
+            more(parts, present)
         return parts.send(scalars)
 
     def remember(self, step: int) -> bool:

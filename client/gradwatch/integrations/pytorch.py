@@ -17,6 +17,8 @@ import torch
 from gradwatch import clock
 from gradwatch.integrations.bench import Bench
 from gradwatch.integrations.module_tree import Watched, describe
+from gradwatch.integrations.on_request import OnRequest
+from gradwatch.integrations.optimizer_facts import facts, learning_rate
 from gradwatch.integrations.pilot import Pilot
 from gradwatch.integrations.probe import Probe
 from gradwatch.integrations.shards import is_sharded
@@ -45,7 +47,10 @@ def watch(
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
-    return monitor_of(run, watched, optimizer, means, first_step)
+    monitor = monitor_of(run, watched, optimizer, means, first_step)
+    if means.statistics or means.through_time is not None:
+        monitor.extras = OnRequest(model, watched, means)
+    return monitor
 
 
 def monitor_of(
@@ -89,7 +94,8 @@ class Monitor:
         self._inherited: Unread | None = None
         self._held: Measured | None = None
         self._broken = False
-        run.add_config(_facts(bench.optimizer, self._probe.copy_interval))
+        self.extras: OnRequest | None = None
+        run.add_config(facts(bench.optimizer, self._probe.copy_interval))
 
     @property
     def stopped(self) -> bool:
@@ -127,7 +133,7 @@ class Monitor:
             return True
         try:
             with torch.no_grad(), self._bench.overlay.aside():
-                rate = _learning_rate(self._bench.optimizer)
+                rate = learning_rate(self._bench.optimizer)
                 return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
             self._end(error)
@@ -164,7 +170,8 @@ class Monitor:
         has_gradient = any(gradient is not None for gradient in gradients)
         if has_gradient:
             scalars = {**self._loss_scale(), **scalars}
-        sent = self._probe.measure(gradients, scalars)
+        more = None if self.extras is None else self.extras.add
+        sent = self._probe.measure(gradients, scalars, more)
         curves, unread = read_profiles(profiles)
         self._run.note_malformed(unread)
         self._catch_up()
@@ -204,7 +211,10 @@ class Monitor:
             numbers["grad_norm"] = global_norm(arrays["grad_norm"])
             if self._is_scaled:
                 numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        return Measured(one.step, one.time, numbers, self._columns, arrays, one.profiles)
+        profiles = {**read_profiles(one.sent.read_profiles())[0], **one.profiles}
+        if self.extras is not None:
+            self.extras.complete(arrays)
+        return Measured(one.step, one.time, numbers, self._columns, arrays, profiles)
 
     def _hold(self, measured: Measured, one: Unread) -> None:
         """Keep the report of a step until its update is known, if that is measured."""
@@ -242,20 +252,3 @@ class Monitor:
         if held is not None:
             self._pilot.learn(held)
             self._run.log_measured(held)
-
-
-def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:
-    """The largest learning rate of all groups; the first one where they are tensors."""
-    rates = [group.get("lr") for group in optimizer.param_groups]
-    numbers = [rate for rate in rates if isinstance(rate, int | float)]
-    return max(numbers) if numbers else next(iter(rates), None)
-
-
-def _facts(optimizer: torch.optim.Optimizer, copy_interval: int) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "framework": "pytorch",
-        "optimizer": type(optimizer).__name__,
-        "update_norm_every": copy_interval,
-    }
-    betas = optimizer.defaults.get("betas")
-    return facts if betas is None else {**facts, "betas": list(betas)}

@@ -18,7 +18,8 @@ from torch import distributed
 from gradwatch.integrations.ranks import group_of_all, leave_group
 from gradwatch.values import Float32Array, missing32, narrow
 
-LARGEST = "grad_max"  # every other statistic is a norm
+NORMS = ("grad_norm", "weight_norm", "update_norm")
+LARGEST = "grad_max"  # what else there is remains that of this rank
 
 
 class Unshared:
@@ -76,13 +77,13 @@ class Shared:
 
     def joined(self, arrays: dict[str, Float32Array]) -> dict[str, Float32Array]:
         """The statistics of the whole from those of this rank's part."""
-        names = [name for name in arrays if name != LARGEST]
+        names = [name for name in NORMS if name in arrays]
         squares = [self._weights * np.square(_measured(arrays[name])) for name in names]
         sums = self._reduced(np.concatenate(squares), "SUM").reshape(len(names), -1)
         whole = dict(zip(names, np.sqrt(sums), strict=True))
         if LARGEST in arrays:
             whole[LARGEST] = self._reduced(_measured(arrays[LARGEST]), "MAX")
-        return {name: _where_measured(arrays[name], whole[name]) for name in arrays}
+        return arrays | {name: _where_measured(arrays[name], whole[name]) for name in whole}
 
     def largest(self, parts: Sequence[float]) -> float:
         """The largest element, from that of each gradient."""
