@@ -65,6 +65,8 @@ class Sent:
 
     def read_profiles(self) -> dict[str, list[float]]:
         """Axis -> the values along it."""
+        if not self.profiles:
+            return {}
         _, numbers = self.transfer.read()
         rest = iter(numbers[len(self.travelling) :])
         return {axis: list(islice(rest, length)) for axis, length in self.profiles.items()}

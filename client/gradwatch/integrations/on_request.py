@@ -1,4 +1,4 @@
-"""Statistics of a PyTorch model that cost more than norms: measured where the user asks for them."""
+"""Statistics of a PyTorch model that cost more than norms, measured where they are asked for."""
 
 from __future__ import annotations
 
