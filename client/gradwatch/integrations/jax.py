@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -43,14 +44,24 @@ def watch(
             ``optax.inject_hyperparams`` is found.
         clip_norm: The limit to which ``optimizer`` clips, to be reported.
     """
-    inner = optax.with_extra_args_support(optimizer)
     link = Traced(run, acts=(run.autopilot if autopilot is None else autopilot) > 0)
-    fixed = {"clip_norm": clip_norm}
+    inner = optax.with_extra_args_support(optimizer)
+    watched = _Watched(inner, link, learning_rate, clip_norm)
+    return optax.GradientTransformationExtraArgs(watched.init, watched.update)
 
-    def init(params: optax.Params) -> GradwatchState:
-        return GradwatchState(jnp.zeros((), jnp.int32), inner.init(params))
+
+@dataclass(frozen=True)
+class _Watched:
+    inner: Any
+    link: Traced
+    learning_rate: Any
+    clip_norm: float | None
+
+    def init(self, params: optax.Params) -> GradwatchState:
+        return GradwatchState(jnp.zeros((), jnp.int32), self.inner.init(params))
 
     def update(
+        self,
         grads: optax.Updates,
         state: GradwatchState,
         params: optax.Params | None = None,
@@ -58,27 +69,24 @@ def watch(
     ) -> tuple[optax.Updates, GradwatchState]:
         leaves, tree = jax.tree.flatten(grads)
         measured = norms(leaves)
-        decision = link.ask(state.count, total(measured))
-        used = jax.tree.unflatten(tree, mended(leaves, decision)) if link.acts else grads
-        updates, after = inner.update(used, state.inner, params, **extra)
-        rate = _rate(learning_rate, state.count, after)
-        if link.acts:
-            skip = decision[1]
-            updates = chosen(skip, jax.tree.map(jnp.zeros_like, updates), updates)
-            after = chosen(skip, state.inner, after)
+        decision = self.link.ask(state.count, total(measured))
+        scalars = {"clip_norm": self.clip_norm, "loss": extra.get("value")}
+        if self.link.acts:
+            grads = jax.tree.unflatten(tree, mended(leaves, decision))
+            scalars["skipped"] = decision[1]
+        updates, inner = self.inner.update(grads, state.inner, params, **extra)
+        scalars["lr"] = _rate(self.learning_rate, state.count, inner)
+        if self.link.acts:
+            updates = chosen(decision[1], jax.tree.map(jnp.zeros_like, updates), updates)
+            inner = chosen(decision[1], state.inner, inner)
         stats = {
             "grad_norm": measured,
             "grad_max": largest_halves(leaves),
             "weight_norm": norms(jax.tree.leaves(params)),
             "update_norm": norms(jax.tree.leaves(updates)),
         }
-        scalars = {**fixed, "lr": rate, "loss": extra.get("value")}
-        if link.acts:
-            scalars["skipped"] = decision[1]
-        link.report(state.count, describe(grads), stats, scalars)
-        return updates, GradwatchState(optax.safe_increment(state.count), after)
-
-    return optax.GradientTransformationExtraArgs(init, update)
+        self.link.report(state.count, describe(grads), stats, scalars)
+        return updates, GradwatchState(optax.safe_increment(state.count), inner)
 
 
 def _rate(given: Any, count: jax.Array, state: Any) -> Any:

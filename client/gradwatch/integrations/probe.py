@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradwatch.integrations.foreach import Parts, Sent, dense, norms
-from gradwatch.integrations.shards import WHOLE, Whole
+from gradwatch.integrations.shards import WHOLE, Whole, is_sharded
 
 COPY_EVERY_STEP_BYTES = 4 << 20  # up to here the update of every step is measured
 COPY_MAX_BYTES = 1 << 30  # beyond, a copy of the parameters could take memory the job needs
@@ -73,6 +73,13 @@ class Probe:
     def forget(self) -> None:
         """Drop the copy."""
         self._copy = None
+
+
+def is_measurable(parameter: torch.Tensor) -> bool:
+    """Whether the kernels can handle it: dense numbers on a device, perhaps sharded."""
+    plain = type(parameter) in (torch.nn.Parameter, torch.Tensor) or is_sharded(parameter)
+    strided = parameter.layout is torch.strided and parameter.device.type != "meta"
+    return plain and strided and parameter.is_floating_point()
 
 
 def _copy_interval(size: int) -> int:

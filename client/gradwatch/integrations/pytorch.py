@@ -20,8 +20,7 @@ from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.on_request import OnRequest
 from gradwatch.integrations.optimizer_facts import facts, learning_rate
 from gradwatch.integrations.pilot import Pilot
-from gradwatch.integrations.probe import Probe
-from gradwatch.integrations.shards import is_sharded
+from gradwatch.integrations.probe import Probe, is_measurable
 from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
 from gradwatch.values import Float32Array, global_norm
@@ -43,7 +42,7 @@ def watch(
     if any(map(torch.nn.parameter.is_lazy, model.parameters())):
         run.warn("watch", "watch() must come after the first forward pass of a lazy module")
         return None
-    watched = [item for item in describe(model) if _is_measurable(item.parameter)]
+    watched = [item for item in describe(model) if is_measurable(item.parameter)]
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
@@ -63,12 +62,6 @@ def monitor_of(
     """A monitor of these parameters."""
     bench = Bench.of(watched, optimizer, means, first_step)
     return Monitor(run, watched, bench, Pilot.of(run, watched, bench, means))
-
-
-def _is_measurable(parameter: torch.Tensor) -> bool:
-    plain = type(parameter) in (torch.nn.Parameter, torch.Tensor) or is_sharded(parameter)
-    strided = parameter.layout is torch.strided and parameter.device.type != "meta"
-    return plain and strided and parameter.is_floating_point()
 
 
 class Monitor:

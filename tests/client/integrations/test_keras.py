@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -74,7 +75,9 @@ def test_the_reported_numbers_are_those_of_the_training(told: dict[str, Any]) ->
     assert found["lr"] == pytest.approx([0.01] * 6)
     assert min(found["grad_norm"]) > 0.5
     assert found["clip_norm"] == [0.5] * 6
-    assert all(0.0 < norm < 1.0 for row in found["update_norm"] for norm in row)
+    updates = [norm for row in found["update_norm"] for norm in row if not math.isnan(norm)]
+    assert len(updates) >= 4 * 6  # on torch, those before the end of a fit
+    assert all(0.0 < norm < 1.0 for norm in updates)
     assert found["config"]["framework"] == "keras"
     assert found["config"]["optimizer"] == "Adam"
     assert found["config"]["betas"] == [0.9, 0.999]

@@ -143,7 +143,7 @@ def test_on_request(job: dict[str, Any], http: httpx.Client) -> None:
     job.update(with_optimizer(Recurrent()))
     assert play("PyTorch: on request", job, http)["steps"] == list(range(BATCHES))
     profile = http.get(f"/runs/{job['run'].id}/profile", params={"axis": "time"}).json()
-    assert len(profile["values"]) == 8
+    assert len(profile["points"]) == 8
     for metric in ("grad_zero", "act_grad_norm", "bias_grad_norm"):
         found = series(http, job["run"], metric, "head.weight")
         assert all(map(math.isfinite, found["values"]))
