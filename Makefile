@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install torch demo serve test check fix bench bench-load bench-storage bench-detection bench-repair docs migration clean
+.PHONY: help install torch frameworks demo serve test check fix bench bench-load bench-storage bench-detection bench-repair docs migration clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,6 +19,10 @@ $(READY): pyproject.toml constraints.txt
 
 torch: $(READY) ## add PyTorch, for the tests that train real models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+
+frameworks: $(READY) ## add PyTorch, Lightning, transformers, Keras, JAX and optax, for the tests of integrations
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		torch==2.13.0 pytorch-lightning transformers accelerate keras jax optax
 
 demo: $(READY) ## one training job explodes, the same job with Gradwatch's help survives
 	@$(BIN)/gradwatch demo

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.detection.recording import Stream, columns, tables
 from benchmarks.detection.task import Job
-from gradwatch.integrations.foreach import Parts, dense, global_norm, norms
+from gradwatch.integrations.foreach import Parts, dense, norms
 from gradwatch.integrations.module_tree import describe
-from gradwatch.values import Float32Array, missing32
+from gradwatch.values import Float32Array, global_norm, missing32
 from gradwatch_service.domain import JsonValue
 
 SECONDS_A_STEP = 0.25

@@ -30,9 +30,13 @@ class Monitor(Protocol):
         """Collect and send the statistics of one step; False means: skip this update."""
         ...
 
+    def flush(self) -> None:
+        """Report the newest step although its update has not been measured."""
+        ...
 
-class Watcher(Monitor, Protocol):
-    """A monitor that may hold back the report of the newest step."""
+
+class Holder(Protocol):
+    """Something that may hold back the report of the newest step."""
 
     def flush(self) -> None:
         """Log the report held back."""
@@ -41,3 +45,7 @@ class Watcher(Monitor, Protocol):
     def forget(self) -> None:
         """Drop the report held back: another process has it."""
         ...
+
+
+class Watcher(Holder, Monitor, Protocol):
+    """A monitor that holds a report back."""

@@ -24,6 +24,9 @@ class OffMonitor:
         del loss, profiles, scalars
         return True
 
+    def flush(self) -> None:
+        """Nothing is ever held back."""
+
 
 class OffRun:
     """A run that reports nothing, for ``GRADWATCH_MODE=disabled`` and unusable settings."""
@@ -31,6 +34,8 @@ class OffRun:
     id = ""
     counts = Counts()
     guard = Guard()
+    autopilot = 0
+    next_step = 0
 
     @property
     def advice(self) -> list[Mapping[str, Any]]:

@@ -21,7 +21,7 @@ from gradwatch.config import Config
 from gradwatch.guard import PROCEED, Decision, Guard, Skips, decide
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer, LayerTable
-from gradwatch.monitor import Monitor, Watcher
+from gradwatch.monitor import Holder, Monitor, Watcher
 from gradwatch.news import News
 from gradwatch.notices import Notices, logger
 from gradwatch.off import OffMonitor
@@ -63,7 +63,7 @@ class Run:
         self._notices = Notices()
         self._lock = threading.RLock()
         self._sender = Sender(launch, config, http)
-        self._watchers: list[Watcher] = []
+        self._watchers: list[Holder] = []
         self._next_step = launch.resume_step or 0
         self._skips = Skips()
         self._actions = Actions()
@@ -109,6 +109,16 @@ class Run:
         ``status``: applied, verified, failed, undone or declined.
         """
         return self._actions.newest
+
+    @property
+    def autopilot(self) -> int:
+        """The level that the settings allow: see ``watch``."""
+        return self._config.autopilot
+
+    @property
+    def next_step(self) -> int:
+        """The number after the last reported step."""
+        return self._next_step
 
     def log(
         self,
@@ -209,7 +219,10 @@ class Run:
                 ``save``, called as ``save(step)``, and ``load``, called as
                 ``load(step, skip_data_to=...)`` or ``load(step)``, for checkpoints of level 3;
                 ``save_every``, steps between two of them (default: 500);
-                ``truncate``, called with the time steps to back-propagate through at most.
+                ``truncate``, called with the time steps to back-propagate through at most;
+                ``through_time``, a recurrent module whose gradient is measured at each time step;
+                ``statistics``, what else to measure, at a price: ``grad_zero``, the fraction of
+                gradient elements that are zero, ``act_grad_norm``, ``bias_grad_norm``.
         """
         try:
             pytorch = importlib.import_module("gradwatch.integrations.pytorch")
@@ -222,8 +235,12 @@ class Run:
         watcher: Watcher | None = pytorch.watch(self, model, optimizer, means, self._next_step)
         if watcher is None:
             return OffMonitor()
-        self._watchers.append(watcher)
+        self.add_watcher(watcher)
         return watcher
+
+    def add_watcher(self, watcher: Holder) -> None:
+        """Flush it before the run ends, for integrations."""
+        self._watchers.append(watcher)
 
     def note_order(self, order: Order, *, done: bool) -> None:
         """Report what became of an order of the autopilot, for integrations."""

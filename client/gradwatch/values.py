@@ -80,6 +80,12 @@ def narrow(values: FloatArray) -> Float32Array:
     return small
 
 
+def global_norm(norms: Float32Array) -> float:
+    """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
+    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
+    return float(np.sqrt(np.sum(measured * measured)))
+
+
 def has_nonfinite(values: Float32Array) -> bool:
     """Whether something was measured as NaN or infinite."""
     odd = ~np.isfinite(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, cast
 
@@ -10,6 +10,7 @@ Callback: TypeAlias = Callable[..., object]
 
 LEVELS = (0, 1, 2, 3)
 SAVE_EVERY = 500
+STATISTICS = ("grad_zero", "act_grad_norm", "bias_grad_norm")
 
 
 class WatchOptions(TypedDict, total=False):
@@ -21,6 +22,8 @@ class WatchOptions(TypedDict, total=False):
     load: Callback | None
     truncate: Callback | None
     save_every: int
+    through_time: Any
+    statistics: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Means:
     load: Callback | None = None
     truncate: Callback | None = None
     save_every: int = SAVE_EVERY
+    through_time: Any = None
+    statistics: Sequence[str] = ()
 
 
 def read_means(options: WatchOptions, default_level: int) -> tuple[Means, list[str]]:
@@ -64,4 +69,6 @@ _READERS: Mapping[str, Callable[[Any], bool]] = {
     "load": callable,
     "truncate": callable,
     "save_every": _is_count,
+    "through_time": lambda module: hasattr(module, "register_forward_hook"),
+    "statistics": lambda names: isinstance(names, list | tuple) and set(names) <= {*STATISTICS},
 }

@@ -123,3 +123,12 @@ def test_a_single_linear_layer_is_no_head() -> None:
 
 def test_the_type_of_the_numbers_is_told() -> None:
     assert layers(nn.Linear(2, 2).bfloat16())["weight"].dtype == "bfloat16"
+
+
+def test_a_compiled_module_is_described_as_the_one_inside() -> None:
+    torch = pytest.importorskip("torch")
+    inside = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    whole = describe(torch.compile(inside, backend="eager"))
+    assert whole == describe(inside)
+    inside[0] = torch.compile(inside[0], backend="eager")
+    assert [item.layer.name for item in describe(inside)] == [item.layer.name for item in whole]

@@ -14,6 +14,7 @@ from gradwatch.integrations.damping import Damping
 from gradwatch.integrations.module_tree import Watched
 from gradwatch.integrations.overlay import Overlay
 from gradwatch.integrations.rate import Rate
+from gradwatch.integrations.shards import WHOLE, Whole, whole_of
 from gradwatch.watching import Means
 
 
@@ -44,6 +45,7 @@ class Bench:
     rate: Rate
     callbacks: Callbacks
     scaler: Any = None
+    whole: Whole = WHOLE
     damping: Damping = field(default_factory=Damping)
     truncation: Truncation = field(default_factory=Truncation)
     step: int = 0
@@ -66,6 +68,7 @@ class Bench:
             rate=Rate(overlay),
             callbacks=Callbacks(means),
             scaler=means.scaler,
+            whole=whole_of([item.parameter for item in watched]),
             step=first_step,
         )
 

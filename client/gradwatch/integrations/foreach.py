@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
+from gradwatch.integrations.shards import WHOLE, Whole
 from gradwatch.values import Float32Array, missing32, narrow
 
 Tensors = Sequence[torch.Tensor]
@@ -54,11 +56,20 @@ class Sent:
     transfer: Transfer
     scalars: Mapping[str, Any]
     travelling: tuple[str, ...]
+    profiles: Mapping[str, int] = field(default_factory=dict)  # axis -> length
 
     def read(self) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
         arrays, numbers = self.transfer.read()
-        return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=True))}
+        return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=False))}
+
+    def read_profiles(self) -> dict[str, list[float]]:
+        """Axis -> the values along it."""
+        if not self.profiles:
+            return {}
+        _, numbers = self.transfer.read()
+        rest = iter(numbers[len(self.travelling) :])
+        return {axis: list(islice(rest, length)) for axis, length in self.profiles.items()}
 
 
 class Parts:
@@ -69,19 +80,28 @@ class Parts:
         self._device = device
         self._rows: dict[str, Sequence[int]] = {}
         self._results: list[torch.Tensor] = []
+        self._profiles: dict[str, torch.Tensor] = {}
 
     def add(self, name: str, rows: Sequence[int], results: Tensors) -> None:
         """Add a statistic: one result for each of the rows (layers) in which it was measured."""
         self._rows[name] = rows
         self._results.extend(results)
 
+    def add_profile(self, axis: str, values: torch.Tensor) -> None:
+        """Add values along an axis."""
+        self._profiles[axis] = values
+
     def send(self, scalars: Mapping[str, Any]) -> Sent:
         """Start the transfer of everything added, and of the scalars that are tensors."""
         scalars = {**scalars, **at_hand(scalars, self._device)}
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
         every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
-        transfer = Transfer(_stacked(every, self._device), self._rows, self._width)
-        return Sent(transfer, scalars, tuple(tensors))
+        stacked = _stacked(every, self._device)
+        if self._profiles:
+            stacked = torch.cat([stacked, *(one.to(stacked) for one in self._profiles.values())])
+        lengths = {axis: len(values) for axis, values in self._profiles.items()}
+        transfer = Transfer(stacked, self._rows, self._width)
+        return Sent(transfer, scalars, tuple(tensors), lengths)
 
     def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Send, and read at once."""
@@ -144,24 +164,19 @@ def scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
             gradient.mul_(factor)
 
 
-def global_norm(norms: Float32Array) -> float:
-    """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
-    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
-    return float(np.sqrt(np.sum(measured * measured)))
-
-
 def _is_single(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_complex()
 
 
-def sanitise(gradients: Sequence[torch.Tensor | None], limit: float) -> float:
+def sanitise(gradients: Sequence[torch.Tensor | None], limit: float, whole: Whole = WHOLE) -> float:
     """Set what is not finite to zero and scale the rest down to the norm ``limit``, in place.
 
     Returns how many elements were not finite. A sparse gradient that holds one becomes all zero.
     """
-    present = [gradient for gradient in gradients if gradient is not None]
     count = 0
-    for gradient in present:
+    for gradient in gradients:
+        if gradient is None:
+            continue
         values = dense(gradient)
         bad = values.numel() - int(values.isfinite().sum())
         count += bad
@@ -169,18 +184,24 @@ def sanitise(gradients: Sequence[torch.Tensor | None], limit: float) -> float:
             gradient.zero_()
         elif bad:
             gradient.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
-    _scale_to(present, limit)
+    _scale_to(gradients, limit, whole)
     return float(count)
 
 
-def _scale_to(gradients: Sequence[torch.Tensor], limit: float) -> None:
+def _scale_to(gradients: Sequence[torch.Tensor | None], limit: float, whole: Whole) -> None:
     """Scale finite gradients to a global norm of at most ``limit``; the norm itself may overflow.
 
     So it is taken of gradients divided by their largest element.
     """
-    largest = max((float(norm) for norm in norms(list(map(dense, gradients)), math.inf)), default=0)
+    largest = whole.largest(_host_norms(gradients, math.inf))
     if largest <= 0.0:
         return
     scale(gradients, 1.0 / largest)
-    parts = [float(norm) for norm in norms(list(map(dense, gradients)))]
-    scale(gradients, min(largest, limit / math.hypot(*parts)))
+    scale(gradients, min(largest, limit / whole.norm(_host_norms(gradients, 2.0))))
+
+
+def _host_norms(gradients: Sequence[torch.Tensor | None], order: float) -> list[float]:
+    """One norm a gradient, 0 where there is none."""
+    present = {i: dense(g) for i, g in enumerate(gradients) if g is not None and g.numel()}
+    found = dict(zip(present, norms(list(present.values()), order), strict=True))
+    return [float(found[i]) if i in found else 0.0 for i in range(len(gradients))]

@@ -10,6 +10,7 @@ from typing import Any
 from gradwatch.layers import Layer
 
 MATRIX_KINDS = ("linear", "conv", "recurrent", "attention")
+COMPILED = "_orig_mod"  # what torch.compile calls the module inside
 ACTIVATIONS = "torch.nn.modules.activation"
 _KINDS = (
     ("attention", re.compile("Attention")),
@@ -32,6 +33,7 @@ class Watched:
 
 def describe(model: Any) -> list[Watched]:
     """Every trainable parameter of a module once, in the order of the modules."""
+    model = getattr(model, COMPILED, model)
     watched: list[Watched] = []
     seen: set[int] = set()
     depth = 0
@@ -64,7 +66,7 @@ def _layer(path: str, name: str, parameter: Any, module: Any, surroundings: _Sur
         kind = "bias" if "bias" in name else ""
     is_matrix = kind in MATRIX_KINDS
     return Layer(
-        name=f"{path}.{name}" if path else name,
+        name=f"{path}.{name}".replace(f"{COMPILED}.", "") if path else name,
         kind=kind,
         shape=tuple(parameter.shape),
         dtype=str(parameter.dtype).removeprefix("torch."),

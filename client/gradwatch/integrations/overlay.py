@@ -8,7 +8,8 @@ every scheduler goes on exactly as if nothing had happened, and taking a change 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -25,6 +26,7 @@ class Overlay:
         self._changes: dict[str, Change] = {}
         self._kept: list[tuple[dict[str, Any], str, Any]] = []
         self._hooks: list[Any] = []
+        self._is_inside = False
 
     @property
     def groups(self) -> Groups:
@@ -46,6 +48,15 @@ class Overlay:
                 hook.remove()
             self._hooks = []
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Show the groups as schedulers see them: a closure of ``optimizer.step()`` may look."""
+        is_inside = self._is_inside
+        self._leave()
+        yield
+        if is_inside:
+            self._enter()
+
     def _hook(self) -> bool:
         try:
             before = self._optimizer.register_step_pre_hook(self._enter)
@@ -57,12 +68,14 @@ class Overlay:
 
     def _enter(self, *_: Any) -> None:
         self._leave()  # the step before may have raised
+        self._is_inside = True
         for change in self._changes.values():
             for group, values in zip(self.groups, change(self.groups), strict=True):
                 for name, value in values.items():
                     self._kept.append((group, name, _replace(group, name, value)))
 
     def _leave(self, *_: Any) -> None:
+        self._is_inside = False
         while self._kept:
             _replace(*self._kept.pop())
 

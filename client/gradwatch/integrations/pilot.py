@@ -21,6 +21,7 @@ from gradwatch.integrations.foreach import sanitise, scale
 from gradwatch.integrations.hands import Hands
 from gradwatch.integrations.module_tree import Watched
 from gradwatch.integrations.ranks import Alone, Ranks, connect, is_first
+from gradwatch.integrations.shards import Whole
 from gradwatch.records import Measured
 from gradwatch.watching import Means
 
@@ -130,7 +131,7 @@ class Pilot:
         decision = guard.decide(self._bench.limits, norm, step, self._skips)
         self._skips = self._skips.after(decision, step)
         self._run.note_decision(decision, norm, step)
-        return _obey(decision, norm, gradients)
+        return _obey(decision, norm, gradients, self._bench.whole)
 
     def learn(self, measured: Measured) -> None:
         """Take in a complete report, from which the effect of actions is judged."""
@@ -197,11 +198,11 @@ def _is_left_to_scaler(scalars: Mapping[str, float], norm: float) -> bool:
     return not math.isfinite(norm) and scalars.get("loss_scale", 1.0) != 1.0
 
 
-def _obey(decision: Decision, norm: float, gradients: Gradients) -> Verdict:
+def _obey(decision: Decision, norm: float, gradients: Gradients, whole: Whole) -> Verdict:
     if decision.skip:
         return REFUSE
     if decision.sanitise_to is not None:
-        count = sanitise(gradients, decision.sanitise_to)
+        count = sanitise(gradients, decision.sanitise_to, whole)
         return Verdict(scalars={"sanitised": count, "clip_norm": decision.sanitise_to})
     if decision.clip < 1.0:
         scale(gradients, decision.clip)

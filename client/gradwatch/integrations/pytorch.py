@@ -16,13 +16,14 @@ import torch
 
 from gradwatch import clock
 from gradwatch.integrations.bench import Bench
-from gradwatch.integrations.foreach import global_norm
 from gradwatch.integrations.module_tree import Watched, describe
+from gradwatch.integrations.on_request import OnRequest
+from gradwatch.integrations.optimizer_facts import facts, learning_rate
 from gradwatch.integrations.pilot import Pilot
-from gradwatch.integrations.probe import Probe
+from gradwatch.integrations.probe import Probe, is_measurable
 from gradwatch.integrations.unread import Unread
 from gradwatch.records import Measured, read_profiles, read_scalars
-from gradwatch.values import Float32Array
+from gradwatch.values import Float32Array, global_norm
 from gradwatch.watching import Means
 
 if TYPE_CHECKING:
@@ -41,18 +42,26 @@ def watch(
     if any(map(torch.nn.parameter.is_lazy, model.parameters())):
         run.warn("watch", "watch() must come after the first forward pass of a lazy module")
         return None
-    watched = [item for item in describe(model) if _is_measurable(item.parameter)]
+    watched = [item for item in describe(model) if is_measurable(item.parameter)]
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
+    monitor = monitor_of(run, watched, optimizer, means, first_step)
+    if means.statistics or means.through_time is not None:
+        monitor.extras = OnRequest(model, watched, means)
+    return monitor
+
+
+def monitor_of(
+    run: Run,
+    watched: Sequence[Watched],
+    optimizer: torch.optim.Optimizer,
+    means: Means,
+    first_step: int,
+) -> Monitor:
+    """A monitor of these parameters."""
     bench = Bench.of(watched, optimizer, means, first_step)
     return Monitor(run, watched, bench, Pilot.of(run, watched, bench, means))
-
-
-def _is_measurable(parameter: torch.Tensor) -> bool:
-    plain = type(parameter) in (torch.nn.Parameter, torch.Tensor)
-    strided = parameter.layout is torch.strided and parameter.device.type != "meta"
-    return plain and strided and parameter.is_floating_point()
 
 
 class Monitor:
@@ -71,15 +80,16 @@ class Monitor:
         self._pilot = pilot
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
         self._columns = run.add_layers([item.layer for item in watched])
-        self._probe = Probe(self._parameters)
+        self._probe = Probe(self._parameters, bench.whole)
         self._next_step = bench.step
         self._reads_later = self._parameters[0].device.type in READ_LATER
         self._unread: Unread | None = None
         self._inherited: Unread | None = None
         self._held: Measured | None = None
         self._broken = False
-        facts = _facts(bench.optimizer, self._probe.copy_interval)
-        run.add_config({**facts, "autopilot": pilot.level})
+        self.extras: OnRequest | None = None
+        known = facts(bench.optimizer, self._probe.copy_interval)
+        run.add_config({**known, "autopilot": pilot.level})
 
     @property
     def stopped(self) -> bool:
@@ -116,8 +126,8 @@ class Monitor:
         if self._broken:
             return True
         try:
-            with torch.no_grad():
-                rate = _learning_rate(self._bench.optimizer)
+            with torch.no_grad(), self._bench.overlay.aside():
+                rate = learning_rate(self._bench.optimizer)
                 return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
             self._end(error)
@@ -125,6 +135,8 @@ class Monitor:
 
     def flush(self) -> None:
         """Report the newest step although its update has not been measured."""
+        if self._bench.whole.is_shared:  # the other ranks may be gone
+            self._unread = None
         try:
             self._catch_up()
         except RuntimeError as error:
@@ -141,17 +153,19 @@ class Monitor:
     def _end(self, error: RuntimeError) -> None:
         self._broken = True
         self._probe.forget()
+        self._bench.whole.leave()
         self._pilot.end()
         self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
         self._pilot.begin(step)
-        gradients = [parameter.grad for parameter in self._parameters]
+        gradients = self._bench.whole.local([one.grad for one in self._parameters])
         has_gradient = any(gradient is not None for gradient in gradients)
         if has_gradient:
             scalars = {**self._loss_scale(), **scalars}
-        sent = self._probe.measure(gradients, scalars)
+        more = None if self.extras is None else self.extras.add
+        sent = self._probe.measure(gradients, scalars, more)
         curves, unread = read_profiles(profiles)
         self._run.note_malformed(unread)
         self._catch_up()
@@ -183,6 +197,7 @@ class Monitor:
     def _read(self, one: Unread) -> Measured:
         """The numbers of a step; with them comes the update of the step before."""
         arrays, fetched = one.sent.read()
+        arrays = self._bench.whole.joined(arrays)
         self._complete(arrays.pop("update_norm", None))
         numbers, unread = read_scalars(fetched)
         self._run.note_malformed(unread)
@@ -190,11 +205,17 @@ class Monitor:
             numbers["grad_norm"] = global_norm(arrays["grad_norm"])
             if self._is_scaled:
                 numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        return Measured(one.step, one.time, numbers, self._columns, arrays, one.profiles)
+        profiles = {**read_profiles(one.sent.read_profiles())[0], **one.profiles}
+        if self.extras is not None:
+            self.extras.complete(arrays)
+        return Measured(one.step, one.time, numbers, self._columns, arrays, profiles)
 
     def _hold(self, measured: Measured, one: Unread) -> None:
         """Keep the report of a step until its update is known, if that is measured."""
         numbers = {**measured.scalars, **one.verdict.scalars}
+        limits = (measured.scalars, one.verdict.scalars)  # of the framework, and of the guard
+        if all("clip_norm" in scalars for scalars in limits):
+            numbers["clip_norm"] = min(scalars["clip_norm"] for scalars in limits)
         if "lr" in numbers:
             numbers["lr"] = self._pilot.rate(numbers["lr"])
         self._held = replace(measured, scalars=numbers)
@@ -225,20 +246,3 @@ class Monitor:
         if held is not None:
             self._pilot.learn(held)
             self._run.log_measured(held)
-
-
-def _learning_rate(optimizer: torch.optim.Optimizer) -> Any:
-    """The largest learning rate of all groups; the first one where they are tensors."""
-    rates = [group.get("lr") for group in optimizer.param_groups]
-    numbers = [rate for rate in rates if isinstance(rate, int | float)]
-    return max(numbers) if numbers else next(iter(rates), None)
-
-
-def _facts(optimizer: torch.optim.Optimizer, copy_interval: int) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "framework": "pytorch",
-        "optimizer": type(optimizer).__name__,
-        "update_norm_every": copy_interval,
-    }
-    betas = optimizer.defaults.get("betas")
-    return facts if betas is None else {**facts, "betas": list(betas)}

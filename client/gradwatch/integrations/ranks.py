@@ -54,13 +54,8 @@ class Together:
     """
 
     def __init__(self) -> None:
-        everybody = list(range(distributed.get_world_size()))
-        _gather(len(everybody))
         self.is_lead = distributed.get_rank() == 0
-        # Synchronised locally, a group does not change how later groups of the job are numbered.
-        self._group: Any = distributed.new_group(
-            everybody, timeout=PATIENCE, backend="gloo", use_local_synchronization=True
-        )
+        self._group = group_of_all()
 
     def is_turn(self, calls: int) -> bool:
         """Whether decisions may change at this call of ``monitor.step``."""
@@ -84,8 +79,7 @@ class Together:
 
     def leave(self) -> None:
         """Close the connections, so that the others notice at once."""
-        with contextlib.suppress(RuntimeError, ValueError, AssertionError):
-            distributed.destroy_process_group(self._group)
+        leave_group(self._group)
 
     def _told(self, given: bytes, size: int) -> bytes:
         """Rank 0's bytes. A sum rather than a broadcast: it ends only if every rank takes part."""
@@ -96,6 +90,26 @@ class Together:
             buffer[: len(given)] = torch.frombuffer(bytearray(given), dtype=torch.uint8)
         distributed.all_reduce(buffer, group=self._group)
         return bytes(buffer.numpy())
+
+
+def group_of_all() -> Any:
+    """A group of all ranks on the host.
+
+    Raises:
+        RuntimeError: not all of them came.
+    """
+    everybody = list(range(distributed.get_world_size()))
+    _gather(len(everybody))
+    # Synchronised locally, a group does not change how later groups of the job are numbered.
+    return distributed.new_group(
+        everybody, timeout=PATIENCE, backend="gloo", use_local_synchronization=True
+    )
+
+
+def leave_group(group: Any) -> None:
+    """Close the connections of a group, so that the others notice at once."""
+    with contextlib.suppress(RuntimeError, ValueError, AssertionError):
+        distributed.destroy_process_group(group)
 
 
 def _gather(world: int) -> None:
