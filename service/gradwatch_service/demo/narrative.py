@@ -111,6 +111,8 @@ def pointers(command: str, database_url: str, runs: Mapping[str, str]) -> list[s
         *heading("Look around"),
         f"  {command} serve --database-url {database_url}",
         "                    starts the service on this data again; in the checkout: make serve",
+        f"  http://127.0.0.1:8321/runs/{runs['A']}",
+        "                    then shows what happened to job A, where and why",
         f"  {command} runs",
         f"  {command} alerts --run {runs['A']}",
         f"  A={runs['A']} API=http://127.0.0.1:8321/api/v1",
