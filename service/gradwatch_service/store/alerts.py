@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, cast
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, select, update
 
 from gradwatch_service.diagnose.acts import Standing
 from gradwatch_service.diagnose.merge import Alert
-from gradwatch_service.domain import AlertState, Severity
 from gradwatch_service.errors import NotFound
 from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json, Mark, Page, plain, rfc3339
@@ -182,37 +181,17 @@ def list_alerts(
     )
 
 
-def gravest(
-    connection: Connection, project: str | None, state: AlertState, limit: int
-) -> list[Json]:
-    """The alerts in a state, the gravest first, then the newest."""
-    query = select(*_BODY).where(alerts.c.state == state)
-    if project is not None:
-        query = query.where(alerts.c.project == project)
+def gravest(connection: Connection, filters: AlertFilters, limit: int) -> list[Json]:
+    """So many of these alerts, the gravest first, then the newest."""
     order = (alerts.c.severity.desc(), alerts.c.opened_at.desc(), alerts.c.alert_id)
-    rows = connection.execute(query.order_by(*order).limit(limit))
-    return [_body(row.body, row.last_step, row.updated_at) for row in rows]
+    query = select(*_BODY).where(*filters.conditions).order_by(*order).limit(limit)
+    return [_body(row.body, row.last_step, row.updated_at) for row in connection.execute(query)]
 
 
-def ids(connection: Connection, project: str | None, state: AlertState) -> list[uuid.UUID]:
-    """The ids of all alerts in a state."""
-    query = select(alerts.c.alert_id).where(alerts.c.state == state)
-    if project is not None:
-        query = query.where(alerts.c.project == project)
+def ids(connection: Connection, filters: AlertFilters) -> list[uuid.UUID]:
+    """The ids of all of these alerts."""
+    query = select(alerts.c.alert_id).where(*filters.conditions)
     return list(connection.execute(query).scalars())
-
-
-def count(
-    connection: Connection,
-    project: str | None,
-    state: AlertState,
-    least: Severity = Severity.INFO,
-) -> int:
-    """How many alerts are in a state, of those that are at least so grave."""
-    query = select(func.count()).where(alerts.c.state == state, alerts.c.severity >= int(least))
-    if project is not None:
-        query = query.where(alerts.c.project == project)
-    return int(connection.execute(query).scalar_one())
 
 
 def _body(body: Json, last_step: int | None, updated_at: dt.datetime) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import cast
 
@@ -15,11 +15,13 @@ from gradwatch_service.diagnose.causes import catalogue
 from gradwatch_service.domain import Severity
 from gradwatch_service.notify.silencing import covering, labels_of
 from gradwatch_service.store import alerts, run_names, silences
+from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.run_names import RunName
 
 SHOWN, QUIET_SHOWN, LOOKED_AT = 6, 6, 60
 SILENCED = "silenced"
+GRAVE = tuple(one for one in Severity if one >= Severity.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,18 @@ class Urgent:
 
 def urgent(connection: Connection, project: str | None, now: dt.datetime) -> Urgent:
     """What is open now, the gravest first."""
-    firing = alerts.gravest(connection, project, "firing", LOOKED_AT)
-    known = alerts.gravest(connection, project, "acknowledged", QUIET_SHOWN)
+    fires = AlertFilters(project, states=("firing",))
+    is_known = replace(fires, states=("acknowledged",))
+    firing = alerts.gravest(connection, fires, LOOKED_AT)
+    known = alerts.gravest(connection, is_known, QUIET_SHOWN)
     cards = _cards(connection, [*firing, *known], project, now)
     loud = [card for card in cards if card.waits is None]
     quiet = [card for card in cards if card.waits is not None]
-    every = alerts.ids(connection, project, "firing")
-    grave = alerts.count(connection, project, "firing", Severity.WARNING)
+    every = alerts.ids(connection, fires)
+    grave = len(alerts.ids(connection, replace(fires, severities=GRAVE)))
     silenced = sum(card.waits == SILENCED for card in quiet)
     count = grave - silenced
-    all_quiet = len(every) + alerts.count(connection, project, "acknowledged") - count
+    all_quiet = len(every) + len(alerts.ids(connection, is_known)) - count
     return Urgent(
         loud=loud[:SHOWN],
         quiet=quiet[:QUIET_SHOWN],

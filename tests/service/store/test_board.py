@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from gradwatch_service.domain import Severity
 from gradwatch_service.store import alerts, board
+from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.board import Wanted
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
@@ -91,10 +92,7 @@ def test_the_gravest_alerts_come_first_and_are_counted(connection: Connection) -
     for severity in graves:
         set_alert(connection, run(connection, severity.label), severity=severity)
     set_alert(connection, run(connection, "seen"), "acknowledged")
-    found = alerts.gravest(connection, "p", "firing", 2)
+    found = alerts.gravest(connection, AlertFilters("p", states=("firing",)), 2)
     assert [alert["severity"] for alert in found] == ["critical", "warning"]
-    assert len(alerts.ids(connection, None, "firing")) == 3
-    assert alerts.ids(connection, "q", "firing") == []
-    assert alerts.count(connection, None, "firing") == 3
-    assert alerts.count(connection, "p", "firing", Severity.WARNING) == 2
-    assert alerts.count(connection, "q", "firing") == 0
+    assert len(alerts.ids(connection, AlertFilters(states=("firing",)))) == 3
+    assert alerts.ids(connection, AlertFilters("q", states=("firing",))) == []
