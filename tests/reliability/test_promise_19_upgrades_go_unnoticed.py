@@ -20,8 +20,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from gradwatch_service.store.database import for_writing, make_engine
-from gradwatch_service.store.migration import alembic_config, migrate
+from gradwatch_service.store.migration import migrate
 from gradwatch_service.store.schema import metadata
+from gradwatch_service.store.upgrading import alembic_config
 from tests.databases import migrate_at
 from tests.reliability.counts import times
 from tests.reliability.pushers import Pusher, check_stored, progress, pushing

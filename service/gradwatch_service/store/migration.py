@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from importlib import resources
-from pathlib import Path
+from importlib import import_module
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from gradwatch_service.store.database import for_writing, unavailable_when_down, use_wal
 
-log = logging.getLogger(__name__)
-
+HEAD = "0007_handed"  # the newest revision; the versions folder has it
 _ADVISORY_LOCK = 0x67726164  # "grad"
-
-
-def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for a connection whose transaction the caller owns."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations_folder()))
-    config.attributes["connection"] = connection
-    return config
-
-
-def migrations_folder() -> Path:
-    """Where the migrations are: inside the installed package, or at the root of a checkout."""
-    package = Path(str(resources.files("gradwatch_service")))
-    shipped = package / "migrations"
-    return shipped if shipped.is_dir() else package.parents[1] / "migrations"
 
 
 def migrate(engine: Engine) -> None:
@@ -49,17 +27,16 @@ def migrate(engine: Engine) -> None:
         with for_writing(engine).begin() as connection:
             if engine.dialect.name == "postgresql":
                 _wait_for_turn(connection)
-            config = alembic_config(connection)
-            if _is_known(connection, config):
-                command.upgrade(config, "head")
+            if not _is_newest(connection):
+                import_module("gradwatch_service.store.upgrading").upgrade(connection)
 
 
-def _is_known(connection: Connection, config: Config) -> bool:
-    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
-    current = MigrationContext.configure(connection).get_current_heads()
-    if unknown := set(current) - known:
-        log.warning("the schema is of a later version (%s) and stays", ", ".join(sorted(unknown)))
-    return not unknown
+def _is_newest(connection: Connection) -> bool:
+    """Whether there is nothing to do, which is found out without Alembic."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()
+    return list(found) == [HEAD]
 
 
 def _wait_for_turn(connection: Connection) -> None:

@@ -10,14 +10,17 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from gradwatch_service.errors import Unavailable
 from gradwatch_service.store.database import make_engine
-from gradwatch_service.store.migration import alembic_config, migrate, migrations_folder
+from gradwatch_service.store.migration import HEAD, migrate
 from gradwatch_service.store.schema import metadata, run_tables
 from gradwatch_service.store.tables import runs
+from gradwatch_service.store.upgrading import alembic_config, migrations_folder
 from tests.databases import POSTGRES
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -103,6 +106,12 @@ def test_postgresql_does_not_compress_bodies(engine: Engine, table: str) -> None
     )
     with engine.connect() as connection:
         assert connection.execute(sa.text(query), {"name": table}).scalar() == "e"
+
+
+def test_the_newest_revision_is_known_without_alembic() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_migration_files_are_named_by_date_and_subject() -> None:
