@@ -25,4 +25,6 @@ def value(column: sa.Column[Any], number: int) -> Any:
         return uuid.UUID(int=number)
     if kind in {sa.String, sa.Text} and column.primary_key:
         return f"x{number}"
+    if kind is sa.LargeBinary and column.primary_key:
+        return number.to_bytes(32, "big")
     return SAMPLES[kind] if kind in SAMPLES else number % 30_000

@@ -74,7 +74,7 @@ def test_a_key_opens_the_page_that_was_wanted_until_somebody_signs_out(
     )
     page.keyboard.press("g")
     page.keyboard.press("s")
-    page.wait_for_url(f"{origin}/settings")
+    page.wait_for_url(f"{origin}/settings/{A}/channels")
     tab.goto("/signin?next=https://evil.example/")
     sign_in(tab, ring.issue(A, "read").text)
     page.wait_for_url(f"{origin}/")

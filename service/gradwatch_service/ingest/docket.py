@@ -63,9 +63,9 @@ class Docket:
     def note(self, streams: Iterable[tuple[StreamKey, Stream]]) -> None:
         """Take up the streams with full blocks."""
         are_many = self._memory.streams.weight > MANY_BYTES
-        least = BLOCK * (BLOCKS_OF_MANY if are_many else 1)
+        few = BLOCK * (BLOCKS_OF_MANY - 1) if are_many else 0
         for key, stream in streams:
-            if stream.due() >= least:
+            if stream.due() > few:
                 self._bytes_due += stream.bytes_waiting - self._due.get(key, 0)
                 self._due[key] = stream.bytes_waiting
 

@@ -18,7 +18,13 @@ from gradwatch_service.store import detector_states, layers, runs
 from gradwatch_service.store.database import for_writing
 from gradwatch_service.store.detector_states import Checkpoint
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run, facts_of
-from gradwatch_service.store.notice_tables import alert_acts, deliveries, notices, outbox
+from gradwatch_service.store.notice_tables import (
+    alert_acts,
+    deliveries,
+    handed_advice,
+    notices,
+    outbox,
+)
 from gradwatch_service.store.runs import Filters
 from gradwatch_service.store.schema import run_tables
 from gradwatch_service.store.tables import runs as table
@@ -172,7 +178,7 @@ def test_what_is_not_there_is_not_found(connection: Connection) -> None:
 
 def tell_of(run_ids: tuple[uuid.UUID, ...], connection: Connection) -> None:
     """Rows of what people did and were told."""
-    for one in (alert_acts, outbox, notices, deliveries):
+    for one in (alert_acts, outbox, notices, deliveries, handed_advice):
         for run_id in run_ids:
             row = {column.name: value(column, 0) for column in one.c} | {"run_id": run_id}
             connection.execute(sa.insert(one).values(row))

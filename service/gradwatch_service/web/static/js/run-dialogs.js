@@ -42,6 +42,8 @@ export function wireDialogs(run, { say, refuse, refresh }) {
 
 async function change(run, form, { say, refuse, refresh }) {
   const kind = form.dataset.change;
+  const page = document.getElementById("run");
+  page.toggleAttribute("data-leaving", kind === "delete"); // what is gone is not followed
   try {
     const now = await CHANGES[kind](`/runs/${run}`, new FormData(form));
     if (kind === "delete") {
@@ -52,6 +54,7 @@ async function change(run, form, { say, refuse, refresh }) {
     await refresh();
     say(SAID[kind]);
   } catch (error) {
+    page.removeAttribute("data-leaving");
     refuse(error);
   }
 }

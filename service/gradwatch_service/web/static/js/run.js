@@ -41,6 +41,7 @@ async function refresh() {
 }
 
 async function follow() {
+  if (page.hasAttribute("data-leaving")) return;
   try {
     await refresh();
   } catch {

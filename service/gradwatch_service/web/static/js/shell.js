@@ -66,7 +66,8 @@ function press(key, at) {
 }
 
 function focusSearch() {
-  const search = document.querySelector("main input[type=search]");
+  const all = [...document.querySelectorAll("main input[type=search]")];
+  const search = all.find((one) => one.checkVisibility());
   search?.focus();
   search?.select();
   return Boolean(search);
