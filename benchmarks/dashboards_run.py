@@ -47,9 +47,12 @@ TABLE = LayerTable(
     tuple(Layer(f"blocks.{n}.weight", "linear", n, (512, 512)) for n in range(LAYERS))
 )
 MARKS = {
-    "verdict visible": "() => document.querySelector('h1') !== null",
+    "verdict visible": "() => document.querySelector('#verdict') !== null",
     "curves painted": "() => document.querySelector('#curves[data-state=\"drawn\"]') !== null",
-    "heat map painted": "() => document.querySelector('#heatmap[data-state=\"drawn\"]') !== null",
+    "heat map painted": """() => {
+        document.querySelector('#heatmap').scrollIntoView();
+        return document.querySelector('#heatmap[data-state="drawn"]') !== null;
+    }""",  # below the fold: for who scrolls there as soon as the curves are painted
 }
 CPU = "processor time"  # of the page's main thread; hardly depends on what else is running
 

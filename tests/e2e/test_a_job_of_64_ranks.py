@@ -17,8 +17,9 @@ import pytest
 
 from gradwatch_service.domain import Frame
 from gradwatch_service.store import packing
+from tests.databases import POSTGRES
 from tests.receivers import Alertmanager, Mailbox, Receiver, mail_server
-from tests.reliability.counts import times
+from tests.reliability.counts import FULL, times
 from tests.servers import Server, poll
 from tests.service.ingest.rig import LAYERS
 from tests.service.ingest.training import BREAKS, exploding
@@ -103,6 +104,12 @@ class Heard:
         """Of all receivers together."""
         receivers = (self.hook.received, self.alertmanager.receiver.received)
         return len(self.mailbox.taken) + sum(map(len, receivers))
+
+
+@pytest.fixture(params=["sqlite", POSTGRES] if FULL else ["sqlite"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Both databases where all is put to the test."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from gradwatch_service.clock import utc_now
 from gradwatch_service.store.keys import Admin, KeyRequest, create
 from gradwatch_service.store.launches import RunRequest, create_or_resume_run
+from gradwatch_service.store.tables import runs
 from gradwatch_service.web import words
 from gradwatch_service.web.listing import PAGE_ROWS
 from gradwatch_service.web.progress import total_steps
 from tests.service.api.conftest import Api, served
 
 NOW = dt.datetime(2026, 11, 27, 12, tzinfo=dt.UTC)
+SECOND = dt.timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +173,13 @@ def test_beyond_a_thousand_runs_there_is_a_next_page(tmp_path: Path):
     with served(tmp_path) as api:
 
         def fill(connection: Connection) -> None:
-            for number in range(PAGE_ROWS + 1):
-                request = RunRequest(uuid.uuid4(), "p", f"run {number}")
-                create_or_resume_run(connection, request, NOW + dt.timedelta(seconds=number))
+            create_or_resume_run(connection, RunRequest(uuid.uuid4(), "p", "run 0"), NOW)
+            first = connection.execute(sa.select(runs)).one()._asdict()
+            more = (
+                {"run_id": uuid.uuid4(), "name": f"run {n}", "last_seen_at": NOW + SECOND * n}
+                for n in range(1, PAGE_ROWS + 1)
+            )
+            connection.execute(sa.insert(runs), [first | one for one in more])
 
         api.app.state.backend.write(fill)
         first, last = shown(api, q="run"), shown(api, q="run", page="2")
