@@ -1,11 +1,28 @@
-"""Fails tests that were skipped although ``GRADWATCH_TEST_REQUIRE="torch postgres"`` names them."""
+"""Which tests have to run.
+
+Fails tests that were skipped although ``GRADWATCH_TEST_REQUIRE="torch postgres"`` names them;
+leaves out those that are marked ``sqlite_in_brief`` on PostgreSQL, unless everything is asked for.
+"""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.reliability.counts import FULL
+
 REQUIRED = frozenset(os.environ.get("GRADWATCH_TEST_REQUIRE", "").split())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of tests that take long and ask little of the database, one database will do."""
+    left_out = [] if FULL else [item for item in items if _is_left_out(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    return {"postgres", "sqlite_in_brief"} <= {mark.name for mark in item.iter_markers()}
 
 
 @pytest.hookimpl(wrapper=True)

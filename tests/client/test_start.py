@@ -138,6 +138,7 @@ def test_off_takes_every_call_and_does_nothing() -> None:
 FOR_INTEGRATIONS = {
     "add_layers",
     "add_config",
+    "add_watcher",
     "log_measured",
     "news",
     "note_decision",

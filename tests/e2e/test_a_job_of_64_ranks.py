@@ -17,9 +17,8 @@ import pytest
 
 from gradwatch_service.domain import Frame
 from gradwatch_service.store import packing
-from tests.databases import POSTGRES
 from tests.receivers import Alertmanager, Mailbox, Receiver, mail_server
-from tests.reliability.counts import FULL, times
+from tests.reliability.counts import times
 from tests.servers import Server, poll
 from tests.service.ingest.rig import LAYERS
 from tests.service.ingest.training import BREAKS, exploding
@@ -106,12 +105,6 @@ class Heard:
         return len(self.mailbox.taken) + sum(map(len, receivers))
 
 
-@pytest.fixture(params=["sqlite", POSTGRES] if FULL else ["sqlite"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """Both databases where all is put to the test."""
-    return str(request.param)
-
-
 @pytest.fixture
 def heard(receiver: Receiver, alertmanager: Alertmanager) -> Iterator[Heard]:
     with mail_server() as mailbox:
@@ -163,6 +156,7 @@ def kill_now_and_then(server: Server, heard: Heard, before: int, seed: int) -> N
 
 
 @pytest.mark.alertmanager
+@pytest.mark.sqlite_in_brief
 def test_everybody_is_told_once_of_the_explosion_and_once_of_its_end(server: Server, heard: Heard):
     tell(server, heard)
     job = Job(server)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
+import pytest
 
 from gradwatch_service.detect.rules import catalogue
 from gradwatch_service.store.packing import pack
 from tests.e2e.explosion import STEPS, TABLE, part, report_all
 from tests.servers import Server
+
+pytestmark = pytest.mark.sqlite_in_brief
 
 PER_RUN = frozenset({"id", "run_id", "alert_id", "opened_at", "updated_at"})
 REPORTS = report_all()

@@ -7,11 +7,14 @@ import signal
 from typing import Any
 
 import httpx
+import pytest
 
 from gradwatch_service.store import packing
 from tests.e2e.explosion import STEPS, TABLE, part, report_all
 from tests.servers import Server
 from tests.service.ingest.test_judge_process import processes_of
+
+pytestmark = pytest.mark.sqlite_in_brief
 
 WHOLE = report_all()
 

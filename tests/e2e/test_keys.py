@@ -16,6 +16,8 @@ from tests.databases import POSTGRES
 from tests.servers import Server, poll
 from tests.tenants import bearer
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 KEYED = {"GRADWATCH_REQUIRE_KEY": "true"}
 TWO_WORKERS = (
     "import sys; from gradwatch_service.commands import serve; "

@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from gradwatch_service.domain import Frame, Layer, LayerTable
 from gradwatch_service.store.packing import pack
 from tests.servers import Server
+
+pytestmark = pytest.mark.sqlite_in_brief
 
 NARROW = LayerTable(
     (Layer("body.0", "linear", 0, (64, 64)), Layer("body.1", "linear", 1, (64, 64)))

@@ -38,6 +38,7 @@ def steps_of(heard: Heard, run: str) -> list[int | None]:
     return [one["last_step"] for one in heard.of("run") if one["id"] == run]
 
 
+@pytest.mark.sqlite_in_brief
 def test_what_a_push_changes_is_heard_as_the_lists_show_it(server: Server, http: httpx.Client):
     with hearing(server.api) as heard:
         heard.wait_for_start()
@@ -51,6 +52,7 @@ def test_what_a_push_changes_is_heard_as_the_lists_show_it(server: Server, http:
         assert ids == sorted(ids)
 
 
+@pytest.mark.sqlite_in_brief
 def test_what_people_do_about_an_alert_is_heard(server: Server, http: httpx.Client):
     run = new_run(http)
     assert http.post(f"/runs/{run}/steps", json=EXPLODING).status_code == 201
@@ -77,6 +79,7 @@ def test_what_people_do_about_an_alert_is_heard(server: Server, http: httpx.Clie
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.sqlite_in_brief
 def test_a_run_that_begins_and_ends_between_two_looks_is_heard(server: Server, http: httpx.Client):
     with hearing(server.api) as heard:
         heard.wait_for_start()
@@ -85,6 +88,7 @@ def test_a_run_that_begins_and_ends_between_two_looks_is_heard(server: Server, h
         poll(lambda: "finished" in [one["state"] for one in heard.of("run")], "it is heard")
 
 
+@pytest.mark.sqlite_in_brief
 def test_who_comes_back_hears_what_was_missed(server: Server, http: httpx.Client):
     run, other = new_run(http), new_run(http)
     with hearing(server.api) as first:
@@ -103,6 +107,7 @@ def test_who_comes_back_hears_what_was_missed(server: Server, http: httpx.Client
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.sqlite_in_brief
 def test_who_comes_back_with_an_id_that_tells_nothing_is_to_read_lists_anew(server: Server):
     for unknown in ("0", "nonsense", "999999999999999"):
         with hearing(server.api, headers={"last-event-id": unknown}) as heard:
@@ -143,6 +148,7 @@ def ring(database_url: str) -> Iterator[Keyring]:
     engine.dispose()
 
 
+@pytest.mark.sqlite_in_brief
 def test_a_key_hears_its_own_project_only(keyed: Server, ring: Keyring):
     of_a, of_b = ring.bearer(A, "admin"), ring.bearer(B, "admin")
     with httpx.Client(base_url=keyed.api, trust_env=False) as http:
@@ -161,6 +167,7 @@ def test_a_key_hears_its_own_project_only(keyed: Server, ring: Keyring):
         assert refused.status == 403
 
 
+@pytest.mark.sqlite_in_brief
 def test_a_revoked_key_and_an_ended_session_hear_no_more(keyed: Server, ring: Keyring):
     issued, other = ring.issue(A, "read"), ring.issue(A, "read")
     with httpx.Client(base_url=keyed.api, trust_env=False) as http:
@@ -181,6 +188,7 @@ def test_a_revoked_key_and_an_ended_session_hear_no_more(keyed: Server, ring: Ke
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.sqlite_in_brief
 def test_who_does_not_read_is_hung_up_on_and_nobody_else_notices(database_url: str, tmp_path: Path):
     server = Server(database_url, tmp_path / "server.log", environment=IMPATIENT)
     with (
@@ -216,6 +224,7 @@ def deaf_to(server: Server) -> Iterator[None]:
         yield
 
 
+@pytest.mark.sqlite_in_brief
 def test_the_server_stops_at_once_although_somebody_listens(server: Server):
     with hearing(server.api) as one, hearing(server.api) as other:
         one.wait_for_start()

@@ -286,6 +286,7 @@ def words_of(policy: Policy) -> str:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.sqlite_in_brief
 def test_nobody_gets_what_is_anothers_from_any_route(world: World):
     surprises = []
     asked = 0
