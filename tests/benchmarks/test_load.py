@@ -16,6 +16,8 @@ from benchmarks.load.writing import W1, W2, Workload, frame_streams
 
 from tests.servers import Server
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 W1_SHORT = replace(W1, steps=200, start=0)
 W2_SHORT = replace(W2, runs=20, steps=30, start=0)
 

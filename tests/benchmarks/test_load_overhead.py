@@ -23,7 +23,7 @@ from benchmarks.load.overhead.watchers import WATCHERS, Watching  # noqa: E402
 
 from tests.servers import Server  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.sqlite_in_brief]
 
 TINY = {
     "transformer": Sizes(width=16, layers=2, heads=2, batch=4, length=12, vocabulary=32),

@@ -14,6 +14,8 @@ import gradwatch
 from gradwatch.run import Run
 from tests.servers import Server
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 RUN_ID = "0193a000-0000-7000-8000-00000000beef"
 CALM, STEPS = 60, 90
 LAYERS = ["in", "out"]

@@ -16,6 +16,8 @@ import pytest
 
 from tests.servers import Server
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 README = Path(__file__).parents[2] / "README.md"
 PRINTED = "http://127.0.0.1:8321"
 

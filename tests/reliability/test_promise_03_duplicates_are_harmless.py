@@ -17,6 +17,8 @@ from tests.databases import POSTGRES
 from tests.reliability.counts import times
 from tests.servers import Server, two_servers
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 CALLERS = 8
 PUSHES = times(15, 150)
 

@@ -14,6 +14,8 @@ from tests.reliability.books import reporting, steps_on
 from tests.reliability.counts import times
 from tests.servers import Server
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 BURST = times(40, 200)
 TINY = 10  # records that wait, of a burst
 FRAME = 8

@@ -12,6 +12,8 @@ from tests.reliability.books import reporting, steps_on
 from tests.reliability.counts import times
 from tests.servers import Server
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 BATCHES = times(150, 2_000)
 SHARE = 0.3
 CLIENT_PATIENCE_SECONDS = 0.2

@@ -23,6 +23,8 @@ from tests.reliability.alert_worker import AlertWorker
 from tests.reliability.counts import times
 from tests.servers import poll
 
+pytestmark = pytest.mark.sqlite_in_brief
+
 EVENTS = times(48, 600)  # half of them begin something, half end it
 KILLS = times(3, 30)
 WORKERS = 2
