@@ -2,7 +2,14 @@
 
 import os
 
+from hypothesis import settings
+
+from tests.reliability.counts import FULL
+
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many servers would compile everything anew
+settings.register_profile("brief", derandomize=True, deadline=None)
+if not FULL:
+    settings.load_profile("brief")
 
 pytest_plugins = [
     "tests.requirements",
