@@ -1,14 +1,11 @@
 // Parts of the run's page as the server renders them now, in place of those shown.
-import { tellTimes } from "./run-times.js";
+import { fragment } from "./fragment.js";
 
 const PARTS = ["run-head", "run-lead", "run-more", "run-dialogs"];
 
 /** Fetch the parts and exchange those that say something else. */
 export async function exchange(run) {
-  const answer = await fetch(`/runs/${run}/parts`);
-  if (!answer.ok) throw new Error(`parts: ${answer.status}`);
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  tellTimes(fresh);
+  const fresh = await fragment(`/runs/${run}/parts`, "");
   for (const id of PARTS) {
     const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
     if (old && now && !old.querySelector("dialog[open]")) swap(old, now);

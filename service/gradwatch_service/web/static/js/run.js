@@ -4,7 +4,6 @@ import { listen } from "./live.js";
 import { ACTS, SAID, hand } from "./run-acts.js";
 import { wireDialogs } from "./run-dialogs.js";
 import { exchange } from "./run-parts.js";
-import { keepTimes } from "./run-times.js";
 
 const page = document.getElementById("run");
 const said = document.getElementById("said");
@@ -87,7 +86,6 @@ page.addEventListener("submit", (event) => {
 });
 
 wireDialogs(run, { say, refuse, refresh });
-keepTimes();
 const stop = listen({
   run,
   runs: (found) => { if (found.some((one) => one.id === run)) follow(); },

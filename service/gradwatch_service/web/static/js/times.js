@@ -1,4 +1,5 @@
-// Times as people say them: "12 s ago", kept fresh; the exact local time is in the title.
+// Times as people say them: "12 s ago", kept fresh, the exact local time in the title; with
+// `data-exact` the local time itself.
 
 const STEPS = [
   ["d", 86_400],
@@ -6,6 +7,7 @@ const STEPS = [
   ["min", 60],
 ];
 const FRESH_MS = 1_000;
+const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 /** How long ago, or in how long, in its largest unit. */
@@ -21,16 +23,16 @@ export function relative(moment, now = Date.now()) {
 function refresh(element) {
   const moment = Date.parse(element.dateTime);
   if (Number.isNaN(moment)) return;
-  const words = relative(moment);
+  const words = "exact" in element.dataset ? SHORT.format(moment) : relative(moment);
   if (element.textContent !== words) element.textContent = words;
   if (element.dataset.shown === element.dateTime) return;
   element.dataset.shown = element.dateTime;
   element.title = EXACT.format(moment);
 }
 
-/** Every `<time datetime>` below an element; `data-exact` ones stay as they are. */
+/** Every `<time datetime>` below an element. */
 export function refreshAll(root = document) {
-  for (const element of root.querySelectorAll("time[datetime]:not([data-exact])")) refresh(element);
+  for (const element of root.querySelectorAll("time[datetime]")) refresh(element);
 }
 
 /** Keep all of the page fresh, those that come later too. */

@@ -1,5 +1,4 @@
 // Where these pages are, and parts of them as the server renders them now.
-import { localise } from "./times.js";
 
 export const project = decodeURIComponent(location.pathname.split("/")[2]);
 export const base = `/projects/${encodeURIComponent(project)}`;
@@ -9,7 +8,6 @@ async function fresh(...ids) {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   if (answer.redirected || !answer.ok) location.reload(); // signed out meanwhile, or gone
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  localise(page);
   return ids.map((id) => page.getElementById(id));
 }
 
