@@ -75,9 +75,11 @@ def test_a_key_opens_the_page_that_was_wanted_until_somebody_signs_out(
     page.keyboard.press("g")
     page.keyboard.press("s")
     page.wait_for_url(f"{origin}/settings/{A}/channels")
-    tab.goto("/signin?next=https://evil.example/")
+    tab.goto("/signin?next=/.//evil.example")  # whose path begins with two slashes
     sign_in(tab, ring.issue(A, "read").text)
-    page.wait_for_url(f"{origin}/")
+    page.wait_for_url(f"{origin}//evil.example")
+    tab.errors.clear()  # this service has no such page
+    tab.goto("/")
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{origin}/signin")
     assert page.context.cookies() == []

@@ -14,12 +14,14 @@ from sqlalchemy import Connection
 from gradwatch_service.diagnose.causes import catalogue
 from gradwatch_service.domain import Severity
 from gradwatch_service.notify.silencing import covering, labels_of
-from gradwatch_service.store import alerts, run_names, silences
+from gradwatch_service.store import alert_groups, alerts, run_names, silences
 from gradwatch_service.store.alert_filters import AlertFilters
 from gradwatch_service.store.codec import Json
 from gradwatch_service.store.run_names import RunName
+from gradwatch_service.store.silences import Silence
 
-SHOWN, QUIET_SHOWN, LOOKED_AT = 6, 6, 60
+SHOWN, QUIET_SHOWN = 6, 6
+LOOKED_AT, LOOKED_AT_IF_SILENCED = 60, 500  # of those that fire, the gravest
 SILENCED = "silenced"
 GRAVE = tuple(one for one in Severity if one >= Severity.WARNING)
 
@@ -55,16 +57,20 @@ def urgent(connection: Connection, project: str | None, now: dt.datetime) -> Urg
     """What is open now, the gravest first."""
     fires = AlertFilters(project, states=("firing",))
     is_known = replace(fires, states=("acknowledged",))
-    firing = alerts.gravest(connection, fires, LOOKED_AT)
+    active = silences.active(connection, now, project)
+    most = LOOKED_AT_IF_SILENCED if active else LOOKED_AT
+    firing = alerts.gravest(connection, fires, most)
     known = alerts.gravest(connection, is_known, QUIET_SHOWN)
-    cards = _cards(connection, [*firing, *known], project, now)
+    cards = _cards(connection, [*firing, *known], active)
     loud = [card for card in cards if card.waits is None]
     quiet = [card for card in cards if card.waits is not None]
     every = alerts.ids(connection, fires)
-    grave = len(alerts.ids(connection, replace(fires, severities=GRAVE)))
+    grave = alert_groups.by_state(connection, replace(fires, severities=GRAVE)).get("firing", 0)
     silenced = sum(card.waits == SILENCED for card in quiet)
     count = grave - silenced
-    all_quiet = len(every) + len(alerts.ids(connection, is_known)) - count
+    all_quiet = (
+        len(every) + alert_groups.by_state(connection, is_known).get("acknowledged", 0) - count
+    )
     return Urgent(
         loud=loud[:SHOWN],
         quiet=quiet[:QUIET_SHOWN],
@@ -75,12 +81,9 @@ def urgent(connection: Connection, project: str | None, now: dt.datetime) -> Urg
     )
 
 
-def _cards(
-    connection: Connection, found: Sequence[Json], project: str | None, now: dt.datetime
-) -> list[Card]:
+def _cards(connection: Connection, found: Sequence[Json], active: Sequence[Silence]) -> list[Card]:
     ids = [uuid.UUID(str(alert["run_id"])) for alert in found]
     known = run_names.of_runs(connection, list(dict.fromkeys(ids))) if ids else {}
-    active = silences.active(connection, now, project)
     cards = []
     for run_id, alert in zip(ids, found, strict=True):
         run = known.get(run_id)

@@ -9,8 +9,10 @@ const insecure = document.getElementById("insecure");
 
 /** Only places of this service. */
 function wanted() {
-  const url = new URL(new URLSearchParams(location.search).get("next") ?? "/", location.origin);
-  return url.origin === location.origin ? url.pathname + url.search : "/";
+  const next = new URLSearchParams(location.search).get("next") ?? "/";
+  if (!URL.canParse(next, location.origin)) return "/";
+  const url = new URL(next, location.origin);
+  return url.origin === location.origin ? url.href : "/"; // whole: a path may begin with two slashes
 }
 
 function say(words) {

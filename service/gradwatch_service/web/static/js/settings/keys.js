@@ -35,8 +35,8 @@ onAct("copy", async () => {
 onSubmit("#make", async (values, form) => {
   const made = await send("POST", `${base}/keys`, values);
   form.reset();
+  await show(made.key); // first: it is never told again
   await adopt(`key-${made.key_id}`, "keys", true);
-  await show(made.key);
   say(said, `The key ${made.name} is made.`);
 });
 
@@ -52,9 +52,9 @@ onAct("rotate", async (button) => {
   if (!sure) return;
   const body = { grace_seconds: Number(more.querySelector("select").value) };
   const made = await send("POST", `${base}${row.dataset.path}/rotate`, body);
+  await show(made.key);
   await renew(row.id);
   await adopt(`key-${made.key_id}`, "keys", true);
-  await show(made.key);
   say(said, `${made.name} is rotated: put the new key where the old one is.`);
 });
 

@@ -24,6 +24,7 @@ export async function renew(id) {
 export async function adopt(id, list, first = false) {
   const [found] = await fresh(id);
   const into = document.getElementById(list);
+  if (!found) return null; // gone already
   into.querySelector(".empty")?.remove();
   if (first) into.prepend(found);
   else into.append(found);
