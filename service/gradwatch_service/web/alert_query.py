@@ -62,12 +62,12 @@ class AlertQuery(BaseModel):
     @property
     def narrows(self) -> int:
         """How many filters are set beside the state."""
-        set_ = self.model_dump(exclude={"state", "group", "cursor"}, exclude_none=True)
+        set_ = self.model_dump(exclude={"state", "group", "cursor", "id"}, exclude_none=True)
         return len(set_)
 
     def address(self, **changes: str | None) -> str:
         """The address of the same list, changed; another filter begins at the first page."""
-        kept = self.model_dump(mode="json", exclude={"cursor"}) | changes
+        kept = self.model_dump(mode="json", exclude={"cursor", "id"}) | changes
         asked = {name: value for name, value in kept.items() if value}
         if asked.get("state") == "open":
             del asked["state"]

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class CausePage:
     example: Mapping[str, Any]
 
 
-@cache
+@lru_cache(256)
 def rule_page(identity: str) -> RulePage | None:
     """The page of a rule; None if there is no such rule."""
     rule = next((one for one in rules() if one.id == identity), None)
@@ -79,7 +79,7 @@ def rule_page(identity: str) -> RulePage | None:
     )
 
 
-@cache
+@lru_cache(256)
 def cause_page(identity: str) -> CausePage | None:
     """The page of a cause; None if there is no such cause."""
     cause = next((one for one in causes() if one.id == identity), None)

@@ -129,7 +129,8 @@ def told(alerts: Iterable[Json], done: Iterable[Deed]) -> tuple[list[Told], list
     left = {deed.id: deed for deed in done}
     stories = []
     for alert in alerts:
-        own = [left.pop(key) for key in [*left] if key in _advice_ids(alert, left[key].action)]
+        ids = {name: _advice_ids(alert, name) for name in {deed.action for deed in left.values()}}
+        own = [left.pop(key) for key in [*left] if key in ids[left[key].action]]
         stories.append(Told(alert, tuple(own)))
     return stories, [*left.values()]
 

@@ -37,6 +37,7 @@ export function keyboard(does) {
   for (const [key, kind] of Object.entries(ACTS)) keys[key] = () => does.act(kind);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || !box.checked || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (document.querySelector("dialog[open]") || (event.repeat && !"jk".includes(event.key))) return;
     const does_it = keys[event.key];
     if (!does_it) return;
     if (event.key !== "Enter") event.preventDefault();

@@ -25,6 +25,7 @@ export async function refreshAll() {
 
 async function ask() {
   const appeared = [];
+  const oldest = document.querySelector("a[rel=next]") ? opened([...list.querySelectorAll(".alert")].at(-1)) : "";
   while (wanted.size) {
     const ids = [...wanted].slice(0, MOST);
     for (const id of ids) wanted.delete(id);
@@ -51,12 +52,17 @@ function put(fresh) {
     for (const row of [...fresh.querySelectorAll(".alert")].reverse()) {
       const shown = document.getElementById(row.id);
       if (shown) swap(shown, row);
-      else if (list.dataset.first && !("left" in row.dataset)) appeared.push(insert(row));
+      else if (list.dataset.first && !("left" in row.dataset) && opened(row) > oldest) appeared.push(insert(row));
     }
   });
   swap(document.getElementById("states"), fresh.getElementById("states"));
   nothing.hidden = Boolean(list.querySelector(".alert"));
   return appeared;
+}
+
+/** When an alert began; what began before the last one shown stands on a later page. */
+function opened(row) {
+  return row?.querySelector(".since time").dateTime ?? "";
 }
 
 /** Replace an element by a newer one; what was chosen and where the focus was stays. */

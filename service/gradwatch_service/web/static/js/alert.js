@@ -1,6 +1,7 @@
 // One alert: acting on it, and its page as it is now.
 import { act, given, recall, say } from "./alert-acts.js";
 import { listen } from "./live.js";
+import { timeless } from "./run-parts.js";
 
 const PARTS = [".standing", ".columns"];
 const article = document.getElementById("alert");
@@ -15,7 +16,7 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of PARTS) {
     const [old, now] = [document.querySelector(part), fresh.querySelector(part)];
-    if (old.isEqualNode(now)) continue;
+    if (timeless(old).isEqualNode(timeless(now))) continue;
     const open = [...old.querySelectorAll("details")].map((one) => one.open);
     now.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? one.open; });
     old.replaceWith(now);
@@ -29,8 +30,7 @@ async function doIt(kind) {
   const [{ problem }] = result.outcomes;
   refused.hidden = !problem;
   refused.textContent = problem ? `Refused: ${problem}.` : "";
-  await refresh();
-  article.removeAttribute("aria-busy");
+  await refresh().finally(() => article.removeAttribute("aria-busy"));
   if (problem) return;
   form.elements.comment.value = "";
   say(said, result, refresh);

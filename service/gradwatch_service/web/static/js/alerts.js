@@ -41,8 +41,19 @@ function hope(rows, kind) {
   }
 }
 
+let isBusy = false;
+
 async function doIt(kind) {
-  if (form.querySelector(`[data-act=${kind}]`).disabled) return;
+  if (isBusy || form.querySelector(`[data-act=${kind}]`).disabled) return;
+  isBusy = true;
+  try {
+    await carryOut(kind);
+  } finally {
+    isBusy = false;
+  }
+}
+
+async function carryOut(kind) {
   const rows = targets();
   if (!rows.length) {
     said.textContent = "Nothing is selected: mark alerts, or go to one with j and k.";
@@ -103,7 +114,10 @@ keyboard({
 });
 recall(form);
 count();
+const asked = new URLSearchParams(location.search);
 listen({
+  project: asked.get("project") || undefined,
+  run: asked.get("run") || undefined,
   alerts: async (found) => announce(await shown(refresh(found.map((alert) => alert.id)))),
   reset: async () => announce(await shown(refreshAll())),
 });

@@ -15,7 +15,8 @@ async function checked(answer) {
   if (answer.status === 401 && location.pathname !== "/signin") {
     location.assign(`/signin?next=${encodeURIComponent(location.pathname + location.search)}`);
   }
-  throw new Refused(await answer.json());
+  const odd = { title: `The service answered ${answer.status}` }; // or a proxy did
+  throw new Refused(await answer.json().catch(() => odd));
 }
 
 /** Read in any form; `query` is an object whose undefined members are left out, and lists repeated. */

@@ -35,18 +35,19 @@ async function onAlerts(alerts) {
   const changed = alerts.filter((one) => shown.get(one.id) !== sum(one));
   if (alerts.length && !changed.length) return;
   const fresh = changed.filter((one) => calls(one) && !told.has(one.id));
+  await refetchAlerts(); // if this fails, it is news once more
   for (const one of changed) {
     shown.set(one.id, sum(one));
     if (one.state === "firing") told.add(one.id);
     else told.delete(one.id);
   }
-  await refetchAlerts();
   fresh.forEach(announce);
 }
 
 async function refetchAlerts() {
   const section = await renewAlerts();
   showCount(Number(section.dataset.count));
+  return section;
 }
 
 /** The alerts are those of the project that is asked for. */
@@ -54,7 +55,7 @@ function onList(fresh) {
   replaceList(fresh);
   if (wanted().get("project") === project) return;
   project = wanted().get("project");
-  onNews([]);
+  onProject();
 }
 
 /** One after the other, so that an older answer never covers a newer one; what fails comes again. */
@@ -66,6 +67,11 @@ function inTurn(work) {
 }
 
 const onNews = inTurn(onAlerts);
+/** What fires in another project is no news: it stands there. */
+const onProject = inTurn(async () => {
+  const section = await refetchAlerts();
+  for (const id of section.dataset.firing.split(" ")) told.add(id);
+});
 
 watchAll();
 follow(onList);

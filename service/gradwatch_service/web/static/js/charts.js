@@ -1,4 +1,5 @@
 // The charts of the run page: one view of the steps for all of them, each read when it is near.
+import { get } from "./api.js";
 import { curves } from "./charts/curves.js";
 import { heat } from "./charts/heatmap.js";
 import { layerCurve } from "./charts/layer.js";
@@ -48,6 +49,18 @@ function refresh(panel) {
   if (panel.isNear) renew(panel);
 }
 
+/** The same without letting go of what is being read: news may come faster than it is read. */
+function refreshInTurn(panel) {
+  if (!panel.reading) refresh(panel);
+  else if (!panel.isAwaited) {
+    panel.isAwaited = true;
+    panel.reading.then(() => {
+      panel.isAwaited = false;
+      refresh(panel);
+    });
+  }
+}
+
 function renew(panel) {
   if (!panel.isStale) return;
   panel.isStale = false;
@@ -89,7 +102,7 @@ function catchUp() {
   live = 0;
   if (news.alerts) learn();
   const isFollowing = view.follow(news.last);
-  if (isFollowing || news.alerts) for (const id of ALONG_STEPS) refresh(panels[id]);
+  if (isFollowing || news.alerts) for (const id of ALONG_STEPS) refreshInTurn(panels[id]);
   news.alerts = false;
 }
 
@@ -110,6 +123,11 @@ listen({
     soon();
   },
   alerts: () => {
+    news.alerts = true;
+    soon();
+  },
+  reset: async () => {
+    news.last = (await get(`/runs/${run}`)).last_step ?? 0;
     news.alerts = true;
     soon();
   },

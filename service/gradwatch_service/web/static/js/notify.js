@@ -37,9 +37,14 @@ export function offer() {
 /** Tell of an alert; a click leads to its run. */
 export function notify(alert, runName) {
   if (!isOn()) return;
-  const note = new Notification(`${runName}: ${alert.title}`, {
-    body: `${alert.severity}, since step ${alert.opened_step}`, tag: alert.id,
-  });
+  let note;
+  try {
+    note = new Notification(`${runName}: ${alert.title}`, {
+      body: `${alert.severity}, since step ${alert.opened_step}`, tag: alert.id,
+    });
+  } catch {
+    return; // browsers of phones have the class, but do not let pages use it
+  }
   note.addEventListener("click", () => {
     window.focus();
     location.assign(`/runs/${alert.run_id}`);

@@ -79,3 +79,8 @@ export function asOf({ steps, values }, wanted) {
     return at < 0 ? NaN : values[at];
   });
 }
+
+/** Text as Plotly shows it unchanged: it reads some tags of HTML. */
+export function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}

@@ -14,6 +14,7 @@ export class Panel {
     this.data = null;
     this.request = null;
     this.turn = 0;
+    this.reading = null;
     root.querySelector(".again")?.addEventListener("click", () => {
       context.learn();
       this.refresh();
@@ -21,7 +22,15 @@ export class Panel {
   }
 
   /** Read anew; what is still being read for an older view is let go. */
-  async refresh() {
+  refresh() {
+    const reading = this.#read();
+    this.reading = reading;
+    return reading.finally(() => {
+      if (this.reading === reading) this.reading = null;
+    });
+  }
+
+  async #read() {
     this.request?.abort();
     this.request = new AbortController();
     const { signal } = this.request;
@@ -43,6 +52,7 @@ export class Panel {
   async redraw() {
     const { data } = this;
     if (data === null) return;
+    const turn = ++this.turn;
     if (this.chart.isEmpty(data, this)) {
       this.said.textContent = "";
       this.#show("empty", this.chart.missing);
@@ -51,7 +61,6 @@ export class Panel {
     this.said.textContent = this.chart.say(data, this);
     if (this.chart.source) this.link.href = `/api/v1/runs/${this.context.run}/${this.chart.source(data, this)}`;
     this.plot.hidden = false;
-    const turn = ++this.turn;
     await draw(this.plot, this.chart.figure(data, this));
     if (turn !== this.turn) return;
     this.#listen();

@@ -22,7 +22,10 @@ export function replaceList(fresh) {
 
 /** Fetch the list again. */
 export async function refetchList() {
-  replaceList(await fragment("/board/runs", wanted()));
+  const query = wanted();
+  const page = new URLSearchParams(location.search).get("page");
+  if (page) query.set("page", page);
+  replaceList(await fragment("/board/runs", query));
 }
 
 /** A row whose urgency is the same stays where it is; another goes before those that can wait. */
@@ -47,8 +50,9 @@ const sumOf = ({ dataset }) => `${dataset.health} ${dataset.state} ${dataset.ope
 
 /** Whether a row that is not there yet belongs on this page: others may have room for it. */
 function belongs(row) {
-  const last = body().lastElementChild;
-  return !document.getElementById("runs").hasAttribute("data-partial") || urgency(row) < urgency(last);
+  const list = document.getElementById("runs");
+  if (list.hasAttribute("data-continued")) return false;
+  return !list.hasAttribute("data-partial") || urgency(row) < urgency(body().lastElementChild);
 }
 
 /** Runs that changed: rows that somebody sees, that are new, or that say what is no longer so. */
@@ -67,9 +71,10 @@ export async function renew(runs) {
 }
 
 async function renewSome(runs) {
-  const query = wanted();
+  const [query, asked] = [wanted(), wanted().toString()];
   for (const run of runs) query.append("run", run.id);
   const fresh = await fragment("/board/rows", query);
+  if (wanted().toString() !== asked) return; // the list is another by now
   const shown = new Map([...fresh.children].map((row) => [row.id, row]));
   for (const run of runs) {
     const there = document.getElementById(`r-${run.id}`);

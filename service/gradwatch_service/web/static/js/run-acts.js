@@ -5,7 +5,7 @@ export const SAID = {
   acknowledge: "Acknowledged: nobody is told of it again, unless it gets worse.",
   resolve: "Resolved: it fires again if the trouble shows at a later step.",
 };
-const SPANS = { "1h": "for an hour", "1d": "for a day", "366d": "until it is over" };
+const SPANS = { "1h": "for an hour", "1d": "for a day", "366d": "for a year, even if it comes back" };
 
 /** Why, and who says so where nobody signs in: the name that was given on another page. */
 function word(fields) {

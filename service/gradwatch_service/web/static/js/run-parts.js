@@ -26,7 +26,7 @@ function swap(old, now) {
 }
 
 /** The same without how long ago things were: that goes on by itself. */
-function timeless(part) {
+export function timeless(part) {
   const copy = part.cloneNode(true);
   for (const one of copy.querySelectorAll("time")) one.replaceWith(one.dateTime);
   return copy;

@@ -77,6 +77,7 @@ if (shortcuts) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+    if (localStorage.getItem("gradwatch-keys") === "off") return; // chosen below the list of alerts
     if (press(event.key, event.timeStamp)) event.preventDefault();
   });
 }

@@ -33,12 +33,18 @@ async function look() {
 
 function another() {
   const line = lines.lastElementChild.cloneNode(true);
-  line.querySelector("[name=value]").value = "";
+  const value = line.querySelector("[name=value]");
+  value.value = "";
+  value.setAttribute("list", `values-${line.querySelector("[name=name]").value}`);
   lines.append(line);
   line.querySelector("[name=name]").focus();
 }
 
+let isBusy = false;
+
 async function attempt(work) {
+  if (isBusy) return;
+  isBusy = true;
   refused.hidden = true;
   try {
     await work();
@@ -47,6 +53,7 @@ async function attempt(work) {
     refused.textContent = `Refused: ${told(error)}.`;
     refused.hidden = false;
     refused.scrollIntoView({ block: "nearest" });
+    isBusy = false;
   }
 }
 

@@ -1,6 +1,6 @@
 // "Where in the network?": a statistic over layers, from input to output, and steps.
 import { origin } from "../facts.js";
-import { shown, step } from "../numbers.js";
+import { escaped, shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { queryOf, RATIO, readMap } from "./layers.js";
 import { power } from "./scale.js";
@@ -90,7 +90,7 @@ function rowName(names) {
 }
 
 function cells({ map, scaled: scaleOf }) {
-  const names = map.layers.map(rowName);
+  const names = map.layers.map((row) => escaped(rowName(row)));
   return {
     type: "heatmap", ...columns(map), z: scaleOf.z, zmin: scaleOf.low, zmax: scaleOf.top, zauto: false,
     colorscale: "Viridis", customdata: byRows(map.high, map.rows, map.cols), hoverongaps: false,
@@ -116,7 +116,7 @@ function notFinite({ map, odd }, ink) {
   if (!odd.count) return [];
   const words = ["", "NaN", "∞", "NaN, ∞", "−∞", "NaN, −∞", "∞, −∞", "NaN, ∞, −∞"];
   const texts = byRows(map.kinds, map.rows, map.cols).map((kinds, row) =>
-    kinds.some(Boolean) ? Array.from(kinds, (kind) => kind && `${rowName(map.layers[row])}: ${words[kind]}`) : []);
+    kinds.some(Boolean) ? Array.from(kinds, (kind) => kind && `${escaped(rowName(map.layers[row]))}: ${words[kind]}`) : []);
   return [{
     type: "heatmap", ...columns(map), z: odd.z, zmin: 0, zmax: 1, showscale: false, hoverongaps: false,
     colorscale: [[0, ink.critical], [1, ink.critical]],
@@ -128,14 +128,14 @@ function notFinite({ map, odd }, ink) {
 function rowTicks({ layers, rows }, height, characters) {
   const every = Math.ceil(rows / Math.max(Math.floor(height / 18), 1));
   const tickvals = Array.from({ length: rows }, (_, row) => row).filter((row) => row % every === 0);
-  return { tickvals, ticktext: tickvals.map((row) => tail(layers[row][0], characters)) };
+  return { tickvals, ticktext: tickvals.map((row) => escaped(tail(layers[row][0], characters))) };
 }
 
 function moverMarks(mover, ink, [from, to], rows) {
   if (!mover) return [];
   const isRight = (mover.x - from) / (to - from) > 0.5;
   return [{
-    text: `first mover: ${tail(mover.layer, 28)}`, x: mover.x, y: mover.row, xref: "x", yref: "y",
+    text: `first mover: ${escaped(tail(mover.layer, 28))}`, x: mover.x, y: mover.row, xref: "x", yref: "y",
     ax: isRight ? -36 : 36, ay: mover.row < rows / 2 ? 28 : -28, xanchor: isRight ? "right" : "left",
     showarrow: true, arrowhead: 6, arrowsize: 1, arrowwidth: 1.5, arrowcolor: ink.text, bgcolor: ink.surface,
     bordercolor: ink.line, borderpad: 3, font: { size: 12, color: ink.text },

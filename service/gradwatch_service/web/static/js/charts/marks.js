@@ -1,5 +1,5 @@
 // What lies over the curves: alerts as spans, launches as lines, what the job said as signs.
-import { plain, shown, step } from "../numbers.js";
+import { escaped, plain, shown, step } from "../numbers.js";
 
 const WEIGHTS = { info: 1, warning: 2, error: 3, critical: 4 };
 const LABELS = 3;
@@ -59,10 +59,6 @@ export function labels(spans, ink, [from, to], width) {
 /** How much room the labels need above the drawing. */
 export function headroom(spans) {
   return 8 + LANE * Math.min(spans.length, LABELS);
-}
-
-function escaped(text) {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** Where later launches took over. */

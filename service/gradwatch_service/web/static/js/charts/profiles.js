@@ -1,7 +1,7 @@
 // "How does the gradient change on its way back?": against depth, and against time, at one step.
 import { get } from "../api.js";
 import { origin } from "../facts.js";
-import { shown, step } from "../numbers.js";
+import { escaped, shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { scale, ticks } from "./scale.js";
 
@@ -40,7 +40,7 @@ function figure({ points, slope_bits: slope, axis }, panel) {
   const traces = [{
     type: "scatter", mode: "markers", name: "signal", x: points.map((point) => point.at), y: values,
     marker: { color: ink["curve-1"], size: points.length > 100 ? 4 : 7 },
-    text: points.map((point) => point.layer ?? `time step ${point.at}`), customdata: values.map(shown),
+    text: points.map((point) => point.layer ? escaped(point.layer) : `time step ${point.at}`), customdata: values.map(shown),
     hovertemplate: "%{text}: %{customdata}<extra></extra>",
   }];
   if (line) {

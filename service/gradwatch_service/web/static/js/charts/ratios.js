@@ -1,5 +1,5 @@
 // "Do the weights move at a good pace?": updates over weights, across all layers.
-import { shown, step } from "../numbers.js";
+import { escaped, shown, step } from "../numbers.js";
 import { colours } from "../plot.js";
 import { queryOf, RATIO, readMap } from "./layers.js";
 import { scale, ticks } from "./scale.js";
@@ -45,7 +45,7 @@ function figure({ map }, panel) {
     type: "scatter", mode: "lines", name, x, y, line: { color, width }, connectgaps: true,
     customdata: y.map(shown), hovertemplate: `${name} %{customdata}<extra></extra>`, ...more,
   });
-  const names = row.map((at) => (at === null ? "" : map.layers[at][0]));
+  const names = row.map((at) => (at === null ? "" : escaped(map.layers[at][0])));
   const traces = [
     line("lowest layer", low, ink["curve-4"], 1),
     line("highest layer", high, ink["curve-2"], 1, {

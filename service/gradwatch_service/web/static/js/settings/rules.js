@@ -14,8 +14,8 @@ const toTrial = document.getElementById("to-trial");
 const save = document.getElementById("save");
 const putBack = document.getElementById("put-back");
 const may = Boolean(form.dataset.may);
-const cards = [...form.querySelectorAll("details.rule")].map(cardOf);
 let saved = await get(`${base}/rules`);
+const cards = [...form.querySelectorAll("details.rule")].map(cardOf);
 
 function cardOf(element) {
   const rows = [...element.querySelectorAll(".threshold")].map((row) => slider(row, changed));
