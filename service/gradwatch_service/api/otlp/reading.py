@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -21,7 +21,8 @@ from gradwatch_service.store.wording import check_name, invalid
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 JSON_BYTES_MAX = 2**22  # it is read fifty times slower
-POINTS_MAX = 200_000
+POINTS_MAX = 200_000  # with metrics and scopes, which may be empty
+RESOURCES_MAX = 1_000
 PREFIXES = ("gradwatch.", "training.", "train.", "train/")
 LAYER, STEP = ("gradwatch.layer", "layer"), ("gradwatch.step", "step")
 RESERVED = frozenset({"time", "layers"})
@@ -59,6 +60,8 @@ def read(media: str, body: bytes) -> list[Resource]:
         TooLarge: there is more in it than one request may bring.
     """
     request = _parse(media, body)
+    if len(request.resource_metrics) > RESOURCES_MAX:
+        raise TooLarge(f"at most {RESOURCES_MAX} resources in one request: send smaller batches")
     if sum(map(_count, request.resource_metrics)) > POINTS_MAX:
         raise TooLarge(f"at most {POINTS_MAX} data points in one request: send smaller batches")
     return [_resource(one) for one in request.resource_metrics]
@@ -85,13 +88,15 @@ def _metrics(sent: ResourceMetrics) -> Iterator[Metric]:
         yield from scope.metrics
 
 
-def _data_points(metric: Metric) -> Iterable[Any]:
+def _data_points(metric: Metric) -> Sequence[Any]:
     kind = metric.WhichOneof("data")
-    return () if kind is None else getattr(metric, kind).data_points
+    points: Sequence[Any] = () if kind is None else getattr(metric, kind).data_points
+    return points
 
 
 def _count(sent: ResourceMetrics) -> int:
-    return sum(len(list(_data_points(metric))) for metric in _metrics(sent))
+    points = sum(1 + len(_data_points(metric)) for metric in _metrics(sent))
+    return len(sent.scope_metrics) + points
 
 
 def _resource(sent: ResourceMetrics) -> Resource:

@@ -36,12 +36,16 @@ router = APIRouter(include_in_schema=False)
 async def post_metrics(request: Request, backend: Served, who: Who) -> Response:
     """Store gauges, sums and histograms as steps of the runs their resources name."""
     media, body = media_type(request.scope), await request.body()
-    resources = await run_in_threadpool(read, media, body)
+    resources, digest = await run_in_threadpool(_read, media, body)
     refused: Counter[str] = Counter()
     for resource in resources:
-        await _store(backend, who, resource, sha256(body).digest())
+        await _store(backend, who, resource, digest)
         refused += resource.refused
     return _answer(media, refused)
+
+
+def _read(media: str, body: bytes) -> tuple[list[Resource], bytes]:
+    return read(media, body), sha256(body).digest()
 
 
 async def _store(backend: Backend, who: Principal, resource: Resource, digest: bytes) -> None:

@@ -234,6 +234,21 @@ def test_what_is_no_request_of_otlp_is_refused(api: Api, media, body, wanted):
     assert problem(answer) == wanted
 
 
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [{}] * 1_001,
+        [{"scopeMetrics": [{}] * 200_001}],
+        [{"scopeMetrics": [{"metrics": [{}] * 200_000}]}],
+        [{"scopeMetrics": [{"metrics": [gauge("loss", *[{}] * 199_999)]}]}],
+    ],
+)
+def test_too_many_parts_are_refused_whatever_they_are(api: Api, resources):
+    body = packed({"resourceMetrics": resources})
+    answer = api.send("POST", URL, content=body, headers={"content-type": PROTOBUF})
+    assert problem(answer) == (413, "too-large")
+
+
 def test_an_empty_request_is_a_success(api: Api):
     accepted(send(api, {}))
     accepted(send(api, request(service__name="nothing")))
