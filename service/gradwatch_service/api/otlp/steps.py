@@ -21,6 +21,12 @@ class Batch(NamedTuple):
     steps: Steps
     counted: bool
 
+    @property
+    def cells(self) -> int:
+        """How many values it has place for."""
+        frame = self.steps.frame
+        return len(frame) * (len(frame.scalars) + len(self.steps.layer_names) * len(frame.layers))
+
 
 def batches(points: Sequence[Point]) -> Iterator[Batch]:
     """The steps of one run, as many a push as it may have.

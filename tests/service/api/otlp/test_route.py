@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -247,6 +248,19 @@ def test_too_many_parts_are_refused_whatever_they_are(api: Api, resources):
     body = packed({"resourceMetrics": resources})
     answer = api.send("POST", URL, content=body, headers={"content-type": PROTOBUF})
     assert problem(answer) == (413, "too-large")
+
+
+def test_resources_that_unfold_too_far_together_are_refused(api: Api):
+    def wide(name: str) -> dict[str, Any]:
+        points = [point(1.0, step=step) for step in range(1_000)]
+        names = [gauge(f"m{number}", point(1.0, step=0)) for number in range(3_000)]
+        return request(gauge("loss", *points), *names, service__name=name)
+
+    accepted(send(api, wide("wide")))
+    body = {"resourceMetrics": [wide(name)["resourceMetrics"][0] for name in ("w1", "w2", "w3")]}
+    answer = api.send("POST", URL, content=packed(body), headers={"content-type": PROTOBUF})
+    assert problem(answer) == (413, "too-large")
+    assert api.get("/runs", project="w3").json()["items"] == []
 
 
 def test_an_empty_request_is_a_success(api: Api):
