@@ -25,8 +25,10 @@ POINTS_MAX = 200_000  # with metrics and scopes, which may be empty
 RESOURCES_MAX = 1_000
 PREFIXES = ("gradwatch.", "training.", "train.", "train/")
 LAYER, STEP = ("gradwatch.layer", "layer"), ("gradwatch.step", "step")
+STEP_METRICS = frozenset({"step", "global_step"})
 RESERVED = frozenset({"time", "layers"})
 NANOSECONDS = 1e9
+NO_STEP = "a step must be an integer from 0 to 2^53 - 1"
 
 Attributes: TypeAlias = Mapping[str, JsonValue]
 
@@ -40,6 +42,11 @@ class Point:
     time: float
     layer: str | None
     step: int | None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether its value says at which step all others without one were measured."""
+        return self.name in STEP_METRICS and self.layer is None
 
 
 @dataclass(frozen=True)
@@ -121,13 +128,16 @@ def _points(metric: str, point: Any, values: Mapping[str, float]) -> Iterator[Po
     step = _step(_first(attributes, STEP))
     name = _plain_name(metric) + _told_apart(attributes)
     for ending, value in values.items():
-        yield Point(
+        one = Point(
             name=check_name(name + ending, "/name"),
             value=value,
             time=point.time_unix_nano / NANOSECONDS,
             layer=None if layer is None else check_name(str(layer), "/layer"),
             step=step,
         )
+        if one.is_step and not 0 <= value <= MAX_STEP:
+            raise invalid("/step", "not-a-step", NO_STEP)
+        yield one
 
 
 def _plain_name(metric: str) -> str:
@@ -156,7 +166,7 @@ def _step(value: JsonValue) -> int | None:
         value = int(value)
     digits = str(value)
     if not (digits.isascii() and digits.isdecimal()) or int(digits[:17]) > MAX_STEP:
-        raise invalid("/step", "not-a-step", "a step must be an integer from 0 to 2^53 - 1")
+        raise invalid("/step", "not-a-step", NO_STEP)
     return int(digits[:17])
 
 

@@ -65,7 +65,7 @@ async def _store(
         resource.refused[error.detail] += len(resource.points)
         return room
     who.claim(target.project)
-    async for batch in iterate_in_threadpool(batches(resource.points)):
+    async for batch in iterate_in_threadpool(batches(resource.points, resource.refused)):
         room -= batch.cells
         if room < 0:
             raise TooLarge("too many different names for one request: send smaller batches")

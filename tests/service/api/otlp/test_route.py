@@ -131,6 +131,19 @@ def test_a_metric_called_step_numbers_the_others(api: Api):
     assert series(api, "stepped", "loss") == {10: 0.5, 20: 0.5}
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", -1.0, 2.0**53])
+def test_a_metric_called_step_that_is_none_is_refused_and_the_rest_is_stored(api: Api, value):
+    name = f"no step {value}"
+    metrics = (
+        gauge("step", point(value), point(1.0, layer="fc")),
+        gauge("loss", point(0.5)),
+    )
+    count, message = refused(send(api, request(*metrics, service__name=name)))
+    assert (count, message) == (1, "1 refused: a step must be an integer from 0 to 2^53 - 1")
+    assert series(api, name, "loss") == {0: 0.5}
+    assert series(api, name, "step", layer="fc") == {0: 1.0}
+
+
 def test_further_attributes_tell_series_apart(api: Api):
     loss = gauge("loss", point(1.0, step=0), point(2.0, step=0, split="val"))
     accepted(send(api, request(loss, service__name="splits")))
