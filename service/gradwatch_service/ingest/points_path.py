@@ -28,7 +28,8 @@ from gradwatch_service.ingest.step_tables import arrange, extend
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store import frames, packing
 
-# A time is looked for among so many of the newest steps: who repeats a push does so soon.
+# A time is looked for among so many of the newest steps, and as many as its request counts: who
+# repeats a push does so soon.
 STEPS_LOOKED_AT = 64
 
 _ONE = np.zeros((2, 1), np.int64)  # a scalar is a block of one column
@@ -68,7 +69,8 @@ def _numbered(group: Group, run: RunDraft, stream: Stream, push: PointsPush) -> 
     if not push.counted:
         return push
     last = -1 if stream.last_step is None else stream.last_step
-    stored = _stored(group, run, stream, max(last - STEPS_LOOKED_AT, 0), last)
+    first = max(last - STEPS_LOOKED_AT - push.counted, 0)
+    stored = _stored(group, run, stream, first, last)
     known = {time: step for frame, _ in stored for time, step in _moments(frame)}
     steps = []
     for time in push.frame.time.tolist():

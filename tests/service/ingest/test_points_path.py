@@ -25,7 +25,7 @@ def points(
     rows: Mapping[int, Mapping[str, float]],
     *,
     times: list[float] | None = None,
-    counted: bool = False,
+    counted: int = 0,
 ) -> PointsPush:
     """A push of these steps; a name such as ``fc:grad_norm`` is a statistic of a layer."""
     names = dict.fromkeys(name for row in rows.values() for name in row)
@@ -126,10 +126,10 @@ def test_counted_steps_follow_the_newest_and_a_time_keeps_its_number(
 ) -> None:
     run_id = create_run(engine, layers=NONE)
     answer(writer, points(run_id, {7: {"loss": 0.0}}))
-    two = points(run_id, {0: {"loss": 1.0}, 1: {"loss": 2.0}}, times=[50.0, 51.0], counted=True)
+    two = points(run_id, {0: {"loss": 1.0}, 1: {"loss": 2.0}}, times=[50.0, 51.0], counted=2)
     assert answer(writer, two).accepted == 2
     assert answer(writer, two).accepted == 0
-    other = points(run_id, {0: {"lr": 0.5}, 1: {"loss": 3.0}}, times=[51.0, 52.0], counted=True)
+    other = points(run_id, {0: {"lr": 0.5}, 1: {"loss": 3.0}}, times=[51.0, 52.0], counted=2)
     assert answer(writer, other).accepted == 2
     assert stored(engine, run_id, "loss") == {7: 0.0, 8: 1.0, 9: 2.0, 10: 3.0}
     assert stored(engine, run_id, "lr") == {9: 0.5}

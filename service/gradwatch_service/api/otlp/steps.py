@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -14,10 +14,10 @@ from gradwatch_service.store.packing import MAX_STEPS
 
 
 class Batch(NamedTuple):
-    """Steps for one push; ``counted``: their numbers are only an order."""
+    """Steps for one push; ``counted``: of so many of the request the numbers are only an order."""
 
     steps: Steps
-    counted: bool
+    counted: int
 
     @property
     def cells(self) -> int:
@@ -38,27 +38,32 @@ def batches(points: Sequence[Point], refused: Counter[str]) -> Iterator[Batch]:
     rows: dict[int, dict[str, Any]] = {}
     for point in sorted(numbered, key=attrgetter("time")):
         _add(rows, point, current if point.step is None else point.step)
-    yield from _batched(rows.values(), refused, counted=False)
+    yield from _batched(rows.values(), refused)
     if current is None:
         loose = (point for point in values if point.step is None)
-        yield from _batched(_counted(loose).values(), refused, counted=True)
+        yield from _batched(_counted(loose).values(), refused, is_counted=True)
 
 
 def _counted(points: Iterable[Point]) -> dict[int, dict[str, Any]]:
-    """The n-th value of each series belongs to the n-th step."""
+    """The n-th value of each series belongs to the n-th step; a time belongs to one step."""
     rows: dict[int, dict[str, Any]] = {}
-    seen: defaultdict[tuple[str, str | None], int] = defaultdict(int)
+    at: dict[float, int] = {}
+    seen: dict[tuple[str, str | None], tuple[int, float]] = {}
     for point in sorted(points, key=attrgetter("time")):
-        series = (point.name, point.layer)
-        _add(rows, point, seen[series])
-        seen[series] += 1
+        step, time = seen.get((point.name, point.layer), (-1, None))
+        if time == point.time:
+            continue
+        step = max(step + 1, at.get(point.time, 0))
+        _add(rows, point, step)
+        seen[point.name, point.layer] = step, point.time
+        at[point.time] = step
     return rows
 
 
 def _add(rows: dict[int, dict[str, Any]], point: Point, step: int | None) -> None:
     row = rows.setdefault(step or 0, {"step": step or 0})
     if point.time:
-        row["time"] = point.time
+        row.setdefault("time", point.time)
     if point.layer is None:
         row[point.name] = point.value
     else:
@@ -66,7 +71,7 @@ def _add(rows: dict[int, dict[str, Any]], point: Point, step: int | None) -> Non
 
 
 def _batched(
-    rows: Iterable[dict[str, Any]], refused: Counter[str], *, counted: bool
+    rows: Iterable[dict[str, Any]], refused: Counter[str], *, is_counted: bool = False
 ) -> Iterator[Batch]:
     ordered = sorted(rows, key=lambda row: int(row["step"]))
     for start in range(0, len(ordered), MAX_STEPS):
@@ -78,7 +83,7 @@ def _batched(
             continue
         for one in steps.rejections:
             refused[str(one["detail"])] += _size(part[cast(int, one["index"])])
-        yield Batch(steps, counted)
+        yield Batch(steps, len(ordered) if is_counted else 0)
 
 
 def _size(row: Mapping[str, Any]) -> int:

@@ -123,6 +123,17 @@ def test_without_a_step_exports_are_counted_and_a_repeated_one_is_not(api: Api):
     assert series(api, "counted", "grad_norm", layer="fc") == {0: 1.0, 1: 1.0, 2: 1.0}
 
 
+def test_a_long_counted_export_sent_again_is_not_counted_again(api: Api):
+    points = [point(1.0, START + number * SECOND) for number in range(1_200)]
+    points += [point(2.0, START + 1_199 * SECOND)]
+    for _ in range(2):
+        accepted(send(api, request(gauge("loss", *points), service__name="long and counted")))
+    assert run_of(api, "long and counted")["last_step"] == 1_199
+    run = run_of(api, "long and counted")["id"]
+    found = api.get(f"/runs/{run}/series", metric="loss", points=5_000).json()
+    assert found["steps"] == list(range(1_200))
+
+
 def test_a_metric_called_step_numbers_the_others(api: Api):
     for step in (10, 20):
         now = START + step * SECOND

@@ -6,6 +6,7 @@ from collections import Counter
 
 from gradwatch_service.api.otlp.reading import Point
 from gradwatch_service.api.otlp.steps import batches
+from gradwatch_service.domain import is_missing
 
 AFTER_ALL_TIME = 1e15
 
@@ -23,3 +24,14 @@ def test_values_of_a_step_that_is_refused_are_counted() -> None:
     refused.clear()
     assert [*batches(bad, refused)] == []
     assert refused.total() == 2
+
+
+def test_a_time_belongs_to_one_counted_step() -> None:
+    given = [("loss", 1.0), ("loss", 2.0), ("norm", 2.0), ("loss", 2.0), ("lr", 1.5), ("lr", 3.0)]
+    points = [Point(name, 0.5, time, None, None) for name, time in given]
+    (batch,) = batches(points, Counter())
+    assert batch.counted == 2
+    frame = batch.steps.frame
+    assert frame.time.tolist() == [1.0, 2.0]
+    present = {name: (~is_missing(column)).tolist() for name, column in frame.scalars.items()}
+    assert present == {"loss": [True, True], "norm": [False, True], "lr": [True, True]}
