@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +63,11 @@ class Sightings:
         """What the next look must not miss."""
         return list(self._known)
 
+    @property
+    def is_anew(self) -> bool:
+        """Whether the next look begins anew: what was before is not known."""
+        return self._since is None
+
     def begin(self, now: dt.datetime) -> dt.datetime:
         """Since when to look; after too long without a look, all begins anew."""
         if self._looked is None or now - self._looked > REMEMBERED:
@@ -111,8 +116,13 @@ class Sightings:
         waiting = (seen.waits_since for seen in self._known.values())
         return min((since for since in waiting if since is not None), default=now)
 
-    def changed_since(self, cursor: int | None, project: str | None) -> list[Key] | None:
-        """What changed after a cursor; None: that is not known, or not to be said in few words."""
+    def changed_since(
+        self, cursor: int | None, project: str | None, wants: Callable[[Sight | None], bool]
+    ) -> list[Key] | None:
+        """What changed after a cursor of what somebody wants.
+
+        None: that is not known, or not to be said in few words.
+        """
         if cursor is None:
             return []
         if self._since is None or self._looked is None:
@@ -125,7 +135,9 @@ class Sightings:
         deleted = (at for name, at in self._deleted.items() if project in {None, name})
         if any(at > after for at in deleted):
             return None
-        found = [key for key, seen in self._known.items() if seen.changed > after]
+        found = [
+            key for key, seen in self._known.items() if seen.changed > after and wants(seen.sight)
+        ]
         return found if len(found) <= CAUGHT_UP_MOST else None
 
     def _compare(self, key: Key, sight: Sight, at: int, *, is_first: bool) -> None:

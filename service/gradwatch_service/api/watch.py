@@ -126,20 +126,29 @@ class Live:
     async def _beat(self) -> None:
         """Look, compare, read what has changed and is wanted, and tell everybody."""
         since, keys = self._sightings.begin(self._backend.clock()), self._sightings.keys
+        is_anew = self._sightings.is_anew
         look, began, ended = await self._apart(partial(self._look, since, keys))
         gone = self._sightings.note(look, began, ended)
         due = self._sightings.due(began)
+        if is_anew:
+            self._reset_all()
         wanted = {one: self._wanted(one, due, gone) for one in self._listeners}
         texts = await self._apart(partial(self._read, set(chain(*wanted.values()))))
         through = self._sightings.told(due, began)
         for one, keys in wanted.items():
             one.tell([(key, texts[key]) for key in keys if key in texts], through)
 
+    def _reset_all(self) -> None:
+        """What was told before is not known any more; who has just come asks anew anyway."""
+        for listener in self._listeners:
+            if not listener.is_new:
+                listener.reset()
+
     def _wanted(self, listener: Listener, due: list[Key], gone: set[str]) -> list[Key]:
         """What to tell one who listens; who cannot be told all they missed reads lists anew."""
         missed: list[Key] | None = []
         if listener.is_new:
-            missed = self._sightings.changed_since(listener.since, listener.project)
+            missed = self._sightings.changed_since(listener.since, listener.project, listener.wants)
         if missed is None or (gone if listener.project is None else listener.project in gone):
             listener.reset()
         return [
