@@ -32,16 +32,16 @@ class Seen:
     sight: Sight | None
     born: int  # when it was first seen
     changed: int = 0
-    waits_since: int | None = None  # for that to be told
+    waits_since: int | None = None  # for that to be told: when it may have changed at the earliest
     told: int = 0
     is_news: bool = False
 
-    def changes(self, at: int, *, is_news: bool) -> None:
-        """Note that it has changed."""
+    def changes(self, at: int, since: int, *, is_news: bool) -> None:
+        """Note that it has changed, ``since`` the look before."""
         self.changed = at
         self.is_news |= is_news
         if self.waits_since is None:
-            self.waits_since = at
+            self.waits_since = since
 
     def is_told(self, at: int) -> None:
         """Note that whoever listens has been told."""
@@ -83,10 +83,11 @@ class Sightings:
     def note(self, look: Look, began: dt.datetime, ended: dt.datetime) -> set[str]:
         """Compare with the look before; returns projects in which something was deleted."""
         is_first, at = self._since is None, cursor_of(ended)
+        since = cursor_of(self._looked or began)
         for key, sight in look.sights.items():
-            self._compare(key, sight, at, is_first=is_first)
+            self._compare(key, sight, at, since, is_first=is_first)
         if not is_first:
-            self._compare_muted(look, at)
+            self._compare_muted(look, at, since)
         gone = self._forget(look, at)
         self._deleted |= dict.fromkeys(gone, at)
         self._muted, self._looked = look.muted, began
@@ -140,19 +141,19 @@ class Sightings:
         ]
         return found if len(found) <= CAUGHT_UP_MOST else None
 
-    def _compare(self, key: Key, sight: Sight, at: int, *, is_first: bool) -> None:
+    def _compare(self, key: Key, sight: Sight, at: int, since: int, *, is_first: bool) -> None:
         seen = self._known.get(key)
         if seen is None:
             seen = self._known[key] = Seen(sight if is_first else None, at)
         before, seen.sight = seen.sight, sight
         if before is None or before.news != sight.news:
-            seen.changes(at, is_news=True)
+            seen.changes(at, since, is_news=True)
             if key[0] == "alert":  # its run counts it, and may be over
                 self._known.setdefault(("run", sight.run_id), Seen(None, at))
         elif before.moved != sight.moved:
-            seen.changes(at, is_news=False)
+            seen.changes(at, since, is_news=False)
 
-    def _compare_muted(self, look: Look, at: int) -> None:
+    def _compare_muted(self, look: Look, at: int, since: int) -> None:
         """A silence that begins or ends concerns all open alerts of its project."""
         projects = {
             name
@@ -162,7 +163,7 @@ class Sightings:
         for (kind, _), seen in self._known.items() if projects else ():
             sight = seen.sight
             if kind == "alert" and sight is not None and sight.project in projects:
-                seen.changes(at, is_news=False)
+                seen.changes(at, since, is_news=False)
 
     def _forget(self, look: Look, at: int) -> set[str]:
         """Drop what is over and done, and what is gone: returns the projects of that."""

@@ -118,10 +118,10 @@ def test_who_comes_back_hears_what_changed_since_and_no_more():
 def test_an_id_waits_for_what_could_not_be_told_yet():
     watch, many = Watch(), [uuid.UUID(int=number) for number in range(2 * QUIET_AT_ONCE)]
     watch.look({("run", one): run(0) for one in many})
+    looked_before = watch.now
     watch.look({("run", one): run(1) for one in many})
-    waiting_since = watch.now
     watch.now += BEAT
-    assert watch.sightings.told([], watch.now) == cursor_of(waiting_since)
+    assert watch.sightings.told([], watch.now) == cursor_of(looked_before)
 
 
 def test_who_comes_back_too_late_or_from_nowhere_is_to_read_anew():
