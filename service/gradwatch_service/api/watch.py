@@ -29,7 +29,7 @@ from gradwatch_service.store.pulse import Key, Kind, Look
 T = TypeVar("T")
 
 BEAT_SECONDS: Final = 0.5
-# Looking takes this share of a core at most: where there is very much to see, it is done seldom.
+# Looking is to take this share of a core: where there is very much to see, it is done less often.
 SHARE: Final = 0.05
 BEAT_SECONDS_MOST: Final = 2.0
 CROWD_SECONDS: Final = 0.05
