@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,16 +32,16 @@ class Seen:
     sight: Sight | None
     born: int  # when it was first seen
     changed: int = 0
-    waits_since: int | None = None  # for that to be told
+    waits_since: int | None = None  # for that to be told: when it may have changed at the earliest
     told: int = 0
     is_news: bool = False
 
-    def changes(self, at: int, *, is_news: bool) -> None:
-        """Note that it has changed."""
+    def changes(self, at: int, since: int, *, is_news: bool) -> None:
+        """Note that it has changed, ``since`` the look before."""
         self.changed = at
         self.is_news |= is_news
         if self.waits_since is None:
-            self.waits_since = at
+            self.waits_since = since
 
     def is_told(self, at: int) -> None:
         """Note that whoever listens has been told."""
@@ -63,6 +63,11 @@ class Sightings:
         """What the next look must not miss."""
         return list(self._known)
 
+    @property
+    def is_anew(self) -> bool:
+        """Whether the next look begins anew: what was before is not known."""
+        return self._since is None
+
     def begin(self, now: dt.datetime) -> dt.datetime:
         """Since when to look; after too long without a look, all begins anew."""
         if self._looked is None or now - self._looked > REMEMBERED:
@@ -78,10 +83,11 @@ class Sightings:
     def note(self, look: Look, began: dt.datetime, ended: dt.datetime) -> set[str]:
         """Compare with the look before; returns projects in which something was deleted."""
         is_first, at = self._since is None, cursor_of(ended)
+        since = cursor_of(self._looked or began)
         for key, sight in look.sights.items():
-            self._compare(key, sight, at, is_first=is_first)
+            self._compare(key, sight, at, since, is_first=is_first)
         if not is_first:
-            self._compare_muted(look, at)
+            self._compare_muted(look, at, since)
         gone = self._forget(look, at)
         self._deleted |= dict.fromkeys(gone, at)
         self._muted, self._looked = look.muted, began
@@ -111,8 +117,13 @@ class Sightings:
         waiting = (seen.waits_since for seen in self._known.values())
         return min((since for since in waiting if since is not None), default=now)
 
-    def changed_since(self, cursor: int | None, project: str | None) -> list[Key] | None:
-        """What changed after a cursor; None: that is not known, or not to be said in few words."""
+    def changed_since(
+        self, cursor: int | None, project: str | None, wants: Callable[[Sight | None], bool]
+    ) -> list[Key] | None:
+        """What changed after a cursor of what somebody wants.
+
+        None: that is not known, or not to be said in few words.
+        """
         if cursor is None:
             return []
         if self._since is None or self._looked is None:
@@ -125,22 +136,24 @@ class Sightings:
         deleted = (at for name, at in self._deleted.items() if project in {None, name})
         if any(at > after for at in deleted):
             return None
-        found = [key for key, seen in self._known.items() if seen.changed > after]
+        found = [
+            key for key, seen in self._known.items() if seen.changed > after and wants(seen.sight)
+        ]
         return found if len(found) <= CAUGHT_UP_MOST else None
 
-    def _compare(self, key: Key, sight: Sight, at: int, *, is_first: bool) -> None:
+    def _compare(self, key: Key, sight: Sight, at: int, since: int, *, is_first: bool) -> None:
         seen = self._known.get(key)
         if seen is None:
             seen = self._known[key] = Seen(sight if is_first else None, at)
         before, seen.sight = seen.sight, sight
         if before is None or before.news != sight.news:
-            seen.changes(at, is_news=True)
+            seen.changes(at, since, is_news=True)
             if key[0] == "alert":  # its run counts it, and may be over
                 self._known.setdefault(("run", sight.run_id), Seen(None, at))
         elif before.moved != sight.moved:
-            seen.changes(at, is_news=False)
+            seen.changes(at, since, is_news=False)
 
-    def _compare_muted(self, look: Look, at: int) -> None:
+    def _compare_muted(self, look: Look, at: int, since: int) -> None:
         """A silence that begins or ends concerns all open alerts of its project."""
         projects = {
             name
@@ -150,7 +163,7 @@ class Sightings:
         for (kind, _), seen in self._known.items() if projects else ():
             sight = seen.sight
             if kind == "alert" and sight is not None and sight.project in projects:
-                seen.changes(at, is_news=False)
+                seen.changes(at, since, is_news=False)
 
     def _forget(self, look: Look, at: int) -> set[str]:
         """Drop what is over and done, and what is gone: returns the projects of that."""

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -20,7 +20,7 @@ from gradwatch_service.api.alert_views import muted
 from gradwatch_service.api.answers import encode
 from gradwatch_service.api.backend import Backend
 from gradwatch_service.api.listener import Listener
-from gradwatch_service.api.sightings import Sightings
+from gradwatch_service.api.sightings import CAUGHT_UP_MOST, Sightings
 from gradwatch_service.errors import ServiceError, Unavailable
 from gradwatch_service.store import alerts, pulse, runs
 from gradwatch_service.store.codec import Json
@@ -29,7 +29,7 @@ from gradwatch_service.store.pulse import Key, Kind, Look
 T = TypeVar("T")
 
 BEAT_SECONDS: Final = 0.5
-# Looking takes this share of a core at most: where there is very much to see, it is done seldom.
+# Looking is to take this share of a core: where there is very much to see, it is done less often.
 SHARE: Final = 0.05
 BEAT_SECONDS_MOST: Final = 2.0
 CROWD_SECONDS: Final = 0.05
@@ -126,25 +126,37 @@ class Live:
     async def _beat(self) -> None:
         """Look, compare, read what has changed and is wanted, and tell everybody."""
         since, keys = self._sightings.begin(self._backend.clock()), self._sightings.keys
+        is_anew = self._sightings.is_anew
         look, began, ended = await self._apart(partial(self._look, since, keys))
         gone = self._sightings.note(look, began, ended)
         due = self._sightings.due(began)
+        if is_anew:
+            self._reset_all()
         wanted = {one: self._wanted(one, due, gone) for one in self._listeners}
         texts = await self._apart(partial(self._read, set(chain(*wanted.values()))))
         through = self._sightings.told(due, began)
         for one, keys in wanted.items():
             one.tell([(key, texts[key]) for key in keys if key in texts], through)
 
+    def _reset_all(self) -> None:
+        """What was told before is not known any more; who has just come asks anew anyway."""
+        for listener in self._listeners:
+            if not listener.is_new:
+                listener.reset()
+
     def _wanted(self, listener: Listener, due: list[Key], gone: set[str]) -> list[Key]:
         """What to tell one who listens; who cannot be told all they missed reads lists anew."""
         missed: list[Key] | None = []
         if listener.is_new:
-            missed = self._sightings.changed_since(listener.since, listener.project)
+            missed = self._sightings.changed_since(listener.since, listener.project, listener.wants)
         if missed is None or (gone if listener.project is None else listener.project in gone):
             listener.reset()
-        return [
-            key for key in (*due, *(missed or ())) if listener.wants(self._sightings.sight(key))
-        ]
+        told = dict.fromkeys((*due, *(missed or ())))
+        wanted = [key for key in told if listener.wants(self._sightings.sight(key))]
+        if len(wanted) <= CAUGHT_UP_MOST:
+            return wanted
+        listener.reset()
+        return []
 
     async def _apart(self, work: Callable[[], T]) -> T:
         def timed() -> T:
@@ -164,16 +176,25 @@ class Live:
 
     def _read(self, keys: Iterable[Key]) -> dict[Key, bytes]:
         """The events of those that are still there."""
-        ids: dict[str, list[uuid.UUID]] = {"run": [], "alert": []}
+        ids: dict[Kind, list[uuid.UUID]] = {"run": [], "alert": []}
         for kind, identity in keys:
             ids[kind].append(identity)
+        texts: dict[Key, bytes] = {}
         with self._backend.reading() as connection:
-            found = runs.named(connection, ids["run"]) if ids["run"] else []
-            texts: dict[Key, bytes] = {("run", _id(run)): _event("run", run) for run in found}
-            found = alerts.named(connection, ids["alert"]) if ids["alert"] else []
-            for alert in muted(connection, found, self._backend.clock(), None) if found else ():
-                texts["alert", _id(alert)] = _event("alert", alert)
+            for some in _parts(ids["run"]):
+                for run in runs.named(connection, some):
+                    texts["run", _id(run)] = _event("run", run)
+            for some in _parts(ids["alert"]):
+                found = alerts.named(connection, some)
+                for alert in muted(connection, found, self._backend.clock(), None):
+                    texts["alert", _id(alert)] = _event("alert", alert)
         return texts
+
+
+def _parts(ids: list[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
+    """As many at once as a query may ask for."""
+    for first in range(0, len(ids), pulse.IDS_AT_ONCE):
+        yield ids[first : first + pulse.IDS_AT_ONCE]
 
 
 def _id(body: Json) -> uuid.UUID:

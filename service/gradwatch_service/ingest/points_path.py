@@ -28,7 +28,8 @@ from gradwatch_service.ingest.step_tables import arrange, extend
 from gradwatch_service.ingest.stream import Stream
 from gradwatch_service.store import frames, packing
 
-# A time is looked for among so many of the newest steps: who repeats a push does so soon.
+# A time is looked for among so many of the newest steps, and as many as its request counts: who
+# repeats a push does so soon.
 STEPS_LOOKED_AT = 64
 
 _ONE = np.zeros((2, 1), np.int64)  # a scalar is a block of one column
@@ -68,7 +69,8 @@ def _numbered(group: Group, run: RunDraft, stream: Stream, push: PointsPush) -> 
     if not push.counted:
         return push
     last = -1 if stream.last_step is None else stream.last_step
-    stored = _stored(group, run, stream, max(last - STEPS_LOOKED_AT, 0), last)
+    first = max(last - STEPS_LOOKED_AT - push.counted, 0)
+    stored = _stored(group, run, stream, np.arange(first, last + 1)) if last >= 0 else ()
     known = {time: step for frame, _ in stored for time, step in _moments(frame)}
     steps = []
     for time in push.frame.time.tolist():
@@ -78,11 +80,11 @@ def _numbered(group: Group, run: RunDraft, stream: Stream, push: PointsPush) -> 
 
 
 def _stored(
-    group: Group, run: RunDraft, stream: Stream, first: int, last: int
+    group: Group, run: RunDraft, stream: Stream, steps: IntArray
 ) -> Iterator[tuple[Frame, LayerTable]]:
-    """A stream's frames that reach into ``first`` … ``last``, and maybe more; their tables."""
+    """A stream's frames that hold one of these steps, and maybe more; their tables."""
     connection = group.sources.connection
-    for frame in frames.reaching(connection, run.run_id, stream.writer, first, last):
+    for frame in frames.holding(connection, run.run_id, stream.writer, steps):
         yield frame, group.sources.table(run.view.head, frame.layers_hash)
     for (writer, _), arrival in run.arrivals.items():
         if writer == stream.writer:
@@ -95,10 +97,9 @@ def _moments(frame: Frame) -> Iterator[tuple[float, int]]:
 
 def _unseen(group: Group, run: RunDraft, stream: Stream, new: Frame, table: LayerTable) -> Frame:
     """The frame without the values that are stored, and without the steps that are left empty."""
-    first, last = int(new.steps.min()), int(new.steps.max())
-    if stream.last_step is None or first > stream.last_step:
+    if stream.last_step is None or int(new.steps.min()) > stream.last_step:
         return new
-    for stored, of in _stored(group, run, stream, first, last):
+    for stored, of in _stored(group, run, stream, new.steps):
         new = _without(new, table, stored, of)
     return _filled(new)
 

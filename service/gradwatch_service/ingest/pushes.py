@@ -54,15 +54,15 @@ class StepsPush:
 class PointsPush:
     """``POST /v1/metrics``: as in ``StepsPush``, but what is stored before is each single value.
 
-    ``counted``: its steps are to be numbered after those of the run; a time that has a number
-    keeps it.
+    ``counted``: its steps are to be numbered after those of the run, and so many are in the whole
+    request (0: they have numbers); a time that has a number keeps it.
     """
 
     run_id: uuid.UUID
     digest: bytes
     frame: Frame
     layer_names: tuple[str, ...]
-    counted: bool
+    counted: int
     project: str | None = None
 
 

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, String, func
+from sqlalchemy import Column, ColumnElement, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -51,7 +51,7 @@ class AlertFilters:
         if self.ids is not None:
             found.append(c.alert_id.in_(self.ids))
         if self.title:
-            found.append(func.lower(title_in(c.body)).contains(self.title.lower(), autoescape=True))
+            found.append(title_in(c.body).icontains(self.title, autoescape=True))
         return found
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, select, update
 
-from gradwatch_service.domain import Frame
+from gradwatch_service.domain import Frame, IntArray
 from gradwatch_service.errors import Conflict
 from gradwatch_service.store import chunks, groups, packing, tilings
 from gradwatch_service.store.groups import Group, Reach
@@ -137,15 +138,18 @@ def _places(connection: Connection, run_id: uuid.UUID, writer: str, group: Group
     return {row.seq: row.ordinal for row in connection.execute(query)}
 
 
-def reaching(
-    connection: Connection, run_id: uuid.UUID, writer: str, first: int, last: int
+def holding(
+    connection: Connection, run_id: uuid.UUID, writer: str, steps: IntArray
 ) -> Iterator[Frame]:
-    """All frames of a writer that reach into the steps ``first`` … ``last``, and maybe more."""
+    """All frames of a writer that hold one of these steps, and maybe more; others stay packed."""
+    first, last = int(steps.min()), int(steps.max())
     for body in _bodies(connection, run_id, writer, first, last):
-        yield packing.unpack(body)
+        if np.isin(packing.read_steps(packing.read_fields(body)), steps).any():
+            yield packing.unpack(body)
     for group in groups.reaching(connection, run_id, writer, 0, Reach(steps=(first, last))):
-        for _, found in chunks.frames_of(connection, run_id, group):
-            yield found
+        if np.isin(group.step_list(), steps).any():
+            for _, found in chunks.frames_of(connection, run_id, group):
+                yield found
 
 
 def stored_steps(

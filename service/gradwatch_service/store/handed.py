@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, RowMapping, and_, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, select, update
 
 from gradwatch_service.domain import JsonValue
 from gradwatch_service.errors import Conflict, NotFound
@@ -51,12 +51,13 @@ def hand(
     run = runs.find_row(connection, run_id)
     if run is None:
         raise NotFound(f"no run {run_id}")
-    item = _advised(connection, run, advice_id)
+    last = _last_step(connection, run)
+    item = _advised(connection, run, advice_id, last)
     if run["state"] in {"finished", "failed"}:
         raise Conflict("the run has ended: there is no job to hand it to")
     wish = open_wishes(connection, [run_id]).get(run_id, {}).get(str(advice_id))
     if wish is None:
-        wish = Wish(by, now, run["last_step"] or 0)
+        wish = Wish(by, now, last)
         _add(connection, run, advice_id, wish)
         detail: Json = {"run": str(run_id), "action": item["action"], "params": item["params"]}
         audit.note(connection, run["project"], by, "advice-handed", str(advice_id), detail, now=now)
@@ -104,14 +105,22 @@ def answer(
         )
 
 
-def _advised(connection: Connection, run: RowMapping, advice_id: uuid.UUID) -> Json:
+def _last_step(connection: Connection, run: RowMapping) -> int:
+    """How far the newest attempt has come; that of the run stays where an earlier one was."""
+    query = select(func.coalesce(func.max(tables.writers.c.last_step), 0)).where(
+        tables.writers.c.run_id == run["run_id"], tables.writers.c.attempt == run["attempt"]
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _advised(connection: Connection, run: RowMapping, advice_id: uuid.UUID, last: int) -> Json:
     known = alerts.of_runs(connection, [run["run_id"]]).get(run["run_id"], {})
     ranked = ranked_advice(alert.body for alert in known.values())
     item = next((one for one in ranked if one["id"] == str(advice_id)), None)
     if item is None:
         raise NotFound(f"no advice {advice_id}: the run's alerts do not give it, or no longer")
     expires = cast(int, item["expires_step"])
-    if expires < (run["last_step"] or 0):
+    if expires < last:
         raise NotFound(f"this advice was good until step {expires}")
     return item
 
@@ -126,9 +135,11 @@ def _add(connection: Connection, run: RowMapping, advice_id: uuid.UUID, wish: Wi
         "at": wish.at,
         "answered_at": None,
     }
-    upsert(connection, handed_advice, [row])
     newer = update(tables.runs).where(tables.runs.c.run_id == run["run_id"])
-    connection.execute(newer.values(version=tables.runs.c.version + 1))
+    found = connection.execute(newer.values(version=tables.runs.c.version + 1))
+    if not found.rowcount:
+        raise NotFound(f"no run {run['run_id']}")
+    upsert(connection, handed_advice, [row])
 
 
 def _wish(row: RowMapping) -> Wish:

@@ -100,6 +100,22 @@ def test_a_wish_is_made_to_one_launch(api: Api):
     assert {item["handed_by"] for item in advised(api, run)} == {None}
 
 
+def test_a_launch_that_resumed_earlier_counts_from_where_it_is(api: Api):
+    run = burning(api)
+    wanted = advised(api, run)[0]
+    late = wanted["expires_step"] + 1
+    api.post(f"{run}/steps", {"steps": [{"step": late}]})
+    assert problem(hand(api, run, wanted["id"])) == (404, "not-found")
+    body = {"project": "handing", "id": run.removeprefix("/runs/"), "launch_id": "earlier"}
+    assert api.post("/runs", body | {"resume_step": 40}).status_code == 200
+    api.post(f"{run}/steps", steps(40, 42, "NaN"))
+    assert api.get(run).json()["last_step"] == late
+    again = next(one for one in advised(api, run) if one["id"] == wanted["id"])
+    assert hand(api, run, again["id"]).json()["handed_by"] == "local"
+    says(api, run, again, "applied", 42)
+    assert {item["handed_by"] for item in advised(api, run)} == {None}
+
+
 def test_what_is_not_advised_or_no_longer_is_not_there(api: Api):
     run = burning(api)
     assert problem(hand(api, run, str(uuid.uuid4()))) == (404, "not-found")

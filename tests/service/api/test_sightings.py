@@ -45,7 +45,10 @@ class Watch:
         return due
 
     def missed(self, since: dt.datetime, project: str | None = None) -> list[Key] | None:
-        return self.sightings.changed_since(cursor_of(since), project)
+        def wants(sight: Sight | None) -> bool:
+            return sight is not None and project in {None, sight.project}
+
+        return self.sightings.changed_since(cursor_of(since), project, wants)
 
 
 def test_what_stands_at_the_first_look_is_no_news():
@@ -115,10 +118,10 @@ def test_who_comes_back_hears_what_changed_since_and_no_more():
 def test_an_id_waits_for_what_could_not_be_told_yet():
     watch, many = Watch(), [uuid.UUID(int=number) for number in range(2 * QUIET_AT_ONCE)]
     watch.look({("run", one): run(0) for one in many})
+    looked_before = watch.now
     watch.look({("run", one): run(1) for one in many})
-    waiting_since = watch.now
     watch.now += BEAT
-    assert watch.sightings.told([], watch.now) == cursor_of(waiting_since)
+    assert watch.sightings.told([], watch.now) == cursor_of(looked_before)
 
 
 def test_who_comes_back_too_late_or_from_nowhere_is_to_read_anew():
@@ -131,6 +134,18 @@ def test_who_comes_back_too_late_or_from_nowhere_is_to_read_anew():
     }
     watch.look(many)
     assert watch.missed(watch.now) is None
+
+
+def test_what_others_missed_does_not_count():
+    watch = Watch()
+    watch.look({})
+    sights: dict[Key, Sight] = {
+        ("run", uuid.UUID(int=number)): run(1, project="loud")
+        for number in range(100, 101 + CAUGHT_UP_MOST)
+    }
+    watch.look({ONE: run(1, project="calm"), **sights})
+    assert watch.missed(watch.now, "calm") == [ONE]
+    assert watch.missed(watch.now, "loud") is None
 
 
 def test_what_is_deleted_is_known_to_its_project_only():

@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
 from gradwatch_service.domain import JsonValue
+from gradwatch_service.errors import NotFound
 from gradwatch_service.ingest.pushes import Judgement
 from gradwatch_service.ingest.writer import Writer
-from gradwatch_service.store import handed
+from gradwatch_service.store import handed, runs
 from tests.service.ingest.rig import (
     DEADLINE,
     LAYERS,
@@ -53,3 +55,15 @@ def test_other_processes_carry_a_wish_and_forget_it_when_it_is_answered(engine: 
             assert wishes(answer(writer, simple_push(run_id, 2, name)).advice) == []
     with engine.connect() as connection:
         assert [wish.is_open for wish in handed.of_run(connection, run_id).values()] == [False]
+
+
+def test_a_run_that_is_deleted_meanwhile_takes_no_wish(engine: Engine) -> None:
+    run_id = create_run(engine, layers=LAYERS)
+    wish, advice = handed.Wish("ada", NOW, 0), uuid.uuid4()
+    with engine.begin() as connection:
+        run = runs.find_row(connection, run_id)
+        assert run is not None
+        runs.delete_run(connection, run_id)
+        with pytest.raises(NotFound):
+            handed._add(connection, run, advice, wish)
+        assert handed.of_run(connection, run_id) == {}

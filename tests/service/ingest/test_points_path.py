@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from gradwatch_service.domain import MISSING32, MISSING64, Frame, LayerTable
 from gradwatch_service.ingest.pushes import PointsPush
 from gradwatch_service.ingest.writer import Writer
+from gradwatch_service.store import frames, tables
 from gradwatch_service.store.series import SeriesQuery, series
 from tests.service.ingest.rig import NOW, answer, create_run, serving, steps_push
 from tests.service.store.tiled import compact_all
@@ -25,7 +26,7 @@ def points(
     rows: Mapping[int, Mapping[str, float]],
     *,
     times: list[float] | None = None,
-    counted: bool = False,
+    counted: int = 0,
 ) -> PointsPush:
     """A push of these steps; a name such as ``fc:grad_norm`` is a statistic of a layer."""
     names = dict.fromkeys(name for row in rows.values() for name in row)
@@ -112,6 +113,28 @@ def test_values_are_known_when_they_lie_in_tiles(engine: Engine) -> None:
     assert stored(engine, run_id, "loss") == dict.fromkeys(range(601), 1.0)
 
 
+def test_only_frames_with_a_pushed_step_are_decoded(engine: Engine) -> None:
+    run_id = create_run(engine, layers=NONE)
+    with serving(engine) as writer:
+        for first in range(0, 1_800, 900):
+            rows = {step: {"loss": 1.0} for step in range(first, first + 900, 3)}
+            answer(writer, points(run_id, rows))
+        writer.judge(run_id).result(60)
+    between = np.array([1, 898, 1_799])
+
+    def held(*steps: int) -> list[int]:
+        with engine.connect() as connection:
+            name = connection.execute(select(tables.frames.c.writer)).scalars().first()
+            wanted = np.array([*between, *steps])
+            found = frames.holding(connection, run_id, str(name), wanted)
+            return [int(frame.steps[0]) for frame in found]
+
+    assert (held(), held(3), held(900)) == ([], [0], [900])
+    assert compact_all(engine)
+    assert held() == []
+    assert 0 in held(3)
+
+
 def test_steps_of_the_simple_path_are_known_too(engine: Engine, writer: Writer) -> None:
     run_id = create_run(engine)
     answer(writer, steps_push(run_id, [0, 1]))
@@ -126,10 +149,10 @@ def test_counted_steps_follow_the_newest_and_a_time_keeps_its_number(
 ) -> None:
     run_id = create_run(engine, layers=NONE)
     answer(writer, points(run_id, {7: {"loss": 0.0}}))
-    two = points(run_id, {0: {"loss": 1.0}, 1: {"loss": 2.0}}, times=[50.0, 51.0], counted=True)
+    two = points(run_id, {0: {"loss": 1.0}, 1: {"loss": 2.0}}, times=[50.0, 51.0], counted=2)
     assert answer(writer, two).accepted == 2
     assert answer(writer, two).accepted == 0
-    other = points(run_id, {0: {"lr": 0.5}, 1: {"loss": 3.0}}, times=[51.0, 52.0], counted=True)
+    other = points(run_id, {0: {"lr": 0.5}, 1: {"loss": 3.0}}, times=[51.0, 52.0], counted=2)
     assert answer(writer, other).accepted == 2
     assert stored(engine, run_id, "loss") == {7: 0.0, 8: 1.0, 9: 2.0, 10: 3.0}
     assert stored(engine, run_id, "lr") == {9: 0.5}

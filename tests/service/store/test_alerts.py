@@ -162,6 +162,13 @@ def test_an_alert_saved_again_is_replaced(connection: Connection) -> None:
     assert alerts.list_alerts(connection, AlertFilters(states=("firing",))).items == ()
 
 
+def test_a_part_of_a_title_is_found_in_any_alphabet(connection: Connection) -> None:
+    alerts.save(connection, [incident(title="Übermaß in Δw", cause="other")])
+    for wanted in ("Übermaß", "ÜBER", "in ΔW"):
+        assert len(alerts.list_alerts(connection, AlertFilters(title=wanted)).items) == 1
+    assert alerts.list_alerts(connection, AlertFilters(title="Unter")).items == ()
+
+
 def test_a_list_shows_what_was_asked_for(connection: Connection) -> None:
     other = uuid.UUID(int=2)
     alerts.save(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -21,11 +21,14 @@ from gradwatch_service.store.wording import check_name, invalid
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 JSON_BYTES_MAX = 2**22  # it is read fifty times slower
-POINTS_MAX = 200_000
+POINTS_MAX = 200_000  # with metrics and scopes, which may be empty
+RESOURCES_MAX = 1_000
 PREFIXES = ("gradwatch.", "training.", "train.", "train/")
 LAYER, STEP = ("gradwatch.layer", "layer"), ("gradwatch.step", "step")
+STEP_METRICS = frozenset({"step", "global_step"})
 RESERVED = frozenset({"time", "layers"})
 NANOSECONDS = 1e9
+NO_STEP = "a step must be an integer from 0 to 2^53 - 1"
 
 Attributes: TypeAlias = Mapping[str, JsonValue]
 
@@ -39,6 +42,11 @@ class Point:
     time: float
     layer: str | None
     step: int | None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether its value says at which step all others without one were measured."""
+        return self.name in STEP_METRICS and self.layer is None
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ def read(media: str, body: bytes) -> list[Resource]:
         TooLarge: there is more in it than one request may bring.
     """
     request = _parse(media, body)
+    if len(request.resource_metrics) > RESOURCES_MAX:
+        raise TooLarge(f"at most {RESOURCES_MAX} resources in one request: send smaller batches")
     if sum(map(_count, request.resource_metrics)) > POINTS_MAX:
         raise TooLarge(f"at most {POINTS_MAX} data points in one request: send smaller batches")
     return [_resource(one) for one in request.resource_metrics]
@@ -85,13 +95,15 @@ def _metrics(sent: ResourceMetrics) -> Iterator[Metric]:
         yield from scope.metrics
 
 
-def _data_points(metric: Metric) -> Iterable[Any]:
+def _data_points(metric: Metric) -> Sequence[Any]:
     kind = metric.WhichOneof("data")
-    return () if kind is None else getattr(metric, kind).data_points
+    points: Sequence[Any] = () if kind is None else getattr(metric, kind).data_points
+    return points
 
 
 def _count(sent: ResourceMetrics) -> int:
-    return sum(len(list(_data_points(metric))) for metric in _metrics(sent))
+    points = sum(1 + len(_data_points(metric)) for metric in _metrics(sent))
+    return len(sent.scope_metrics) + points
 
 
 def _resource(sent: ResourceMetrics) -> Resource:
@@ -116,13 +128,16 @@ def _points(metric: str, point: Any, values: Mapping[str, float]) -> Iterator[Po
     step = _step(_first(attributes, STEP))
     name = _plain_name(metric) + _told_apart(attributes)
     for ending, value in values.items():
-        yield Point(
+        one = Point(
             name=check_name(name + ending, "/name"),
             value=value,
             time=point.time_unix_nano / NANOSECONDS,
             layer=None if layer is None else check_name(str(layer), "/layer"),
             step=step,
         )
+        if one.is_step and not 0 <= value <= MAX_STEP:
+            raise invalid("/step", "not-a-step", NO_STEP)
+        yield one
 
 
 def _plain_name(metric: str) -> str:
@@ -151,7 +166,7 @@ def _step(value: JsonValue) -> int | None:
         value = int(value)
     digits = str(value)
     if not (digits.isascii() and digits.isdecimal()) or int(digits[:17]) > MAX_STEP:
-        raise invalid("/step", "not-a-step", "a step must be an integer from 0 to 2^53 - 1")
+        raise invalid("/step", "not-a-step", NO_STEP)
     return int(digits[:17])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from hashlib import sha256
 
 from fastapi import APIRouter, Request
@@ -11,7 +10,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import Response
 
 from gradwatch_service.api.access.policy import Owner, allows
@@ -21,7 +20,8 @@ from gradwatch_service.api.bodies import media_type
 from gradwatch_service.api.otlp.reading import JSON, Resource, read
 from gradwatch_service.api.otlp.steps import Batch, batches
 from gradwatch_service.api.otlp.target import Target, target_of
-from gradwatch_service.errors import Invalid, NotFound
+from gradwatch_service.api.steps_body import MAX_CELLS
+from gradwatch_service.errors import Invalid, NotFound, TooLarge
 from gradwatch_service.ingest.pushes import PointsPush
 from gradwatch_service.store.launches import create_or_resume_run
 
@@ -36,31 +36,46 @@ router = APIRouter(include_in_schema=False)
 async def post_metrics(request: Request, backend: Served, who: Who) -> Response:
     """Store gauges, sums and histograms as steps of the runs their resources name."""
     media, body = media_type(request.scope), await request.body()
-    resources = await run_in_threadpool(read, media, body)
+    resources, digest = await run_in_threadpool(_read, media, body)
     refused: Counter[str] = Counter()
+    room = MAX_CELLS
     for resource in resources:
-        await _store(backend, who, resource, sha256(body).digest())
+        room = await _store(backend, who, resource, digest, room)
         refused += resource.refused
     return _answer(media, refused)
 
 
-async def _store(backend: Backend, who: Principal, resource: Resource, digest: bytes) -> None:
-    """Store a resource's points; what is wrong with all of them is counted as what is with one."""
+def _read(media: str, body: bytes) -> tuple[list[Resource], bytes]:
+    return read(media, body), sha256(body).digest()
+
+
+async def _store(
+    backend: Backend, who: Principal, resource: Resource, digest: bytes, room: int
+) -> int:
+    """Store a resource's points; what is wrong with all of them is counted as what is with one.
+
+    Returns what is left of the room for cells.
+    """
     _refuse_timeless(resource)
     if not resource.points:
-        return
+        return room
     try:
         target = target_of(resource.attributes, who.project)
     except Invalid as error:
         resource.refused[error.detail] += len(resource.points)
-        return
+        return room
     who.claim(target.project)
-    found = await run_in_threadpool(lambda: list(batches(resource.points)))
-    try:
-        await _push(backend, target, found, digest)
-    except NotFound:
-        await run_in_threadpool(_make, backend, target)
-        await _push(backend, target, found, digest)
+    async for batch in iterate_in_threadpool(batches(resource.points, resource.refused)):
+        room -= batch.cells
+        if room < 0:
+            raise TooLarge("too many different names for one request: send smaller batches")
+        push = _push(target, batch, digest)
+        try:
+            await backend.stored(backend.writer.submit(push))
+        except NotFound:
+            await run_in_threadpool(_make, backend, target)
+            await backend.stored(backend.writer.submit(push))
+    return room
 
 
 def _refuse_timeless(resource: Resource) -> None:
@@ -71,22 +86,15 @@ def _refuse_timeless(resource: Resource) -> None:
         resource.points[:] = good
 
 
-async def _push(backend: Backend, target: Target, found: Sequence[Batch], digest: bytes) -> None:
-    pushed = [
-        backend.writer.submit(
-            PointsPush(
-                run_id=target.run_id,
-                digest=digest,
-                frame=steps.frame,
-                layer_names=steps.layer_names,
-                counted=counted,
-                project=target.project,
-            )
-        )
-        for steps, counted in found
-    ]
-    for one in pushed:
-        await backend.stored(one)
+def _push(target: Target, batch: Batch, digest: bytes) -> PointsPush:
+    return PointsPush(
+        run_id=target.run_id,
+        digest=digest,
+        frame=batch.steps.frame,
+        layer_names=batch.steps.layer_names,
+        counted=batch.counted,
+        project=target.project,
+    )
 
 
 def _make(backend: Backend, target: Target) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -122,12 +123,36 @@ def test_without_a_step_exports_are_counted_and_a_repeated_one_is_not(api: Api):
     assert series(api, "counted", "grad_norm", layer="fc") == {0: 1.0, 1: 1.0, 2: 1.0}
 
 
+def test_a_long_counted_export_sent_again_is_not_counted_again(api: Api):
+    points = [point(1.0, START + number * SECOND) for number in range(1_200)]
+    points += [point(2.0, START + 1_199 * SECOND)]
+    for _ in range(2):
+        accepted(send(api, request(gauge("loss", *points), service__name="long and counted")))
+    assert run_of(api, "long and counted")["last_step"] == 1_199
+    run = run_of(api, "long and counted")["id"]
+    found = api.get(f"/runs/{run}/series", metric="loss", points=5_000).json()
+    assert found["steps"] == list(range(1_200))
+
+
 def test_a_metric_called_step_numbers_the_others(api: Api):
     for step in (10, 20):
         now = START + step * SECOND
         metrics = gauge("step", point(float(step), now)), gauge("loss", point(0.5, now))
         accepted(send(api, request(*metrics, service__name="stepped")))
     assert series(api, "stepped", "loss") == {10: 0.5, 20: 0.5}
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", -1.0, 2.0**53])
+def test_a_metric_called_step_that_is_none_is_refused_and_the_rest_is_stored(api: Api, value):
+    name = f"no step {value}"
+    metrics = (
+        gauge("step", point(value), point(1.0, layer="fc")),
+        gauge("loss", point(0.5)),
+    )
+    count, message = refused(send(api, request(*metrics, service__name=name)))
+    assert (count, message) == (1, "1 refused: a step must be an integer from 0 to 2^53 - 1")
+    assert series(api, name, "loss") == {0: 0.5}
+    assert series(api, name, "step", layer="fc") == {0: 1.0}
 
 
 def test_further_attributes_tell_series_apart(api: Api):
@@ -232,6 +257,34 @@ def test_whatever_is_changed_in_a_request_it_is_no_defect(api: Api, data: st.Dat
 def test_what_is_no_request_of_otlp_is_refused(api: Api, media, body, wanted):
     answer = api.send("POST", URL, content=body, headers={"content-type": media})
     assert problem(answer) == wanted
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [{}] * 1_001,
+        [{"scopeMetrics": [{}] * 200_001}],
+        [{"scopeMetrics": [{"metrics": [{}] * 200_000}]}],
+        [{"scopeMetrics": [{"metrics": [gauge("loss", *[{}] * 199_999)]}]}],
+    ],
+)
+def test_too_many_parts_are_refused_whatever_they_are(api: Api, resources):
+    body = packed({"resourceMetrics": resources})
+    answer = api.send("POST", URL, content=body, headers={"content-type": PROTOBUF})
+    assert problem(answer) == (413, "too-large")
+
+
+def test_resources_that_unfold_too_far_together_are_refused(api: Api):
+    def wide(name: str) -> dict[str, Any]:
+        points = [point(1.0, step=step) for step in range(1_000)]
+        names = [gauge(f"m{number}", point(1.0, step=0)) for number in range(3_000)]
+        return request(gauge("loss", *points), *names, service__name=name)
+
+    accepted(send(api, wide("wide")))
+    body = {"resourceMetrics": [wide(name)["resourceMetrics"][0] for name in ("w1", "w2", "w3")]}
+    answer = api.send("POST", URL, content=packed(body), headers={"content-type": PROTOBUF})
+    assert problem(answer) == (413, "too-large")
+    assert api.get("/runs", project="w3").json()["items"] == []
 
 
 def test_an_empty_request_is_a_success(api: Api):
