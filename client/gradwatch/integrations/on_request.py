@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradwatch.integrations.foreach import Parts
@@ -43,8 +44,14 @@ class OnRequest:
         if self._time is not None and (curve := self._time.take()) is not None:
             parts.add_profile("time", curve)
 
-    def complete(self, arrays: dict[str, Float32Array]) -> None:
-        """Add what follows from other statistics."""
+    def complete(
+        self, arrays: dict[str, Float32Array], curves: dict[str, list[float]], loss_scale: float
+    ) -> None:
+        """Add what follows from other statistics; what was heard in backward is unscaled."""
+        if "act_grad_norm" in arrays:
+            arrays["act_grad_norm"] /= np.float32(loss_scale)
+        for axis, values in curves.items():
+            curves[axis] = [value / loss_scale for value in values]
         if "bias_grad_norm" in self._wanted:
             values = missing32(self._width)
             for weight, bias in self._biases.items():

@@ -205,9 +205,11 @@ class Monitor:
             numbers["grad_norm"] = global_norm(arrays["grad_norm"])
             if self._is_scaled:
                 numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        profiles = {**read_profiles(one.sent.read_profiles())[0], **one.profiles}
+        curves = one.sent.read_profiles()
         if self.extras is not None:
-            self.extras.complete(arrays)
+            scale = numbers.get("loss_scale", 1.0) if self._is_scaled else 1.0
+            self.extras.complete(arrays, curves, scale or 1.0)
+        profiles = {**read_profiles(curves)[0], **one.profiles}
         return Measured(one.step, one.time, numbers, self._columns, arrays, profiles)
 
     def _hold(self, measured: Measured, one: Unread) -> None:

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
 
 from gradwatch.integrations import pytorch  # noqa: E402
+from gradwatch.integrations.module_tree import describe  # noqa: E402
 from tests.client.conftest import OpenRun  # noqa: E402
 from tests.client.memory_service import MemoryService  # noqa: E402
 
@@ -70,10 +71,41 @@ def test_a_cell_shows_the_gradient_of_its_states(
     np.testing.assert_allclose(profiles(service), wanted, rtol=1e-5)
 
 
+def test_what_is_heard_in_a_scaled_backward_is_unscaled(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run, model = open_run(), Steps(nn.RNNCell(3, 5))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    monitor = run.watch(
+        model, optimizer, scaler=scaler, through_time=model.cell, statistics=["act_grad_norm"]
+    )
+    heads, wanted = [], []
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = model(torch.randn(4, 7, 3))
+        output.retain_grad()
+        loss, scale = output.square().mean(), scaler.get_scale()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        wanted.append([float(state.grad.norm()) / scale for state in model.states])
+        heads.append(float(output.grad.norm()) / scale)
+        monitor.step(loss=loss)
+        scaler.step(optimizer)
+        scaler.update()
+    run.finish()
+    assert scaler.get_scale() == 8 * 1024.0
+    np.testing.assert_allclose(profiles(service), wanted, rtol=1e-5)
+    columns = [item.layer.name for item in describe(model)]
+    acts = [row[columns.index("head.weight")] for row in service.stat("act_grad_norm")]
+    np.testing.assert_allclose(acts, heads, rtol=1e-5)
+
+
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("learns_inputs", [True, False])
 def test_a_fused_module_shows_the_gradient_of_its_inputs(
-    open_run: OpenRun, service: MemoryService, *, batch_first: bool, learns_inputs: bool
+    open_run: OpenRun, service: MemoryService, *, batch_first: bool, learns_inputs: bool, named: bool
 ) -> None:
     run, rnn = open_run(), nn.LSTM(3, 5, batch_first=batch_first)
     before = nn.Linear(3, 3) if learns_inputs else nn.Identity()
@@ -81,7 +113,8 @@ def test_a_fused_module_shows_the_gradient_of_its_inputs(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = run.watch(model, optimizer, through_time=rnn)
     inputs = torch.randn((4, 7, 3) if batch_first else (7, 4, 3))
-    rnn(before(inputs))[0].square().mean().backward()
+    given = before(inputs)
+    (rnn(input=given) if named else rnn(given))[0].square().mean().backward()
     monitor.step()
     own = before(inputs).detach().requires_grad_()
     rnn.eval()
