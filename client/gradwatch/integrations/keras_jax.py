@@ -32,7 +32,7 @@ class Link:
         self._update = optimizer.apply
         self._layers = [item.layer for item in watched]
         self._variables = [item.parameter for item in watched]
-        self._count = optimizer._iterations  # noqa: SLF001  # each part of an accumulated update
+        self._count = optimizer._iterations  # each part of an accumulated update
         self._offset = run.next_step - int(self._count.value)
         self._hears = False
         self._losses: deque[float] = deque()

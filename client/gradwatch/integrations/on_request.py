@@ -50,8 +50,8 @@ class OnRequest:
         """Add what follows from other statistics; what was heard in backward is unscaled."""
         if "act_grad_norm" in arrays:
             arrays["act_grad_norm"] /= np.float32(loss_scale)
-        for axis, values in curves.items():
-            curves[axis] = [value / loss_scale for value in values]
+        for axis, curve in curves.items():
+            curves[axis] = [value / loss_scale for value in curve]
         if "bias_grad_norm" in self._wanted:
             values = missing32(self._width)
             for weight, bias in self._biases.items():

@@ -162,6 +162,7 @@ class Interrupt(keras.callbacks.Callback):
     """Stops a fit as Ctrl-C does."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del logs
         if batch == 1:
             raise KeyboardInterrupt
 

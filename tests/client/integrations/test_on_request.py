@@ -105,7 +105,12 @@ def test_what_is_heard_in_a_scaled_backward_is_unscaled(
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("learns_inputs", [True, False])
 def test_a_fused_module_shows_the_gradient_of_its_inputs(
-    open_run: OpenRun, service: MemoryService, *, batch_first: bool, learns_inputs: bool, named: bool
+    open_run: OpenRun,
+    service: MemoryService,
+    *,
+    batch_first: bool,
+    learns_inputs: bool,
+    named: bool,
 ) -> None:
     run, rnn = open_run(), nn.LSTM(3, 5, batch_first=batch_first)
     before = nn.Linear(3, 3) if learns_inputs else nn.Identity()
