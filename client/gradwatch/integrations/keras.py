@@ -65,7 +65,7 @@ class GradwatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any 
     def _release(self) -> None:
         if self._link is None:
             return
-        self._link.flush()
+        self._link.close()
         model, outer, inner = self._watched  # not those of now: another may have been compiled
         del inner.apply, outer.scale_loss
         self._link = self._watched = None

@@ -81,9 +81,10 @@ class Link:
             step, self._layers, stats, {"lr": rate, "clip_norm": limit, "skipped": skipped}
         )
 
-    def flush(self) -> None:
-        """Report the last updates."""
+    def close(self) -> None:
+        """Report the last updates, and watch no more."""
         self._traced.flush()
+        self._run.drop_watcher(self._traced)
 
     def _log(self, measured: Measured) -> None:
         """Wait for the loss of this report, if losses are heard."""

@@ -54,6 +54,6 @@ class Link:
         if self._monitor.step(loss=loss, lr=rate.value, clip_norm=limit):
             self._update([parameter.grad for parameter in self._parameters], trainable_variables)
 
-    def flush(self) -> None:
-        """Report the last update."""
-        self._monitor.flush()
+    def close(self) -> None:
+        """Report the last update, and watch no more."""
+        self._monitor.close()

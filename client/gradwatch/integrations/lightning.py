@@ -60,7 +60,7 @@ class GradwatchCallback(Callback):  # type: ignore[misc]  # the class is Any to 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Report the last update; another ``fit`` is watched anew."""
         del trainer, pl_module
-        self._monitor.flush()
+        self._monitor.close()
         self._optimizer = self._loss = None
 
     def _watch(self, trainer: Any, model: Any) -> None:

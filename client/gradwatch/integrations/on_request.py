@@ -29,9 +29,8 @@ class OnRequest:
         }
         self._outputs: dict[int, torch.Tensor] = {}
         self._time = None if means.through_time is None else ThroughTime(means.through_time)
-        if "act_grad_norm" in self._wanted:
-            for module, i in _owners(model, watched).items():
-                module.register_forward_hook(self._listen(i))
+        owners = _owners(model, watched) if "act_grad_norm" in self._wanted else {}
+        self._hooks = [one.register_forward_hook(self._listen(i)) for one, i in owners.items()]
 
     def add(self, parts: Parts, gradients: Mapping[int, torch.Tensor]) -> None:
         """Add what was heard and what gradients show, both still on the device."""
@@ -57,6 +56,13 @@ class OnRequest:
             for weight, bias in self._biases.items():
                 values[weight] = arrays["grad_norm"][bias]
             arrays["bias_grad_norm"] = values
+
+    def leave(self) -> None:
+        """Listen no more."""
+        for hook in self._hooks:
+            hook.remove()
+        if self._time is not None:
+            self._time.leave()
 
     def _listen(self, i: int) -> Callable[..., None]:
         def note(gradient: torch.Tensor) -> None:

@@ -143,6 +143,15 @@ class Monitor:
             self._end(error)
         self._release()
 
+    def close(self) -> None:
+        """Report the newest step, take every change back, and let go of the model and the run.
+
+        After that ``step`` does nothing. The callbacks do this when training ends.
+        """
+        self.flush()
+        self._let_go()
+        self._run.drop_watcher(self)
+
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
         # Freeing pinned memory would call CUDA, which a fork may not.
@@ -151,11 +160,16 @@ class Monitor:
         self._probe.forget()
 
     def _end(self, error: RuntimeError) -> None:
+        self._let_go()
+        self._run.warn("monitor", f"watching the model has ended: {error}")
+
+    def _let_go(self) -> None:
         self._broken = True
         self._probe.forget()
+        if self.extras is not None:
+            self.extras.leave()
         self._bench.whole.leave()
         self._pilot.end()
-        self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1

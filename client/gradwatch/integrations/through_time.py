@@ -22,9 +22,9 @@ class ThroughTime:
         self._whole: torch.Tensor | None = None
         if isinstance(module, torch.nn.RNNBase):
             self._axis = 1 if module.batch_first else 0
-            module.register_forward_pre_hook(self._enter, with_kwargs=True)
+            self._hook = module.register_forward_pre_hook(self._enter, with_kwargs=True)
         else:
-            module.register_forward_hook(self._leave)
+            self._hook = module.register_forward_hook(self._leave)
 
     def take(self) -> torch.Tensor | None:
         """The norms of this update, the earliest time step first; on the device of the module."""
@@ -33,6 +33,10 @@ class ThroughTime:
         if whole is None and squares:
             whole = torch.stack([squares[call] for call in sorted(squares)])
         return None if whole is None else whole.sqrt()
+
+    def leave(self) -> None:
+        """Listen no more."""
+        self._hook.remove()
 
     def _enter(
         self, module: Any, given: tuple[Any, ...], named: dict[str, Any]

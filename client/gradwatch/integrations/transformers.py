@@ -39,6 +39,7 @@ class GradwatchCallback(TrainerCallback):  # type: ignore[misc]  # the class is 
         """Watch the model."""
         del args, state, control
         self._give_back()  # of a training that was interrupted
+        self._monitor.close()
         optimizer = parts["optimizer"]
         scaler = getattr(optimizer, "scaler", None)
         options: WatchOptions = {"scaler": scaler, **self._options}
@@ -68,7 +69,7 @@ class GradwatchCallback(TrainerCallback):  # type: ignore[misc]  # the class is 
         """Report the last update; another ``train`` is watched anew."""
         del args, state, control, parts
         self._give_back()
-        self._monitor.flush()
+        self._monitor.close()
         self._losses.leave()
 
     def _give_back(self) -> None:

@@ -177,6 +177,7 @@ def test_a_second_fit_is_watched_after_the_first(
     callback = GradwatchCallback(run)
     for _ in range(2):
         trainer(callback, tmp_path).fit(model, loader(3))
+        assert run._watchers == []
     run.finish()
     assert service.steps == [0, 1, 2, 3, 4, 5]
     assert numbers(service, run, "loss") == pytest.approx(model.losses)

@@ -176,3 +176,29 @@ def test_nothing_else_is_measured_unless_it_is_asked_for(
     }
     assert profiles(service) == []
     assert any("statistics" in line and "through_time" in line for line in warnings_logged())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_closed_monitor_leaves_nothing_in_the_model(
+    open_run: OpenRun, service: MemoryService, *, fused: bool
+) -> None:
+    run = open_run()
+    model = nn.ModuleList([nn.LSTM(3, 5) if fused else nn.LSTMCell(3, 5), nn.Linear(5, 1)])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(
+        model, optimizer, through_time=model[0], statistics=["act_grad_norm"], autopilot=2
+    )
+    assert hooks(model) == 3
+    for _ in range(2):
+        model[1](model[0](torch.randn(4, 3))[0]).sum().backward()
+        assert monitor.step()
+        monitor.close()
+    assert hooks(model) == 0
+    assert run.flush()
+    assert service.steps == [0]
+    assert run._watchers == []
+
+
+def hooks(model: Any) -> int:
+    """How many functions are called in a forward pass."""
+    return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in model.modules())
