@@ -145,7 +145,6 @@ class Pilot:
         """Take every change back: nobody watches any more."""
         self.observes = True
         self._hands.let_go()
-        self._ranks.leave()
 
     def _orders(self) -> tuple[Order, ...]:
         """The orders of this step; the limits in force come with them."""

@@ -146,7 +146,8 @@ class Monitor:
     def close(self) -> None:
         """Report the newest step, take every change back, and let go of the model and the run.
 
-        After that ``step`` does nothing. The callbacks do this when training ends.
+        After that ``step`` does nothing. The callbacks do this when training ends. Groups of ranks
+        stay open: the next one would get the name, and the dead addresses, of one that was left.
         """
         self.flush()
         self._let_go()
@@ -161,6 +162,7 @@ class Monitor:
 
     def _end(self, error: RuntimeError) -> None:
         self._let_go()
+        self._bench.whole.leave()
         self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _let_go(self) -> None:
@@ -168,7 +170,6 @@ class Monitor:
         self._probe.forget()
         if self.extras is not None:
             self.extras.leave()
-        self._bench.whole.leave()
         self._pilot.end()
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
