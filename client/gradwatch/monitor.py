@@ -34,6 +34,10 @@ class Monitor(Protocol):
         """Report the newest step although its update has not been measured."""
         ...
 
+    def close(self) -> None:
+        """Report the newest step and let go of the model: training has ended."""
+        ...
+
 
 class Holder(Protocol):
     """Something that may hold back the report of the newest step."""

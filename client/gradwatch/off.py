@@ -27,6 +27,9 @@ class OffMonitor:
     def flush(self) -> None:
         """Nothing is ever held back."""
 
+    def close(self) -> None:
+        """Nothing is ever held."""
+
 
 class OffRun:
     """A run that reports nothing, for ``GRADWATCH_MODE=disabled`` and unusable settings."""

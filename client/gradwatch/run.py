@@ -242,6 +242,11 @@ class Run:
         """Flush it before the run ends, for integrations."""
         self._watchers.append(watcher)
 
+    def drop_watcher(self, watcher: Holder) -> None:
+        """Think of it no more: it has reported everything, for integrations."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
     def note_order(self, order: Order, *, done: bool) -> None:
         """Report what became of an order of the autopilot, for integrations."""
         for kind, fields in self._actions.note(order, done=done):

@@ -155,6 +155,15 @@ def a_long_word(rank: Rank) -> None:
     rank.train(20)
 
 
+def several_trainings(rank: Rank) -> None:
+    """Each is watched anew, and the one before is closed."""
+    for _ in range(3):
+        rank.watch()
+        rank.train(9)
+        rank.monitor.close()
+    assert distributed.get_world_size() == rank.world
+
+
 def a_rank_that_does_not_watch(rank: Rank) -> None:
     """Rank 0 alone is watched: it observes, and the others are not disturbed."""
     if rank.number == 0:
@@ -187,7 +196,13 @@ def a_group_that_is_shut_down(rank: Rank) -> None:
     rank.train(20)
 
 
-REPLICATED = {one_decision, a_return, a_long_word, a_rank_that_does_not_watch}
+REPLICATED = {
+    one_decision,
+    a_return,
+    a_long_word,
+    several_trainings,
+    a_rank_that_does_not_watch,
+}
 
 
 def play(scenario: Callable[[Rank], None], number: int, world: int) -> dict[str, Any]:

@@ -79,6 +79,11 @@ def lonely(tmp_path: Path) -> Iterator[Together]:
         torch.distributed.destroy_process_group()
 
 
+def test_ranks_decide_together_after_a_monitor_was_closed(tmp_path: Path) -> None:
+    for rank in play(2, tmp_path, "several_trainings"):
+        assert rank["several_trainings"]["lines"] == []
+
+
 def test_a_word_of_any_length_arrives(lonely: Together) -> None:
     for length in (0, 100, 1024, 50_000):
         word = Word(Guard(max_norm=0.1), (Order("report", 3, text="x" * length),))

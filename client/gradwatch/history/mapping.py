@@ -94,15 +94,18 @@ def _read_rule(text: str) -> Rule:
     return Rule.of(pattern, metric or None, of_layers="*" in pattern and bool(metric))
 
 
-def target_of(name: str, rules: Sequence[Rule] = ()) -> Target | None:
-    """What a series becomes; None: it is left out."""
-    for rule in rules:
-        if rule.pattern.fullmatch(name):
-            return _usable(rule.target(name))
-    plain = _PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name
-    for rule in KNOWN:
-        if rule.pattern.fullmatch(plain):
-            return _usable(rule.target(plain))
+def target_of(name: str, rules: Sequence[Rule] = ()) -> tuple[int, Target | None]:
+    """By which rule, counted from the first, a series becomes what; None: it is left out."""
+    plain = _PREFIX.sub("", name, count=1)
+    tried = [*((rule, name) for rule in rules), *((rule, plain) for rule in KNOWN)]
+    for place, (rule, tried_name) in enumerate(tried):
+        if rule.pattern.fullmatch(tried_name):
+            return place, _usable(rule.target(tried_name))
+    return len(tried), under_its_own_name(name)
+
+
+def under_its_own_name(name: str) -> Target | None:
+    """The metric that is called as the series is; None: that cannot be."""
     if name.endswith((NORM, MAX)) or name in _RESERVED:
         return None
     return _usable(Target(name))

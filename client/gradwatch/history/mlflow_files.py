@@ -10,6 +10,7 @@ from gradwatch.history.past_run import PastRun, Value
 from gradwatch.values import JsonValue
 
 _META, _METRICS, _PARAMS, _TAGS = "meta.yaml", "metrics", "params", "tags"
+_RUN_ID = "run_id"
 _NAME_TAG = "mlflow.runName"
 _STATES = {"4": "failed", "5": "failed", "FAILED": "failed", "KILLED": "failed"}
 _TRASH = ".trash"
@@ -20,8 +21,11 @@ def read(root: Path) -> Iterator[PastRun]:
     """The runs below a folder, in the order of their ids; deleted ones are not there."""
     for meta in sorted(root.rglob(_META)):
         folder = meta.parent
-        if (folder / _METRICS).is_dir() and _TRASH not in folder.parts:
-            yield _read_run(folder, _facts(meta))
+        if not (folder / _METRICS).is_dir() or _TRASH in folder.parts:
+            continue
+        facts = _facts(meta)
+        if _RUN_ID in facts:  # models have metrics, too
+            yield _read_run(folder, facts)
 
 
 def state_of(status: str) -> str:
@@ -47,14 +51,14 @@ def _read_run(folder: Path, facts: Mapping[str, str]) -> PastRun:
     experiment = folder.parent / _META
     run = PastRun(
         source="mlflow",
-        key=facts.get("run_id", folder.name),
+        key=facts[_RUN_ID],
         name=_text(folder / _TAGS / _NAME_TAG) or facts.get("run_name") or folder.name,
         project=_facts(experiment).get("name") if experiment.is_file() else None,
         state=state_of(facts.get("status", "")),
         config={name: setting(_text(file)) for name, file in _files(folder / _PARAMS)},
     )
     for name, file in _files(folder / _METRICS):
-        for line in file.read_text("utf-8").splitlines():
+        for line in _content(file).splitlines():
             _take(run, name, line.split())
     return run
 
@@ -78,10 +82,14 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8").strip() if file.is_file() else ""
+    return _content(file).strip() if file.is_file() else ""
+
+
+def _content(file: Path) -> str:
+    return file.read_text("utf-8", errors="replace")
 
 
 def _facts(meta: Path) -> dict[str, str]:
     """The top level of a plain YAML file: words and numbers, as MLflow writes them."""
-    pairs = (line.partition(":") for line in meta.read_text("utf-8").splitlines())
+    pairs = (line.partition(":") for line in _content(meta).splitlines())
     return {key: value.strip().strip("'\"") for key, _, value in pairs if key[:1].isalpha()}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gradwatch.history.mapping import Rule, Target, target_of
+from gradwatch.history.mapping import Rule, Target, target_of, under_its_own_name
 from gradwatch.history.past_run import PastRun, Value
 from gradwatch.values import JsonValue, as_json
 
@@ -67,14 +67,15 @@ def _step(number: int, row: Sequence[tuple[Target, Value]]) -> dict[str, JsonVal
 def plan(run: PastRun, rules: Sequence[Rule] = ()) -> Plan:
     """What becomes of each series.
 
-    Where several become the same, the longest does; the others keep their own names, if they can.
+    Where several become the same, the first by order of the rules does, then by name; the others
+    keep their own names, if they can.
     """
     found = Plan(left_out=Counter(run.left_out))
-    names = sorted(run.series, key=lambda name: len(run.series[name]), reverse=True)
-    for name in names:
-        target = target_of(name, rules)
+    targets = {name: target_of(name, rules) for name in run.series}
+    for name in sorted(targets, key=lambda name: (targets[name][0], name)):
+        target = targets[name][1]
         if target in found.series:
-            target = Target(name)
+            target = under_its_own_name(name)
         if target is None or target in found.series:
             found.left_out[name] += len(run.series[name])
             continue

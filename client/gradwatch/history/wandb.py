@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from gradwatch.history.past_run import MAX, NORM, PastRun, Value
 from gradwatch.history.record_files import wandb_records
@@ -107,10 +108,19 @@ def _of_histogram(name: str, row: Mapping[str, object]) -> Iterator[tuple[str, f
     if isinstance(low, int | float) and isinstance(width, int | float):
         edges = [low + width * place for place in range(len(counts) + 1)]
     if isinstance(edges, list) and len(edges) == len(counts) + 1:
+        norm, top = _size(counts, edges)
+        yield name + NORM, norm
+        yield name + MAX, top
+
+
+def _size(counts: Sequence[Any], edges: Sequence[Any]) -> tuple[float, float]:
+    """The norm of what a histogram counts, and the largest."""
+    try:
         middles = [(left + right) / 2 for left, right in pairwise(edges)]
         squares = sum(n * x * x for n, x in zip(counts, middles, strict=True))
-        yield name + NORM, math.sqrt(squares)
-        yield name + MAX, max(map(abs, edges))
+        return math.sqrt(squares), float(max(map(abs, edges)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DamagedError("a histogram has values that are no numbers of anything") from error
 
 
 def _pair(item: bytes) -> tuple[str, object]:

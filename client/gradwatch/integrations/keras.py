@@ -36,7 +36,7 @@ class GradwatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any 
         super().__init__()
         self._run = run
         self._acts = (run.autopilot if autopilot is None else autopilot) > 0
-        self._optimizer: Any = None
+        self._watched: Any = None  # the model, its optimizer, and the one inside that
         self._link: Any = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -47,14 +47,15 @@ class GradwatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any 
         if module is None:
             logger.warning("gradwatch: Keras is watched on its backends torch and jax only")
         elif isinstance(self._run, Run):
-            optimizer = self.model.optimizer
-            self._optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-            self._run.add_config(_facts(self._optimizer))
+            outer = self.model.optimizer
+            inner = getattr(outer, "inner_optimizer", outer)
+            self._run.add_config(_facts(inner))
             link = importlib.import_module(module).Link
-            self._link = link(self._run, self._optimizer, describe(self.model), acts=self._acts)
-            self._optimizer.apply = self._link.apply
-            optimizer.scale_loss = self._link.hearing(optimizer.scale_loss)
-            self._compile_again()
+            self._link = link(self._run, inner, describe(self.model), acts=self._acts)
+            self._watched = (self.model, outer, inner)
+            inner.apply = self._link.apply
+            outer.scale_loss = self._link.hearing(outer.scale_loss)
+            _compile_again(self.model)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Take the measuring out."""
@@ -64,13 +65,15 @@ class GradwatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any 
     def _release(self) -> None:
         if self._link is None:
             return
-        self._link.flush()
-        del self._optimizer.apply, self.model.optimizer.scale_loss
-        self._link = self._optimizer = None
-        self._compile_again()
+        self._link.close()
+        model, outer, inner = self._watched  # not those of now: another may have been compiled
+        del inner.apply, outer.scale_loss
+        self._link = self._watched = None
+        _compile_again(model)
 
-    def _compile_again(self) -> None:
-        self.model.make_train_function(force=True)
+
+def _compile_again(model: Any) -> None:
+    model.make_train_function(force=True)
 
 
 def _facts(optimizer: Any) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradwatch.integrations.keras_layers import PARTS_ONLY, fits
 from gradwatch.integrations.module_tree import Watched
 from gradwatch.integrations.traced import Traced, chosen, largest_halves, mended, norms, total
 from gradwatch.records import Measured
@@ -31,10 +32,11 @@ class Link:
         self._update = optimizer.apply
         self._layers = [item.layer for item in watched]
         self._variables = [item.parameter for item in watched]
-        self._offset = run.next_step - int(optimizer.iterations.value)
+        self._count = optimizer._iterations  # each part of an accumulated update
+        self._offset = run.next_step - int(self._count.value)
         self._hears = False
         self._losses: deque[float] = deque()
-        self._reports: deque[Measured] = deque()
+        self._reports: deque[Measured | None] = deque()  # None: not reported
 
     def hearing(self, scale_loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """``scale_loss`` that also sends the loss."""
@@ -48,7 +50,12 @@ class Link:
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Measure, make the update, and take it back if the guard refuses it."""
-        step = self._optimizer.iterations.value + self._offset
+        if not fits(self._variables, grads, trainable_variables):
+            self._run.warn("keras", PARTS_ONLY)
+            jax.debug.callback(self._pass)
+            self._update(grads, trainable_variables)
+            return
+        step = self._count.value + self._offset
         measured = norms(grads)
         decision = self._traced.ask(step, total(measured))
         kept = [variable for variable in self._optimizer.variables if self._may_go_back(variable)]
@@ -74,18 +81,24 @@ class Link:
             step, self._layers, stats, {"lr": rate, "clip_norm": limit, "skipped": skipped}
         )
 
-    def flush(self) -> None:
-        """Report the last updates."""
+    def close(self) -> None:
+        """Report the last updates, and watch no more."""
         self._traced.flush()
+        self._run.drop_watcher(self._traced)
 
     def _log(self, measured: Measured) -> None:
         """Wait for the loss of this report, if losses are heard."""
         self._reports.append(measured)
         self._match()
 
+    def _pass(self) -> None:
+        """The loss of this update is of no report."""
+        self._reports.append(None)
+        self._match()
+
     def _may_go_back(self, variable: Any) -> bool:
         """All but the count of updates, which numbers the reports."""
-        return variable is not self._optimizer.iterations
+        return variable is not self._count
 
     def _hear(self, loss: Any) -> None:
         self._losses.append(float(loss))
@@ -95,4 +108,5 @@ class Link:
         while self._reports and (self._losses or not self._hears):
             report = self._reports.popleft()
             loss = {"loss": self._losses.popleft()} if self._losses else {}
-            self._run.log_measured(replace(report, scalars={**report.scalars, **loss}))
+            if report is not None:
+                self._run.log_measured(replace(report, scalars={**report.scalars, **loss}))

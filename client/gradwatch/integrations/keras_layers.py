@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradwatch.integrations.module_tree import Watched, kind_of
 from gradwatch.layers import Layer
+
+PARTS_ONLY = "updates of a part of the trainable variables are not watched"
 
 _KINDS = {"Dense": "linear", "EinsumDense": "linear", "SimpleRNN": "recurrent"}
 _SMALL = {"bias": "bias", "gamma": "norm", "beta": "norm", "scale": "norm"}
@@ -21,6 +24,13 @@ def describe(model: Any) -> list[Watched]:
         Watched(_describe(variable, *owners.get(id(variable), (-1, None))), variable)
         for variable in model.trainable_variables
     ]
+
+
+def fits(variables: Sequence[Any], gradients: Sequence[Any], given: Sequence[Any] | None) -> bool:
+    """Whether these are the gradients of all variables, in their order; ``given``: of which."""
+    if len(gradients) != len(variables):
+        return False
+    return given is None or all(map(operator.is_, variables, given))
 
 
 def _describe(variable: Any, depth: int, layer: Any) -> Layer:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gradwatch.integrations.keras_layers import PARTS_ONLY, fits
 from gradwatch.integrations.module_tree import Watched
 from gradwatch.integrations.pytorch import monitor_of
 from gradwatch.run import Run
@@ -18,9 +19,11 @@ class Link:
     """Stands in for ``apply`` of an optimizer."""
 
     def __init__(self, run: Run, optimizer: Any, watched: Sequence[Watched], *, acts: bool) -> None:
+        self._run = run
         self._optimizer = optimizer
         self._update = optimizer.apply
         self._loss: torch.Tensor | None = None
+        self._variables = [item.parameter for item in watched]
         tensors = [replace(item, parameter=item.parameter.value) for item in watched]
         self._parameters = [item.parameter for item in tensors]
         stand_in = torch.optim.SGD(self._parameters)  # it never makes a step
@@ -39,14 +42,18 @@ class Link:
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Measure the gradients, and make the update unless the guard refuses it."""
+        loss, self._loss = self._loss, None
+        if not fits(self._variables, grads, trainable_variables):
+            self._run.warn("keras", PARTS_ONLY)
+            self._update(grads, trainable_variables)
+            return
         for parameter, gradient in zip(self._parameters, grads, strict=True):
             parameter.grad = gradient
-        loss, self._loss = self._loss, None
         rate = self._optimizer.learning_rate
         limit = self._optimizer.global_clipnorm
         if self._monitor.step(loss=loss, lr=rate.value, clip_norm=limit):
             self._update([parameter.grad for parameter in self._parameters], trainable_variables)
 
-    def flush(self) -> None:
-        """Report the last update."""
-        self._monitor.flush()
+    def close(self) -> None:
+        """Report the last update, and watch no more."""
+        self._monitor.close()

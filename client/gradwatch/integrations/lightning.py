@@ -34,6 +34,10 @@ class GradwatchCallback(Callback):  # type: ignore[misc]  # the class is Any to 
         self._optimizer: Any = None
         self._loss: torch.Tensor | None = None
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Forget a ``fit`` that was interrupted."""
+        self.on_train_end(trainer, pl_module)
+
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: torch.Tensor) -> None:
         """Add up the loss: each part of an accumulated batch is already divided by their number."""
         del pl_module
@@ -44,11 +48,11 @@ class GradwatchCallback(Callback):  # type: ignore[misc]  # the class is Any to 
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure and judge the gradients, unscaled and not yet clipped."""
+        loss, self._loss = self._loss, None
         if self._optimizer is None:
             self._watch(trainer, pl_module)
         if optimizer is not self._optimizer:
             return
-        loss, self._loss = self._loss, None
         if not self._monitor.step(loss=loss, clip_norm=_clip_norm(trainer)):
             optimizer.zero_grad()  # to None: without gradients neither weights nor moments change
         trainer.should_stop |= self._monitor.stopped
@@ -56,8 +60,8 @@ class GradwatchCallback(Callback):  # type: ignore[misc]  # the class is Any to 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Report the last update; another ``fit`` is watched anew."""
         del trainer, pl_module
-        self._monitor.flush()
-        self._optimizer = None
+        self._monitor.close()
+        self._optimizer = self._loss = None
 
     def _watch(self, trainer: Any, model: Any) -> None:
         self._optimizer = trainer.optimizers[0]

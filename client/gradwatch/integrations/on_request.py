@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradwatch.integrations.foreach import Parts
@@ -28,9 +29,8 @@ class OnRequest:
         }
         self._outputs: dict[int, torch.Tensor] = {}
         self._time = None if means.through_time is None else ThroughTime(means.through_time)
-        if "act_grad_norm" in self._wanted:
-            for module, i in _owners(model, watched).items():
-                module.register_forward_hook(self._listen(i))
+        owners = _owners(model, watched) if "act_grad_norm" in self._wanted else {}
+        self._hooks = [one.register_forward_hook(self._listen(i)) for one, i in owners.items()]
 
     def add(self, parts: Parts, gradients: Mapping[int, torch.Tensor]) -> None:
         """Add what was heard and what gradients show, both still on the device."""
@@ -43,13 +43,26 @@ class OnRequest:
         if self._time is not None and (curve := self._time.take()) is not None:
             parts.add_profile("time", curve)
 
-    def complete(self, arrays: dict[str, Float32Array]) -> None:
-        """Add what follows from other statistics."""
+    def complete(
+        self, arrays: dict[str, Float32Array], curves: dict[str, list[float]], loss_scale: float
+    ) -> None:
+        """Add what follows from other statistics; what was heard in backward is unscaled."""
+        if "act_grad_norm" in arrays:
+            arrays["act_grad_norm"] /= np.float32(loss_scale)
+        for axis, curve in curves.items():
+            curves[axis] = [value / loss_scale for value in curve]
         if "bias_grad_norm" in self._wanted:
             values = missing32(self._width)
             for weight, bias in self._biases.items():
                 values[weight] = arrays["grad_norm"][bias]
             arrays["bias_grad_norm"] = values
+
+    def leave(self) -> None:
+        """Listen no more."""
+        for hook in self._hooks:
+            hook.remove()
+        if self._time is not None:
+            self._time.leave()
 
     def _listen(self, i: int) -> Callable[..., None]:
         def note(gradient: torch.Tensor) -> None:

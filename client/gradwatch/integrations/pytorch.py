@@ -143,6 +143,16 @@ class Monitor:
             self._end(error)
         self._release()
 
+    def close(self) -> None:
+        """Report the newest step, take every change back, and let go of the model and the run.
+
+        After that ``step`` does nothing. The callbacks do this when training ends. Groups of ranks
+        stay open: the next one would get the name, and the dead addresses, of one that was left.
+        """
+        self.flush()
+        self._let_go()
+        self._run.drop_watcher(self)
+
     def forget(self) -> None:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
         # Freeing pinned memory would call CUDA, which a fork may not.
@@ -151,11 +161,16 @@ class Monitor:
         self._probe.forget()
 
     def _end(self, error: RuntimeError) -> None:
+        self._let_go()
+        self._bench.whole.leave()
+        self._run.warn("monitor", f"watching the model has ended: {error}")
+
+    def _let_go(self) -> None:
         self._broken = True
         self._probe.forget()
-        self._bench.whole.leave()
+        if self.extras is not None:
+            self.extras.leave()
         self._pilot.end()
-        self._run.warn("monitor", f"watching the model has ended: {error}")
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
@@ -205,9 +220,11 @@ class Monitor:
             numbers["grad_norm"] = global_norm(arrays["grad_norm"])
             if self._is_scaled:
                 numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        profiles = {**read_profiles(one.sent.read_profiles())[0], **one.profiles}
+        curves = one.sent.read_profiles()
         if self.extras is not None:
-            self.extras.complete(arrays)
+            scale = numbers.get("loss_scale", 1.0) if self._is_scaled else 1.0
+            self.extras.complete(arrays, curves, scale or 1.0)
+        profiles = {**read_profiles(curves)[0], **one.profiles}
         return Measured(one.step, one.time, numbers, self._columns, arrays, profiles)
 
     def _hold(self, measured: Measured, one: Unread) -> None:

@@ -22,9 +22,9 @@ class ThroughTime:
         self._whole: torch.Tensor | None = None
         if isinstance(module, torch.nn.RNNBase):
             self._axis = 1 if module.batch_first else 0
-            module.register_forward_pre_hook(self._enter)
+            self._hook = module.register_forward_pre_hook(self._enter, with_kwargs=True)
         else:
-            module.register_forward_hook(self._leave)
+            self._hook = module.register_forward_hook(self._leave)
 
     def take(self) -> torch.Tensor | None:
         """The norms of this update, the earliest time step first; on the device of the module."""
@@ -34,15 +34,21 @@ class ThroughTime:
             whole = torch.stack([squares[call] for call in sorted(squares)])
         return None if whole is None else whole.sqrt()
 
-    def _enter(self, module: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def leave(self) -> None:
+        """Listen no more."""
+        self._hook.remove()
+
+    def _enter(
+        self, module: Any, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Hand a fused module an input of its own whose gradient can be listened to."""
-        inputs = given[0]
+        inputs = given[0] if given else named.get("input")
         if not (module.training and torch.is_grad_enabled() and isinstance(inputs, torch.Tensor)):
             return None
         own: Any = inputs.view_as(inputs) if inputs.requires_grad else inputs.detach()
         own.requires_grad_()
         own.register_hook(self._note_all(self._axis if inputs.dim() > 2 else 0))
-        return (own, *given[1:])
+        return ((own, *given[1:]), named) if given else (given, {**named, "input": own})
 
     def _note_all(self, axis: int) -> Callable[[torch.Tensor], None]:
         def note(gradient: torch.Tensor) -> None:

@@ -32,11 +32,14 @@ class GradwatchCallback(TrainerCallback):  # type: ignore[misc]  # the class is 
         self._options = options
         self._monitor: Monitor = OffMonitor()
         self._limit = 0.0
+        self._limited: Any = None  # the arguments of the Trainer from which the limit was taken
         self._losses = Losses()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Watch the model."""
         del args, state, control
+        self._give_back()  # of a training that was interrupted
+        self._monitor.close()
         optimizer = parts["optimizer"]
         scaler = getattr(optimizer, "scaler", None)
         options: WatchOptions = {"scaler": scaler, **self._options}
@@ -46,14 +49,15 @@ class GradwatchCallback(TrainerCallback):  # type: ignore[misc]  # the class is 
     def on_step_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Take the limit from the Trainer."""
         del state, control, parts
-        if not (args.fsdp or args.deepspeed):
-            self._limit, args.max_grad_norm = args.max_grad_norm, 0.0
+        if args.max_grad_norm and not (args.fsdp or args.deepspeed):
+            self._limited, self._limit = args, args.max_grad_norm
+            args.max_grad_norm = 0.0
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Measure and judge the gradients, unscaled; then clip them as the Trainer would have."""
         del state
-        args.max_grad_norm, clips = self._limit or args.max_grad_norm, bool(self._limit)
-        self._limit = 0.0
+        clips = bool(self._limit)
+        self._give_back()
         loss = self._losses.take(args.world_size if args.average_tokens_across_devices else 1)
         if not self._monitor.step(loss=loss, clip_norm=args.max_grad_norm or None):
             parts["optimizer"].zero_grad()  # to None: neither weights nor moments change
@@ -64,8 +68,15 @@ class GradwatchCallback(TrainerCallback):  # type: ignore[misc]  # the class is 
     def on_train_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Report the last update; another ``train`` is watched anew."""
         del args, state, control, parts
-        self._monitor.flush()
+        self._give_back()
+        self._monitor.close()
         self._losses.leave()
+
+    def _give_back(self) -> None:
+        """The limit is the Trainer's again; a step may have ended before it was clipped."""
+        if self._limit:
+            self._limited.max_grad_norm = self._limit
+        self._limit, self._limited = 0.0, None
 
 
 def _inner(optimizer: Any) -> Any:

@@ -51,7 +51,7 @@ def hand(
     run = runs.find_row(connection, run_id)
     if run is None:
         raise NotFound(f"no run {run_id}")
-    last = _last_step(connection, run)
+    last = newest_step(connection, run_id)
     item = _advised(connection, run, advice_id, last)
     if run["state"] in {"finished", "failed"}:
         raise Conflict("the run has ended: there is no job to hand it to")
@@ -105,10 +105,16 @@ def answer(
         )
 
 
-def _last_step(connection: Connection, run: RowMapping) -> int:
+def newest_step(connection: Connection, run_id: uuid.UUID) -> int:
     """How far the newest attempt has come; that of the run stays where an earlier one was."""
-    query = select(func.coalesce(func.max(tables.writers.c.last_step), 0)).where(
-        tables.writers.c.run_id == run["run_id"], tables.writers.c.attempt == run["attempt"]
+    of_newest = and_(
+        tables.runs.c.run_id == tables.writers.c.run_id,
+        tables.runs.c.attempt == tables.writers.c.attempt,
+    )
+    query = (
+        select(func.coalesce(func.max(tables.writers.c.last_step), 0))
+        .join(tables.runs, of_newest)
+        .where(tables.writers.c.run_id == run_id)
     )
     return int(connection.execute(query).scalar_one())
 

@@ -36,6 +36,10 @@ def mlruns(tmp_path: Path) -> Path:
     write(run / "tags" / "mlflow.runName", "exploding")
     write(run / "metrics" / "train" / "loss", "1700000000500 2.0 0\n1700000001000 nan 1\n")
     write(run / "metrics" / "plain", "1700000000500 7.0\n1700000000500 8.0\nhalf a li")
+    (run / "params" / "author").write_bytes(b"Andr\xe9")
+    model = root / "285" / "models" / "m-1f0c"
+    write(model / "meta.yaml", f"model_id: m-1f0c\nname: best\nsource_run_id: {RUN}\n")
+    write(model / "metrics" / "eval" / "loss", "1700000000500 2.0 0\n")
     deleted = root / ".trash" / "1" / "2"
     write(deleted / "meta.yaml", "run_id: x\n")
     write(deleted / "metrics" / "loss", "1 1 1\n")
@@ -45,7 +49,7 @@ def mlruns(tmp_path: Path) -> Path:
 def test_a_folder_is_read_with_names_parameters_and_end(mlruns: Path):
     (run,) = mlflow_files.read(mlruns)
     assert (run.key, run.name, run.project, run.state) == (RUN, "exploding", "lm", "failed")
-    assert run.config == {"lr": 0.1, "optimizer": "adamw"}
+    assert run.config == {"lr": 0.1, "optimizer": "adamw", "author": "Andr\ufffd"}
     assert run.series["train/loss"][0] == Value(1_700_000_000.5, 2.0)
     assert math.isnan(run.series["train/loss"][1].value)
     assert {step: value.value for step, value in run.series["plain"].items()} == {0: 7.0, 1: 8.0}

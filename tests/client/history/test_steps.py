@@ -7,6 +7,7 @@ import math
 import pytest
 
 from gradwatch.history import steps
+from gradwatch.history.mapping import Target, read_rules
 from gradwatch.history.past_run import PastRun, Value
 from gradwatch.history.steps import plan
 
@@ -28,12 +29,25 @@ def test_series_of_one_step_are_put_together():
     ]
 
 
-def test_of_two_that_are_the_same_the_longer_gets_the_name():
+def test_of_several_that_are_the_same_the_first_rule_decides_and_then_the_name():
     short, long = {0: 1.0}, {0: 2.0, 1: 2.0}
-    found = plan(past(loss=long, train__loss=short))
-    assert (found.mapped, found.left_out) == ({"loss": ["loss"], "train/loss": ["train/loss"]}, {})
-    found = plan(past(loss=short, train__loss=long))
-    assert (found.mapped, found.left_out) == ({"loss": ["train/loss"]}, {"loss": 1})
+    both = {"loss": ["loss"], "train/loss": ["train/loss"]}
+    for one, other in [(short, long), (long, short)]:
+        found = plan(past(train__loss=one, loss=other))
+        assert (found.mapped, found.left_out) == (both, {})
+        assert found.series[Target("loss")][0].value == other[0]
+    found = plan(past(a=long, loss=long, z=short), read_rules(["z=loss", "a=loss"]))
+    assert found.series[Target("loss")][0].value == 1.0
+    assert (found.mapped["loss"], found.mapped["a"]) == (["z"], ["a"])
+    assert found.left_out == {"loss": 2}
+
+
+def test_a_series_keeps_its_own_name_only_if_that_can_be_one():
+    rules = read_rules(["a=loss", "step=loss", "layers=loss", "b\nc=loss"])
+    run = past(**{name: {0: 1.0, 1: 2.0} for name in ("a", "step", "layers", "b\nc")})
+    found = plan(run, rules)
+    assert found.left_out == {"step": 2, "layers": 2, "b\nc": 2}
+    assert [step["step"] for batch in found.batches() for step in batch] == [0, 1]
 
 
 def test_what_is_left_out_is_counted():

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gradwatch.history.past_run import PastRun
-from gradwatch.history.wandb import read
+from gradwatch.history.wandb import _numbers, read
+from gradwatch.history.wire import DamagedError
 from tests.client.history.logs import BREAKS, STEPS, exploding
 
 CONTENT = gzip.decompress((Path(__file__).parent / "data" / "offline-run.wandb.gz").read_bytes())
@@ -62,3 +63,19 @@ def test_what_is_damaged_is_said(tmp_path: Path, content: bytes):
     run = run_of(tmp_path, content)
     (reason,) = run.left_out
     assert reason.startswith(f"rest of {FILE}: ")
+
+
+@pytest.mark.parametrize(
+    ("counts", "edges"),
+    [
+        ([1, "two"], [0, 1, 2]),
+        ([1, 2], [0, None, 2]),
+        ([-1, -2], [0, 1, 2]),
+        ([10**400, 1], [0, 1.5, 2]),
+        ([1, [2]], [0, 1, 2]),
+    ],
+)
+def test_a_histogram_of_odd_values_is_damaged(counts: list[object], edges: list[object]):
+    row = {"h._type": "histogram", "h.values": counts, "h.bins": edges}
+    with pytest.raises(DamagedError, match="histogram"):
+        list(_numbers(PastRun("wandb", key="k", name="n"), row))

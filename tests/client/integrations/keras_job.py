@@ -6,6 +6,7 @@ environment says which (``KERAS_BACKEND``), and where the service is (``GRADWATC
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -146,7 +147,70 @@ def clipped() -> dict[str, Any]:
     return {"moved": norm_of(model, before)}
 
 
-SCENARIOS: list[Callable[[], dict[str, Any]]] = [docs, measured, skipped, clipped]
+def accumulated() -> dict[str, Any]:
+    """Two parts an update; the same without the callback."""
+    job, models = Job(), []
+    for callbacks in ([GradwatchCallback(job.run)], []):
+        models.append(compiled(keras.optimizers.SGD(0.01, gradient_accumulation_steps=2)))
+        fit(models[-1], 6, *callbacks)
+    moved = norm_of(models[0], models[1].get_weights())
+    norms, losses = job.series("grad_norm"), job.series("loss")
+    return {"moved": moved, "steps": job.service.steps, "norms": norms, "losses": len(losses)}
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stops a fit as Ctrl-C does."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del logs
+        if batch == 1:
+            raise KeyboardInterrupt
+
+
+def interrupted() -> dict[str, Any]:
+    """The model is compiled with another optimizer after that, and trained."""
+    job, model = Job(), compiled(keras.optimizers.SGD(0.01))
+    callback, first = GradwatchCallback(job.run), model.optimizer
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(model, 3, callback, Interrupt())
+    model.compile(optimizer=keras.optimizers.SGD(0.02), loss="mse")
+    fit(model, 3, callback)
+    rates = job.series("lr")
+    left = [name for name in ("apply", "scale_loss") if name in vars(first)]
+    return {"rates": rates, "steps": job.service.steps, "left": left}
+
+
+def in_part() -> dict[str, Any]:
+    """Some updates are of the first layer only, some of nothing, some in another order."""
+    job, model = Job(), compiled(keras.optimizers.SGD(0.01))
+    run, optimizer = job.run, model.optimizer
+    optimizer.build(model.trainable_variables)
+    callback = GradwatchCallback(run)
+    callback.set_model(model)
+    callback.on_train_begin()
+    before = model.get_weights()
+    variables = model.trainable_variables
+    ones = [keras.ops.ones(variable.shape) for variable in variables]
+    for part in (slice(2), slice(0), slice(None, None, -1), slice(None)):
+        optimizer.scale_loss(keras.ops.convert_to_tensor(float(len(ones[part]))))
+        if ones[part]:
+            optimizer.apply(ones[part], variables[part])
+        else:
+            optimizer.apply([])
+    callback.on_train_end()
+    moved = [float((a - b).mean()) for a, b in zip(before, model.get_weights(), strict=True)]
+    return {"moved": moved, "loss": job.series("loss"), "reports": len(job.service.steps)}
+
+
+SCENARIOS: list[Callable[[], dict[str, Any]]] = [
+    docs,
+    measured,
+    skipped,
+    clipped,
+    accumulated,
+    interrupted,
+    in_part,
+]
 
 if __name__ == "__main__":
     print(json.dumps({one.__name__: one() for one in SCENARIOS if one.__name__ in sys.argv[1:]}))

@@ -20,6 +20,7 @@ from tests.servers import Server
 pytestmark = pytest.mark.keras
 
 DEADLINE_SECONDS = 200
+SCENARIOS = ("measured", "skipped", "clipped", "accumulated", "interrupted", "in_part")
 COMMAND = [sys.executable, "-W", "ignore", "-m", "tests.client.integrations.keras_job"]
 
 
@@ -64,7 +65,7 @@ def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
 
 @pytest.fixture(scope="module", params=["torch", "jax"])
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return play(request.param, "measured", "skipped", "clipped", GRADWATCH_AUTOPILOT="1")
+    return play(request.param, *SCENARIOS, GRADWATCH_AUTOPILOT="1")
 
 
 def test_the_reported_numbers_are_those_of_the_training(told: dict[str, Any]) -> None:
@@ -97,3 +98,26 @@ def test_the_layers_are_described(told: dict[str, Any]) -> None:
 def test_the_guard_leaves_updates_out_and_clips(told: dict[str, Any]) -> None:
     assert told["skipped"] == {"moved": 0.0, "skipped": [1.0, 1.0, 1.0]}
     assert told["clipped"]["moved"] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_each_part_of_an_accumulated_update_is_a_step(told: dict[str, Any]) -> None:
+    found = told["accumulated"]
+    assert found["moved"] < 1e-5
+    assert found["steps"] == [0, 1, 2, 3, 4, 5]
+    assert found["losses"] == 6
+    assert min(found["norms"]) > 0.1
+
+
+def test_a_new_optimizer_is_watched_after_an_interrupted_fit(told: dict[str, Any]) -> None:
+    found = told["interrupted"]
+    assert found["rates"] == pytest.approx([0.01] * 2 + [0.02] * 3)
+    assert found["steps"] == [0, 1, 2, 3, 4]
+    assert found["left"] == []
+
+
+def test_updates_of_a_part_of_the_variables_are_made_and_not_reported(
+    told: dict[str, Any],
+) -> None:
+    found = told["in_part"]
+    assert found["moved"] == pytest.approx([0.03] * 2 + [0.02] * 4, rel=1e-4)
+    assert (found["loss"], found["reports"]) == ([6.0], 1)

@@ -177,9 +177,54 @@ def test_a_second_fit_is_watched_after_the_first(
     callback = GradwatchCallback(run)
     for _ in range(2):
         trainer(callback, tmp_path).fit(model, loader(3))
+        assert run._watchers == []
     run.finish()
     assert service.steps == [0, 1, 2, 3, 4, 5]
     assert numbers(service, run, "loss") == pytest.approx(model.losses)
+
+
+def test_a_fit_after_an_interrupted_one_is_watched(
+    open_run: OpenRun, service: MemoryService, tmp_path: Path
+) -> None:
+    class Failing(Regression):
+        def on_after_backward(self) -> None:
+            if len(self.losses) == 2:
+                raise ArithmeticError
+
+    run, first, second = open_run(), Failing(), Regression()
+    callback = GradwatchCallback(run)
+    with pytest.raises(ArithmeticError):
+        trainer(callback, tmp_path).fit(first, loader(3))
+    trainer(callback, tmp_path).fit(second, loader(3))
+    run.finish()
+    assert service.steps == [0, 1, 2, 3]
+    assert numbers(service, run, "loss") == pytest.approx(first.losses[:1] + second.losses)
+
+
+class Adversaries(Regression):
+    """Trains two parts in turn, each with an optimizer and a loss of its own."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch: Any) -> Any:
+        (inputs,) = batch
+        for place, optimizer in enumerate(self.optimizers()):
+            loss = self.layers(inputs).square().mean() + 100.0 * place
+            self.losses.append(float(loss.detach()))
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.layers[i].parameters(), lr=0.05) for i in (0, 4)]
+
+
+def test_the_loss_of_another_optimizer_is_not_added(
+    open_run: OpenRun, service: MemoryService, tmp_path: Path
+) -> None:
+    run, model = open_run(), Adversaries()
+    trainer(GradwatchCallback(run), tmp_path).fit(model, loader(3))
+    assert numbers(service, run, "loss") == pytest.approx(model.losses[::2])
 
 
 def test_a_switched_off_run_is_no_hindrance(tmp_path: Path) -> None:

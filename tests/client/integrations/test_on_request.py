@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
 
 from gradwatch.integrations import pytorch  # noqa: E402
+from gradwatch.integrations.module_tree import describe  # noqa: E402
 from tests.client.conftest import OpenRun  # noqa: E402
 from tests.client.memory_service import MemoryService  # noqa: E402
 
@@ -70,10 +71,46 @@ def test_a_cell_shows_the_gradient_of_its_states(
     np.testing.assert_allclose(profiles(service), wanted, rtol=1e-5)
 
 
+def test_what_is_heard_in_a_scaled_backward_is_unscaled(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run, model = open_run(), Steps(nn.RNNCell(3, 5))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    monitor = run.watch(
+        model, optimizer, scaler=scaler, through_time=model.cell, statistics=["act_grad_norm"]
+    )
+    heads, wanted = [], []
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = model(torch.randn(4, 7, 3))
+        output.retain_grad()
+        loss, scale = output.square().mean(), scaler.get_scale()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        wanted.append([float(state.grad.norm()) / scale for state in model.states])
+        heads.append(float(output.grad.norm()) / scale)
+        monitor.step(loss=loss)
+        scaler.step(optimizer)
+        scaler.update()
+    run.finish()
+    assert scaler.get_scale() == 8 * 1024.0
+    np.testing.assert_allclose(profiles(service), wanted, rtol=1e-5)
+    columns = [item.layer.name for item in describe(model)]
+    acts = [row[columns.index("head.weight")] for row in service.stat("act_grad_norm")]
+    np.testing.assert_allclose(acts, heads, rtol=1e-5)
+
+
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("learns_inputs", [True, False])
 def test_a_fused_module_shows_the_gradient_of_its_inputs(
-    open_run: OpenRun, service: MemoryService, *, batch_first: bool, learns_inputs: bool
+    open_run: OpenRun,
+    service: MemoryService,
+    *,
+    batch_first: bool,
+    learns_inputs: bool,
+    named: bool,
 ) -> None:
     run, rnn = open_run(), nn.LSTM(3, 5, batch_first=batch_first)
     before = nn.Linear(3, 3) if learns_inputs else nn.Identity()
@@ -81,7 +118,8 @@ def test_a_fused_module_shows_the_gradient_of_its_inputs(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = run.watch(model, optimizer, through_time=rnn)
     inputs = torch.randn((4, 7, 3) if batch_first else (7, 4, 3))
-    rnn(before(inputs))[0].square().mean().backward()
+    given = before(inputs)
+    (rnn(input=given) if named else rnn(given))[0].square().mean().backward()
     monitor.step()
     own = before(inputs).detach().requires_grad_()
     rnn.eval()
@@ -138,3 +176,29 @@ def test_nothing_else_is_measured_unless_it_is_asked_for(
     }
     assert profiles(service) == []
     assert any("statistics" in line and "through_time" in line for line in warnings_logged())
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_closed_monitor_leaves_nothing_in_the_model(
+    open_run: OpenRun, service: MemoryService, *, fused: bool
+) -> None:
+    run = open_run()
+    model = nn.ModuleList([nn.LSTM(3, 5) if fused else nn.LSTMCell(3, 5), nn.Linear(5, 1)])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(
+        model, optimizer, through_time=model[0], statistics=["act_grad_norm"], autopilot=2
+    )
+    assert hooks(model) == 3
+    for _ in range(2):
+        model[1](model[0](torch.randn(4, 3))[0]).sum().backward()
+        assert monitor.step()
+        monitor.close()
+    assert hooks(model) == 0
+    assert run.flush()
+    assert service.steps == [0]
+    assert run._watchers == []
+
+
+def hooks(model: Any) -> int:
+    """How many functions are called in a forward pass."""
+    return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in model.modules())

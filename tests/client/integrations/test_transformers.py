@@ -137,6 +137,57 @@ def test_norms_are_those_before_the_gradient_is_clipped(
     assert got.args.max_grad_norm == 0.5
 
 
+class Twice(transformers.TrainerCallback):
+    """Begins every step once more, as if the one before had been abandoned."""
+
+    def __init__(self, callback: GradwatchCallback) -> None:
+        self.callback = callback
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        self.callback.on_step_begin(args, state, control, **parts)
+
+
+def test_an_abandoned_step_does_not_turn_clipping_off(
+    open_run: OpenRun, service: MemoryService, tmp_path: Path
+) -> None:
+    run = open_run()
+    callback = GradwatchCallback(run)
+    options = arguments(tmp_path, max_grad_norm=0.5)
+    data = examples(48)
+    transformers.Trainer(
+        Regression(), options, train_dataset=data, callbacks=[callback, Twice(callback)]
+    ).train()
+    assert numbers(service, run, "clip_norm") == [0.5] * 3
+    assert options.max_grad_norm == 0.5
+
+
+class Interrupted(Regression):
+    """Fails once, in the middle of a step."""
+
+    failed = False
+
+    def forward(self, inputs: Any, labels: Any) -> dict[str, Any]:
+        if not self.failed:
+            self.failed = True
+            raise KeyboardInterrupt
+        return super().forward(inputs, labels)
+
+
+def test_clipping_goes_on_after_an_interrupted_training(
+    open_run: OpenRun, service: MemoryService, tmp_path: Path
+) -> None:
+    run = open_run()
+    options = arguments(tmp_path, max_grad_norm=0.5)
+    trainer = transformers.Trainer(
+        Interrupted(), options, train_dataset=examples(48), callbacks=[GradwatchCallback(run)]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.train()
+    assert numbers(service, run, "clip_norm") == [0.5] * 3
+    assert options.max_grad_norm == 0.5
+
+
 def test_losses_that_are_parts_of_a_sum_are_added(
     open_run: OpenRun, service: MemoryService, tmp_path: Path
 ) -> None:

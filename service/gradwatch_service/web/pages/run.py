@@ -53,10 +53,12 @@ def _context(run_id: uuid.UUID, backend: Backend, who: Principal) -> dict[str, A
         ranked = [_with_past(connection, run_id, one) for one in run_story.ranked(found)]
         said = events.list_events(connection, run_id, limit=MOST_EVENTS).items[::-1]
         wishes = handed.of_run(connection, run_id)
+        newest = {**run, "last_step": handed.newest_step(connection, run_id)}
     titles = {item["id"]: item["title"] for alert in ranked for item in alert["advice"]}
     stories, own_deeds = run_story.told(ranked, run_story.deeds(said, titles))
     return {
         "run": run,
+        "newest": newest,
         "alerts": ranked,
         "events": said,
         "wishes": wishes,
