@@ -142,7 +142,11 @@ def test_dragging_zooms_all_charts_and_a_double_click_shows_all_again(
     tab.page.mouse.up()
     expect(tab.page.locator("#charts-shown")).to_contain_text("steps 1")
     wait_until_drawn(tab, "curves")
-    tab.page.mouse.dblclick(area["x"] + area["width"] / 2, middle)
+    for _ in range(5):  # two clicks of a busy machine are not always one double click
+        tab.page.mouse.dblclick(area["x"] + area["width"] / 2, middle)
+        tab.page.wait_for_timeout(700)
+        if tab.page.locator("#charts-shown").filter(has_text="all").count():
+            break
     expect(tab.page.locator("#charts-shown")).to_contain_text("all")
 
 

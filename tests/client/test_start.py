@@ -139,6 +139,7 @@ FOR_INTEGRATIONS = {
     "add_layers",
     "add_config",
     "add_watcher",
+    "drop_watcher",
     "log_measured",
     "news",
     "note_decision",

@@ -99,7 +99,7 @@ def test_a_silenced_alert_stands_apart_too(tmp_path: Path):
         body = {"project": "lm", "matchers": matchers, "duration": "1h"}
         assert api.post("/silences", body).status_code == 201
         page = shown(api)
-        assert "No alert is firing" in page
+        assert "What fires calls for nobody" in page
         assert "· silenced ·" in page
 
 

@@ -25,7 +25,6 @@ export async function refreshAll() {
 
 async function ask() {
   const appeared = [];
-  const oldest = document.querySelector("a[rel=next]") ? opened([...list.querySelectorAll(".alert")].at(-1)) : "";
   while (wanted.size) {
     const ids = [...wanted].slice(0, MOST);
     for (const id of ids) wanted.delete(id);
@@ -48,6 +47,7 @@ async function read(address) {
 
 function put(fresh) {
   const appeared = [];
+  const oldest = document.querySelector("a[rel=next]") ? opened([...list.querySelectorAll(".alert")].at(-1)) : "";
   steadily(() => {
     for (const row of [...fresh.querySelectorAll(".alert")].reverse()) {
       const shown = document.getElementById(row.id);

@@ -4,8 +4,8 @@ const COLOURS = ["text", "muted", "line", "grid", "surface", "raised", "ok", "ok
   "error", "critical", "info-wash", "warning-wash", "error-wash", "critical-wash", "curve-1",
   "curve-2", "curve-3", "curve-4"];
 const CONFIG = {
-  displaylogo: false, displayModeBar: false, responsive: true, doubleClick: false, showTips: false,
-  showAxisDragHandles: false, showAxisRangeEntryBoxes: false, locale: "en-US",
+  displaylogo: false, displayModeBar: false, responsive: true, doubleClick: false, doubleClickDelay: 500,
+  showTips: false, showAxisDragHandles: false, showAxisRangeEntryBoxes: false, locale: "en-US",
 };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 // Plotly makes <style> elements of these ids where there are none, which our policy forbids. A sheet
