@@ -100,6 +100,7 @@ const news = { last: 0, alerts: false };
 /** What came in since, at most once a second; charts are read anew where the view is at the end. */
 function catchUp() {
   live = 0;
+  if (document.getElementById("run").hasAttribute("data-leaving")) return; // it is being deleted
   if (news.alerts) learn();
   const isFollowing = view.follow(news.last);
   if (isFollowing || news.alerts) for (const id of ALONG_STEPS) refreshInTurn(panels[id]);
