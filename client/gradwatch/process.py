@@ -5,10 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 EXIT_SECONDS = 2.0
+LOADING_SECONDS = 2.0
 
 
 class Living(Protocol):
@@ -40,7 +44,40 @@ def release(run: Living) -> None:
     _living.discard(run)
 
 
+class _Gate:
+    """A fork waits while a thread of ours loads modules: the child would have halves of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Load modules."""
+        with self._lock:
+            yield
+
+    def close(self) -> None:
+        """Wait, but not for long, before a fork."""
+        if self._lock.acquire(timeout=LOADING_SECONDS):
+            self._holder = threading.get_ident()
+
+    def open(self) -> None:
+        """Go on after it, in the parent."""
+        if self._holder == threading.get_ident():
+            self._holder = None
+            self._lock.release()
+
+    def renew(self) -> None:
+        """Forget, in the child, who was loading."""
+        self._lock, self._holder = threading.Lock(), None
+
+
+gate = _Gate()
+
+
 def _after_fork() -> None:
+    gate.renew()
     for run in list(_living):
         run.rebuild_after_fork()
 
@@ -57,5 +94,5 @@ def finish_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=_after_fork)
 atexit.register(finish_all)

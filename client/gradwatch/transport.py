@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import gzip
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import httpx
 
-from gradwatch import clock
+from gradwatch import clock, process
 from gradwatch.config import Config, is_loopback
 from gradwatch.errors import Refused, Unreachable
 
@@ -70,10 +71,12 @@ class Transport:
     def _client(self) -> httpx.Client:
         """Made with the first request: loading certificates takes longer than a fork should."""
         if self._opened is None:
-            self._opened = self._open()
+            with process.gate.loading():
+                self._opened = self._open()
         return self._opened
 
     def _open(self) -> httpx.Client:
+        importlib.import_module("encodings.idna")  # for the first name that is looked up
         headers = {"accept": "application/json", "user-agent": f"gradwatch/{client_version()}"}
         if self._config.api_key:
             headers["authorization"] = f"Bearer {self._config.api_key}"
