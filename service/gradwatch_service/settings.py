@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     handler_deadline_seconds: float = Field(default=20.0, gt=0, description="for a write to commit")
 
     live_streams_max: int = Field(
-        default=100, gt=0, description="streams of events at once, then 503"
+        default=100,
+        gt=0,
+        description="streams of events at once, half of them of one project; then 503",
     )
 
     backtest_seconds_max: float = Field(

@@ -71,13 +71,7 @@ class Live:
         """
         if self._is_closed:
             raise Unavailable("the service is stopping; come again")
-        most = self._backend.settings.live_streams_max
-        if len(self._listeners) >= most:
-            raise Unavailable(
-                f"{most} streams of events are open: close some, or read lists now and then",
-                code="too-many-streams",
-                retry_after_seconds=10.0,
-            )
+        self._require_room(project)
         listener = Listener(project, run_id, since)
         self._listeners.add(listener)
         self._joined.set()
@@ -85,6 +79,19 @@ class Live:
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         return listener
+
+    def _require_room(self, project: str | None) -> None:
+        """One project may have half of all streams, so that it cannot keep the others out."""
+        most = self._backend.settings.live_streams_max
+        theirs = sum(one.project == project for one in self._listeners)
+        is_full = len(self._listeners) >= most
+        if is_full or (project is not None and theirs >= max(most // 2, 1)):
+            open_ones = f"{most} streams" if is_full else f"{theirs} streams of this project"
+            raise Unavailable(
+                f"{open_ones} of events are open: close some, or read lists now and then",
+                code="too-many-streams",
+                retry_after_seconds=10.0,
+            )
 
     def leave(self, listener: Listener) -> None:
         """Listen no longer."""

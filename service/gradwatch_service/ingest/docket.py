@@ -29,7 +29,7 @@ PATIENCE = 128
 # And everybody does while so many streams wait, or so many bytes.
 MOST_DUE, MOST_BYTES_DUE = 256, 2**23
 # Are there so many streams that most states are packed, blocks are judged two at a time:
-# to unpack a state, judge a block and pack it again costs more than twice the judging.
+# to unpack a state and pack it again costs two thirds of what judging a block does.
 MANY_BYTES, BLOCKS_OF_MANY = 96 * 2**20, 2
 # A state that is to be forgotten is kept as a checkpoint if the last is so many reports old.
 WORTH_KEEPING = 64

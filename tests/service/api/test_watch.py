@@ -6,10 +6,12 @@ import uuid
 from pathlib import Path
 
 import anyio
+import pytest
 
 from gradwatch_service.api.listener import RESET, Listener
 from gradwatch_service.api.sightings import CAUGHT_UP_MOST, REMEMBERED
 from gradwatch_service.api.watch import Live
+from gradwatch_service.errors import Unavailable
 from gradwatch_service.store.pulse import Key
 from tests.service.api.conftest import served
 from tests.service.api.test_sightings import ONE, Watch, run
@@ -64,3 +66,21 @@ def test_any_number_of_events_can_be_read(tmp_path: Path):
         many: list[Key] = [("run", uuid.UUID(int=number)) for number in range(33_000)]
         found = api.app.state.live._read([*many, ("run", uuid.UUID(known))])
         assert [*found] == [("run", uuid.UUID(known))]
+
+
+def test_one_project_leaves_half_of_the_streams_to_others(tmp_path: Path):
+    with served(tmp_path) as api:
+        live: Live = api.app.state.live
+        most = api.app.state.backend.settings.live_streams_max
+
+        async def joined() -> None:
+            theirs = [live.join("greedy", None, None) for _ in range(most // 2)]
+            with pytest.raises(Unavailable, match="50 streams of this project"):
+                live.join("greedy", None, None)
+            others = [live.join("modest", None, None) for _ in range(most // 2)]
+            with pytest.raises(Unavailable, match="100 streams"):
+                live.join(None, None, None)
+            for listener in (*theirs, *others):
+                live.leave(listener)
+
+        api.portal.call(joined)
