@@ -16,6 +16,7 @@ export function recall(form) {
   if (form.elements.by) form.elements.by.value = localStorage.getItem("gradwatch-by") ?? "";
 }
 
+/** There is one alert for each run and cause, so these two name it. */
 async function silence(alert, { duration, comment, by }) {
   const matchers = [{ name: "run", value: alert.run }, { name: "cause", value: alert.cause }];
   const body = { project: alert.project, matchers, duration, comment, ...(by && { by }) };
@@ -23,7 +24,8 @@ async function silence(alert, { duration, comment, by }) {
   return () => send("DELETE", `/silences/${made.id}`);
 }
 
-async function perform(kind, alert, { duration, ...word }) {
+/** Do one thing to one alert: id, run, cause, project. Resolves with the way back, where there is one. */
+export async function perform(kind, alert, { duration, ...word }) {
   if (kind === "silence") return silence(alert, { duration, ...word });
   await send("POST", `/alerts/${alert.id}/${kind}`, word);
   return null;

@@ -1,33 +1,22 @@
-// What people do about an alert or its advice, through the public API.
+// What people do about the alerts and the advice of a run, in the words of its page.
+import { perform } from "./alert-acts.js";
 import { send } from "./api.js";
 
-export const SAID = {
-  acknowledge: "Acknowledged: nobody is told of it again, unless it gets worse.",
-  resolve: "Resolved: it fires again if the trouble shows at a later step.",
-};
 const SPANS = { "1h": "for an hour", "1d": "for a day", "366d": "for a year, even if it comes back" };
-
-/** Why, and who says so where nobody signs in: the name that was given on another page. */
-function word(fields) {
-  const by = localStorage.getItem("gradwatch-by");
-  return { comment: fields.get("comment") ?? "", ...(by && { by }) };
-}
-
-export const ACTS = {
-  acknowledge: async (alert, fields) => {
-    await send("POST", `/alerts/${alert.alert}/acknowledge`, word(fields));
-  },
-  resolve: async (alert, fields) => {
-    await send("POST", `/alerts/${alert.alert}/resolve`, word(fields));
-  },
-  /** There is one alert for each run and cause, so these two name it. */
-  silence: async (alert, fields) => {
-    const duration = fields.get("duration");
-    const matchers = [{ name: "run", value: alert.run }, { name: "cause", value: alert.cause }];
-    await send("POST", "/silences", { project: alert.project, matchers, duration, ...word(fields) });
-    return `Silenced ${SPANS[duration]}: no messages; it still shows here.`;
-  },
+const SAID = {
+  acknowledge: () => "Acknowledged: nobody is told of it again, unless it gets worse.",
+  resolve: () => "Resolved: it fires again if the trouble shows at a later step.",
+  silence: (duration) => `Silenced ${SPANS[duration]}: no messages; it still shows here.`,
 };
+
+/** Acknowledge, resolve or silence an alert as the form says; resolves with what to say. */
+export async function act(kind, alert, form) {
+  const fields = new FormData(form);
+  const by = localStorage.getItem("gradwatch-by"); // as it was given on another page
+  const [duration, comment] = [fields.get("duration"), fields.get("comment") ?? ""];
+  await perform(kind, alert, { duration, comment, ...(by && { by }) });
+  return SAID[kind](duration);
+}
 
 /** Ask the job to do it. */
 export async function hand(run, advice) {

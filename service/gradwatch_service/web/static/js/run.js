@@ -1,7 +1,7 @@
 // The page of a run: people act, and what changes meanwhile is put in its place.
 import { copyFrom } from "./copying.js";
 import { listen } from "./live.js";
-import { ACTS, SAID, hand } from "./run-acts.js";
+import { act, hand } from "./run-acts.js";
 import { wireDialogs } from "./run-dialogs.js";
 import { exchange } from "./run-parts.js";
 
@@ -75,9 +75,9 @@ page.addEventListener("click", (event) => {
     const form = button.closest("form");
     const kind = button.dataset.act;
     perform(button, async () => {
-      const told = await ACTS[kind]({ ...form.dataset, run, project }, new FormData(form));
+      const told = await act(kind, { id: form.dataset.alert, cause: form.dataset.cause, run, project }, form);
       form.reset();
-      return told ?? SAID[kind];
+      return told;
     });
   }
 });
