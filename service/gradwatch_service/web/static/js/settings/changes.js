@@ -75,7 +75,7 @@ function line(change) {
   const alert = change.after ?? change.before;
   const [sign, words] = SIGNS[change.kind];
   const item = make("li", "", { "data-kind": change.kind });
-  item.append(make("span", sign, { class: "sign", "aria-hidden": "true" }), make("span", `${words}: `, { class: "aside" }));
+  item.append(make("span", sign, { class: "sign", "aria-hidden": "true" }), make("span", `${words}: `, { class: "visually-hidden" }));
   const title = make("span", `${alert.title}:`, { class: "title" });
   const more = change.kind === "other" ? how(change) : calls(alert);
   const step = alert.title.includes("step") ? "" : ` step ${number.format(alert.opened_step)},`;
