@@ -4,7 +4,7 @@ import { get } from "./api.js";
 const GRAVITY = ["info", "warning", "error", "critical"];
 
 /** Alerts that people were told of: those still open, then the gravest, then the oldest first. */
-export function ranked(alerts) {
+function ranked(alerts) {
   const rank = (one) => (one.state === "resolved" ? 0 : 10) + GRAVITY.indexOf(one.severity);
   const told = alerts.filter((one) => one.state !== "pending");
   return told.sort((a, b) => rank(b) - rank(a) || a.opened_step - b.opened_step);

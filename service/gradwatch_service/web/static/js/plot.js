@@ -86,7 +86,7 @@ function axis(ink, given) {
 }
 
 /** A layout in our theme; axes are completed, everything else is as given. */
-export function themed(layout) {
+function themed(layout) {
   const ink = colours();
   const axes = Object.entries(layout).filter(([name]) => /^[xy]axis\d*$/.test(name));
   return {

@@ -19,7 +19,7 @@ export function parsed(search) {
 }
 
 /** The same address with another state; what is not ours is kept. */
-export function written(search, state) {
+function written(search, state) {
   const given = new URLSearchParams(search);
   for (const name of [...NUMBERS, ...NAMES]) {
     if (state[name] === undefined) given.delete(name);

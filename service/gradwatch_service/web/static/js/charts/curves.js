@@ -168,7 +168,7 @@ function names(rows, ink) {
 }
 
 /** The steps shown; a forecast gets a tenth more. */
-export function withAhead(view, coming) {
+function withAhead(view, coming) {
   const [from, to] = view.window;
   if (!coming) return [from, to];
   return [from, Math.min(Math.max(coming.at, to), to + (to - from) * 0.1)];

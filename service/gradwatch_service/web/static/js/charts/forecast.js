@@ -2,10 +2,10 @@
 
 // Sums of squares are made in float32 at least: a norm ends at 2^64, as the rules have it.
 export const LIMIT = 2 ** 64;
-export const WINDOW = 32;
+const WINDOW = 32;
 
 /** Of the alert's own evidence: reports until overflow, hence a step. */
-export function fromEvidence(alerts, stride) {
+function fromEvidence(alerts, stride) {
   for (const alert of alerts) {
     if (alert.state === "resolved") continue;
     const left = alert.evidence.find((one) => one.name === "steps-to-overflow");
@@ -18,7 +18,7 @@ export function fromEvidence(alerts, stride) {
 }
 
 /** Of the last points: least squares of log2, if it is straight and rises by two bits at least. */
-export function fitted(steps, values) {
+function fitted(steps, values) {
   if (values.length < WINDOW || !Number.isFinite(values.at(-1))) return null;
   const x = steps.slice(-WINDOW);
   const y = values.slice(-WINDOW).map(Math.log2);

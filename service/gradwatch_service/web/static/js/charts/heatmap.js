@@ -23,7 +23,7 @@ function isEmpty({ map, scaled, odd }) {
 }
 
 /** log10 of each cell by rows, from the least to the greatest; what is zero is as low as the least. */
-export function logarithms({ high, rows, cols }) {
+function logarithms({ high, rows, cols }) {
   const logs = new Float32Array(high.length);
   let [low, top, peak] = [Infinity, -Infinity, -1];
   for (let i = 0; i < high.length; i++) {
@@ -46,7 +46,7 @@ function middle(logs, otherwise) {
 }
 
 /** Cells with a NaN or an infinity as 1, all others as gaps; how many, and the first step of them. */
-export function oddCells({ kinds, rows, cols, steps }) {
+function oddCells({ kinds, rows, cols, steps }) {
   const cells = new Float32Array(kinds.length).fill(NaN);
   let [count, first] = [0, cols];
   for (let i = 0; i < kinds.length; i++) {
@@ -63,7 +63,7 @@ function byRows(values, rows, cols) {
 }
 
 /** Columns of equal width by start and width, which draws fast; others by their edges. */
-export function columns({ steps, last_step: last }) {
+function columns({ steps, last_step: last }) {
   const width = (last + 1 - steps[0]) / steps.length;
   const isEven = steps.every((at, i) => Math.abs(at - steps[0] - i * width) <= 1);
   if (isEven) return { x0: steps[0] + (width - 1) / 2, dx: width };
@@ -71,7 +71,7 @@ export function columns({ steps, last_step: last }) {
 }
 
 /** Row, layer and step of what moved first, if these steps show it. */
-export function firstMover(alerts, layers, [from, to]) {
+function firstMover(alerts, layers, [from, to]) {
   const alert = origin(alerts);
   const row = alert ? layers.findIndex((names) => names.includes(alert.layers[0])) : -1;
   const isShown = row >= 0 && alert.opened_step <= to && alert.last_step >= from;

@@ -12,7 +12,7 @@ function divided(above, below) {
 }
 
 /** Cell by cell, the largest over the largest and the least over the least; weights hardly move. */
-export function ratioMap(updates, weights) {
+function ratioMap(updates, weights) {
   return {
     ...updates,
     metric: RATIO,

@@ -74,7 +74,7 @@ export function launches(attempts, ink, [from, to]) {
 }
 
 /** In one word or two what an event is about. */
-export function wordsOf(event) {
+function wordsOf(event) {
   const [, name] = SIGNS[event.kind] ?? OTHER;
   const said = event.text ?? event.name ?? event.path ?? (event.value === undefined ? "" : shown(plain(event.value)));
   const status = event.status ?? event.action;

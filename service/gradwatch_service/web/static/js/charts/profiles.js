@@ -12,7 +12,7 @@ const WAYS = {
 };
 
 /** The step somebody chose; else that at which the alert opened that tells where it began; else the newest. */
-export function stepOf(view, alerts) {
+function stepOf(view, alerts) {
   return view.state.step ?? origin(alerts)?.opened_step ?? view.last;
 }
 

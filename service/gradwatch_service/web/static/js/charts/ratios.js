@@ -5,7 +5,7 @@ import { queryOf, RATIO, readMap } from "./layers.js";
 import { scale, ticks } from "./scale.js";
 import { margins, stepAxis } from "./steps.js";
 
-export const USUAL = [1e-4, 1e-2];
+const USUAL = [1e-4, 1e-2];
 
 async function load(panel, signal) {
   const query = queryOf(panel, RATIO);
@@ -17,7 +17,7 @@ function isEmpty({ map }) {
 }
 
 /** Of each column over its layers: least, median, greatest, and the row of the greatest. */
-export function spread({ low, high, rows, cols }) {
+function spread({ low, high, rows, cols }) {
   const found = { low: [], middle: [], high: [], row: [] };
   for (let column = 0; column < cols; column++) {
     const there = [];

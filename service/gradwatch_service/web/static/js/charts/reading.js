@@ -2,7 +2,7 @@
 import { asOf, series } from "../numbers.js";
 import { pixels, windowOf } from "./steps.js";
 
-export const READ = ["loss", "grad_norm", "clip_norm", "lr", "loss_scale", "found_inf", "skipped"];
+const READ = ["loss", "grad_norm", "clip_norm", "lr", "loss_scale", "found_inf", "skipped"];
 const COMPARED = ["loss", "grad_norm"];
 
 /** All of it at once, as finely as it can be seen. */

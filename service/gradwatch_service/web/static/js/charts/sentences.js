@@ -7,7 +7,7 @@ function median(values) {
 }
 
 /** Where a curve stood, where it went, and what of it is no number. */
-export function course(steps, values) {
+function course(steps, values) {
   const finite = [];
   const odd = [];
   for (let i = 0; i < values.length; i++) (Number.isFinite(values[i]) ? finite : odd).push(i);
