@@ -71,6 +71,16 @@ def test_a_dying_run_can_be_read_by_everybody(
     assert not tab.is_wider_than_the_screen()
 
 
+def test_a_link_to_an_alert_finds_it_unfolded(place: Place, open_tab: OpenTab):
+    page = open_tab(place.server.url, f"/runs/{place.dying}").page
+    other = page.locator("details.alert").first
+    name = str(other.get_attribute("id"))
+    assert other.get_attribute("open") is None
+    linked = open_tab(place.server.url, f"/runs/{place.dying}#{name}").page
+    expect(linked.locator(f"#{name}")).to_have_attribute("open", "")
+    expect(linked.locator(f"#{name}")).to_be_in_viewport()
+
+
 KINDS: Mapping[str, tuple[str, Callable[[Place], str]]] = {
     "healthy": ("Healthy at step 479", lambda place: told.healthy(place.post, place.put)),
     "nan": ("since step 40", lambda place: told.broken(place.post)),

@@ -85,6 +85,14 @@ page.addEventListener("submit", (event) => {
   if (event.target.classList.contains("acts")) event.preventDefault();
 });
 
+/** Who follows a link to an alert finds it unfolded. */
+function unfold() {
+  const one = document.getElementById(location.hash.slice(1));
+  if (one?.matches("details")) one.open = true;
+}
+
+unfold();
+addEventListener("hashchange", unfold);
 wireDialogs(run, { say, refuse, refresh });
 const stop = listen({
   run,
