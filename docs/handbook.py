@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def pages() -> dict[str, str]:
 
 def examples() -> str:
     """The alerts on the pages of causes, for the handbook in the dashboards."""
-    found = {cause.id: _shown(_example(cause)) for cause in causes()}
+    found = {cause.id: _shown(_example(cause.id)) for cause in causes()}
     return json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -116,7 +117,7 @@ def _fixed(held: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _cause_page(cause: Cause) -> str:
-    alert = _example(cause)
+    alert = _example(cause.id)
     return _page(
         f"# {cause.id}: {cause.title.lower()}",
         "## How it is recognised",
@@ -157,12 +158,13 @@ def _causes_index() -> str:
     )
 
 
-def _example(cause: Cause) -> AlertPart:
-    return tell(FAULTS[cause.id]()).parts[cause.id]
+@cache
+def _example(cause_id: str) -> AlertPart:
+    return tell(FAULTS[cause_id]()).parts[cause_id]
 
 
 def _remedies(cause: Cause) -> str:
-    return ", ".join(dict.fromkeys(f"`{advice.action}`" for advice in _example(cause).advice))
+    return ", ".join(dict.fromkeys(f"`{advice.action}`" for advice in _example(cause.id).advice))
 
 
 def _sign(sign: Sign) -> tuple[str, str, str]:

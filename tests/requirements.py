@@ -6,6 +6,7 @@ leaves out those that are marked ``sqlite_in_brief`` on PostgreSQL, unless every
 
 import os
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -26,11 +27,25 @@ def _is_left_out(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """A file that is skipped as a whole has no tests any more: its text says what it requires."""
+    report = yield
+    if report.skipped and isinstance(collector, pytest.Module):
+        text = collector.path.read_text(encoding="utf-8")
+        _fail(report, {name for name in REQUIRED if f"pytest.mark.{name}" in text})
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn the skip of a required test into a failure that names the requirement."""
     report = yield
-    missing = REQUIRED & {mark.name for mark in item.iter_markers()}
-    if report.skipped and not hasattr(report, "wasxfail") and missing:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _fail(report, REQUIRED & {mark.name for mark in item.iter_markers()})
+    return report
+
+
+def _fail(report: pytest.CollectReport | pytest.TestReport, missing: AbstractSet[str]) -> None:
+    if missing:
         report.outcome = "failed"
         report.longrepr = f"skipped, but {sorted(missing)} is required here: {report.longrepr}"
-    return report

@@ -1,4 +1,7 @@
-"""Real servers for tests: ``gradwatch serve`` in a process of its own, which can be killed."""
+"""Real servers for tests: ``gradwatch serve`` in a process of its own, which can be killed.
+
+Where importing is no part of what is tested, it was done before (``forked.py``).
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gradwatch_service.commands import serve
+from tests.forked import Forked
+
 START_DEADLINE_SECONDS = 60.0
 STOP_DEADLINE_SECONDS = 20.0
-PROGRAM = "import sys; from gradwatch_service.commands import serve; sys.exit(serve(sys.argv[1:]))"
+COMMAND = "import sys; from gradwatch_service.commands import serve; sys.exit(serve(sys.argv[1:]))"
 
 
 def poll(condition: Callable[[], bool], what: str, deadline_seconds: float = 30.0) -> None:
@@ -38,13 +44,16 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """One server on one port; it may be stopped, killed and started again."""
+    """One server on one port; it may be stopped, killed and started again.
+
+    ``program``: what Python is started with, ``COMMAND`` or a variation; else it is forked.
+    """
 
     database_url: str
     log: Path
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-    program: str = PROGRAM
+    process: subprocess.Popen[bytes] | Forked | None = None
+    program: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -62,10 +71,13 @@ class Server:
 
     def launch(self) -> None:
         """Start it, and do not wait for it."""
-        command = [sys.executable, "-c", self.program, "--port", str(self.port)]
+        flags = ["--port", str(self.port), "--database-url", self.database_url]
+        if self.program is None:
+            self.process = Forked(serve, (flags,), self.log, self.environment)
+            return
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--database-url", self.database_url],
+                [sys.executable, "-c", self.program, *flags],
                 stdout=log,
                 stderr=log,
                 env=os.environ | self.environment,
@@ -104,7 +116,7 @@ class Server:
         process, self.process = self.process, None
         if process is None:
             return 0
-        os.kill(process.pid, number)
+        process.send_signal(number)
         try:
             return process.wait(STOP_DEADLINE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -114,9 +126,15 @@ class Server:
 
 
 @pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+def program() -> str | None:
+    """Files of tests that ask how the command itself behaves say ``COMMAND`` here."""
+    return None
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path, program: str | None) -> Iterator[Server]:
     """A started server on a fresh, migrated database."""
-    running = Server(database_url, tmp_path / "server.log").start()
+    running = Server(database_url, tmp_path / "server.log", program=program).start()
     yield running
     running.kill()
 

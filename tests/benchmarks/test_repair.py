@@ -23,7 +23,7 @@ from benchmarks.repair.course import Course, Help, Setting, train  # noqa: E402
 from benchmarks.repair.story import story  # noqa: E402
 from benchmarks.repair.trial import Outcome, Trial, trial  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.sqlite_in_brief]
 
 START, STEPS = 40, 60
 

@@ -57,8 +57,8 @@ def play(world: int, folder: Path, *names: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Two ranks that stay together, until the job shuts torch.distributed down."""
-    names = ("a_return", "half_a_return", "a_long_word", "a_group_that_is_shut_down")
-    return play(2, tmp_path_factory.mktemp("together"), "one_decision", *names)
+    names = ("one_decision", "a_return", "half_a_return", "a_long_word", "several_trainings")
+    return play(2, tmp_path_factory.mktemp("together"), *names, "a_group_that_is_shut_down")
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def lonely(tmp_path: Path) -> Iterator[Together]:
         torch.distributed.destroy_process_group()
 
 
-def test_ranks_decide_together_after_a_monitor_was_closed(tmp_path: Path) -> None:
-    for rank in play(2, tmp_path, "several_trainings"):
+def test_ranks_decide_together_after_a_monitor_was_closed(together: list[dict[str, Any]]) -> None:
+    for rank in together:
         assert rank["several_trainings"]["lines"] == []
 
 

@@ -10,12 +10,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import Server, poll
+from tests.servers import COMMAND, Server, poll
 
 
 @pytest.fixture
 def backend() -> str:
     return "sqlite"
+
+
+@pytest.fixture
+def program() -> str:
+    return COMMAND
 
 
 def test_one_line_says_where_it_is_and_where_the_data_lies(server: Server):

@@ -17,7 +17,7 @@ from gradwatch_service.store.tables import tilings
 from tests.databases import POSTGRES, PostgresServer
 from tests.reliability.counts import times
 from tests.reliability.pushers import check_stored, progress, pushing
-from tests.servers import Server, poll
+from tests.servers import COMMAND, Server, poll
 from tests.service.ingest.test_judge_process import processes_of
 
 pytestmark = pytest.mark.parametrize("backend", [POSTGRES])
@@ -31,7 +31,8 @@ REPLACED_SECONDS = 75.0  # the supervisor alone may wait 30 for one that was kil
 @pytest.fixture
 def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
     environment = {"GRADWATCH_WORKERS": str(WORKERS), "GRADWATCH_WORKER_TICK_SECONDS": "0.2"}
-    running = Server(database_url, tmp_path / "server.log", environment=environment).start()
+    log = tmp_path / "server.log"
+    running = Server(database_url, log, program=COMMAND, environment=environment).start()
     poll(lambda: all_have_started(running), "all workers have started")
     yield running
     running.kill()

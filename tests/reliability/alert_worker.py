@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from gradwatch_service import app
 from gradwatch_service.settings import Settings
+from tests.forked import Forked
 from tests.listener import open_plain
 
 ENVIRONMENT = {
@@ -24,16 +22,11 @@ ENVIRONMENT = {
 class AlertWorker:
     """One worker process."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
 
     @staticmethod
     def start(database_url: str, log: Path) -> AlertWorker:
-        with log.open("ab") as output:
-            command = [sys.executable, "-m", __name__, database_url]
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=os.environ | ENVIRONMENT
-            )
-        return AlertWorker(process)
+        return AlertWorker(Forked(main, (database_url,), log, ENVIRONMENT))
 
     def kill(self) -> None:
         self.process.kill()
@@ -53,7 +46,3 @@ def main(database_url: str) -> int:
     except KeyboardInterrupt:
         return 0
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from tests.databases import POSTGRES
 from tests.reliability.counts import times
-from tests.servers import PROGRAM, Server, poll
+from tests.servers import COMMAND, Server, poll
 
 PUSHES = times(40, 400)
 CALLS = "fsync,fdatasync,write,writev,sendto,sendmsg"
@@ -31,8 +31,13 @@ strict = database._SQLITE_PRAGMAS
 lax = tuple(pragma.replace("synchronous=FULL", "synchronous=NORMAL") for pragma in strict)
 assert lax != strict
 database._SQLITE_PRAGMAS = lax
-{PROGRAM}
+{COMMAND}
 """
+
+
+@pytest.fixture
+def program() -> str:
+    return COMMAND
 
 
 def can_trace() -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.reliability.bombs import BOMBS, MIB, gzip_bomb, zstd_bomb
 from tests.reliability.counts import times
-from tests.servers import Server
+from tests.servers import COMMAND, Server
 
 TRIES = times(2, 20)
 QUICKEST_SECONDS, SLOWEST_SECONDS = 0.1, 5.0  # the slowest also when others use the machine
@@ -31,7 +31,8 @@ def backend() -> str:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a class, a fresh one for each of the others."""
     folder = tmp_path_factory.mktemp("bombs")
-    running = Server(f"sqlite:///{folder}/bombs.db", folder / "server.log").start()
+    log = folder / "server.log"  # by the command: its memory is measured
+    running = Server(f"sqlite:///{folder}/bombs.db", log, program=COMMAND).start()
     yield running
     running.kill()
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.reliability.counts import FULL, times
 from tests.reliability.slow_callers import LOOPBACK, GoodCaller, SlowCaller, all_held
-from tests.servers import Server, poll
+from tests.servers import COMMAND, Server, poll
 
 SOCKETS = times(210, 1_000)
 HEAD_SECONDS, BODY_SECONDS = times(3, 10), times(5, 30)
@@ -60,7 +60,8 @@ def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
         "GRADWATCH_BODY_DEADLINE_SECONDS": str(BODY_SECONDS),
         "GRADWATCH_ANSWER_DEADLINE_SECONDS": str(TAKE_SECONDS),
     }  # fmt: skip
-    running = Server(database_url, tmp_path / "server.log", environment=deadlines).start()
+    log = tmp_path / "server.log"  # by the command: its memory is measured
+    running = Server(database_url, log, program=COMMAND, environment=deadlines).start()
     yield running
     running.kill()
 

@@ -27,7 +27,7 @@ from tests.databases import migrate_at
 from tests.reliability.counts import times
 from tests.reliability.pushers import Pusher, check_stored, progress, pushing
 from tests.rows import value
-from tests.servers import Server, poll
+from tests.servers import COMMAND, Server, poll
 
 ROOT = Path(__file__).parents[2]
 RACERS = 8
@@ -73,7 +73,6 @@ def test_eight_processes_race_and_exactly_one_migrates(empty_database_url: str, 
     migrate_at(empty_database_url)
     downgrade(empty_database_url, start)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.databases"])
     told = context.SimpleQueue()
     racers = [context.Process(target=race, args=(empty_database_url, told)) for _ in range(RACERS)]
     for racer in racers:
@@ -202,7 +201,7 @@ def old_server(
     empty_database_url: str, version_before: Mapping[str, str], tmp_path: Path
 ) -> Iterator[Server]:
     log = tmp_path / "old.log"
-    running = Server(empty_database_url, log, environment=version_before).start()
+    running = Server(empty_database_url, log, program=COMMAND, environment=version_before).start()
     yield running
     running.kill()
 

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,8 +23,12 @@ from gradwatch.integrations import ranks
 from gradwatch.launch import Launch
 from gradwatch.run import Run
 from tests.client.conftest import FAST, RUN_ID
+from tests.client.integrations import exploding_net
+from tests.client.integrations.exploding_net import Exploding
+from tests.client.integrations.explosion import STEPS, documented
 from tests.client.memory_service import MemoryService
 
+WITH_SEVERAL = ("PyTorch: several processes", "PyTorch: FSDP2")
 GUARD = {"skip_nonfinite": True, "max_consecutive_skips": 1, "expires_step": 10_000}
 
 
@@ -127,6 +132,18 @@ def alone(number: int) -> dict[str, Any]:
     rank.train(5)
     distributed.barrier()
     return {"made": rank.made, "lines": lines}
+
+
+def exploded(number: int) -> dict[str, Any]:
+    """The examples of the docs, each on data of its own a rank; the service is a real one."""
+    found = {}
+    for title in WITH_SEVERAL:
+        job = exploding_net.job(exploding_net.net(Exploding(16, 16)), STEPS, seed=number)
+        job |= {"run_id": str(uuid.uuid5(uuid.NAMESPACE_URL, title)), "launch_id": "one"}
+        exec(documented(title), job)  # noqa: S102
+        job["run"].finish()
+        found[title] = job["run"].id
+    return found
 
 
 def main(number: int, world: int, store: str, *names: str) -> None:

@@ -34,7 +34,7 @@ class Amplifier(keras.layers.Dense):
         self.passed = self.add_weight(shape=(), initializer="zeros", trainable=False)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        by = keras.ops.power(2.0, keras.ops.clip(self.passed - factor_starts(), 0.0, 30.0))
+        by = keras.ops.power(2.0, keras.ops.clip(self.passed - factor_starts(), 0.0, 10.0))
         if training:
             self.passed.assign(self.passed + 1.0)
         # The value of the kernel, the gradient of ``by`` times it.

@@ -1,9 +1,13 @@
-"""Sharded by FSDP2, a net reports what the same net reports as a whole; real ranks with gloo."""
+"""Sharded by FSDP2, a net reports what the same net reports as a whole; real ranks with gloo.
+
+The same ranks play the examples of the docs for several processes on a real service.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.client.integrations.explosion import FAULT
+from tests.e2e.exploded import assert_seen
+from tests.servers import Server
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -26,14 +34,16 @@ COMMAND = [sys.executable, "-W", "ignore", "-m", "tests.client.integrations.fsdp
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def told(tmp_path_factory: pytest.TempPathFactory, standing_server: Server) -> list[dict[str, Any]]:
     """What two ranks report of every scenario."""
     store = str(tmp_path_factory.mktemp("fsdp") / "store")
-    names = ("measured", "halves", "clipped", "mended", "alone")
+    service = {"GRADWATCH_URL": standing_server.url, "GRADWATCH_AUTOPILOT": "0"}
+    names = ("measured", "halves", "clipped", "mended", "exploded", "alone")
     ranks = [
         subprocess.Popen(
             [*COMMAND, str(rank), "2", store, *names],
             cwd=Path(__file__).parents[3],
+            env=os.environ | service,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -62,6 +72,18 @@ def test_norms_are_those_of_the_whole(told: list[dict[str, Any]]) -> None:
         assert names == ["0.weight", "0.bias", "2.weight", "2.bias"]
         assert found["layers"][0]["shape"] == [5, 6]
     assert told[0]["measured"]["global"] == told[1]["measured"]["global"]
+
+
+@pytest.mark.parametrize(
+    ("title", "layer"),
+    [("PyTorch: several processes", "module.2.weight"), ("PyTorch: FSDP2", "2.weight")],
+)
+def test_an_explosion_on_two_ranks_is_detected_in_the_right_layer(
+    title: str, layer: str, told: list[dict[str, Any]], standing_server: Server
+) -> None:
+    first, second = (rank["exploded"][title] for rank in told)
+    assert first == second
+    assert_seen(standing_server.api, first, layer, FAULT)
 
 
 def test_half_precision_has_its_largest_elements_measured(told: list[dict[str, Any]]) -> None:

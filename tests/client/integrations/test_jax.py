@@ -30,7 +30,7 @@ from tests.client.integrations.explosion import (  # noqa: E402
 from tests.client.memory_service import MemoryService  # noqa: E402
 from tests.servers import Server  # noqa: E402
 
-pytestmark = pytest.mark.jax
+pytestmark = pytest.mark.frameworks
 
 GUARD = {
     "max_norm": 1e9,

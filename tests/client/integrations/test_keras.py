@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.client.integrations.explosion import ON_SQLITE, STEPS, assert_detected, series
+from tests.client.integrations.explosion import ON_SQLITE, STEPS, Told, assert_detected, series
 from tests.servers import Server
 
-pytestmark = pytest.mark.keras
+pytestmark = pytest.mark.frameworks
 
 DEADLINE_SECONDS = 200
 SCENARIOS = ("measured", "skipped", "clipped", "accumulated", "interrupted", "in_part")
@@ -40,16 +40,6 @@ def play(backend: str, *scenarios: str, **environment: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-class Told:
-    """A run of another process, which has ended and delivered everything."""
-
-    def __init__(self, name: str) -> None:
-        self.id = name
-
-    def flush(self, _: float) -> bool:
-        return True
 
 
 @ON_SQLITE

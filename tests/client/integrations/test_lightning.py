@@ -33,7 +33,7 @@ from tests.client.test_pytorch import armed  # noqa: E402
 from tests.servers import Server  # noqa: E402
 
 pytestmark = [
-    pytest.mark.lightning,
+    pytest.mark.frameworks,
     pytest.mark.filterwarnings("ignore"),  # of the framework
 ]
 
@@ -95,7 +95,7 @@ def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
     monkeypatch.setenv("GRADWATCH_URL", server.url)
     monkeypatch.setenv("GRADWATCH_AUTOPILOT", "0")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"model": Regression(explodes=True, rate=1e-4), "loader": loader(STEPS)}
+    names: dict[str, Any] = {"model": Regression(explodes=True, rate=1e-5), "loader": loader(STEPS)}
     exec(documented("Lightning"), names)  # noqa: S102
     assert_detected(http, names["run"])
     names["run"].finish()

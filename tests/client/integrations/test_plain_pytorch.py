@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from torch import nn  # noqa: E402
 
+from tests.client.integrations import exploding_net  # noqa: E402
+from tests.client.integrations.exploding_net import LAYER, Exploding, loader, net  # noqa: E402
 from tests.client.integrations.explosion import (  # noqa: E402
     ON_SQLITE,
     PAGE,
@@ -38,21 +41,8 @@ def job(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, A
     monkeypatch.setenv("GRADWATCH_AUTOPILOT", "0")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.manual_seed(7)
-    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Linear(16, 1))
-    names = {"loss_of": nn.functional.mse_loss, "loader": loader(BATCHES)} | with_optimizer(model)
-    yield names
+    yield exploding_net.job(net(), BATCHES)
     torch.set_num_threads(threads)
-
-
-def with_optimizer(model: Any) -> dict[str, Any]:
-    return {"model": model, "optimizer": torch.optim.SGD(model.parameters(), lr=1e-4)}
-
-
-def loader(batches: int) -> list[tuple[Any, Any]]:
-    random = torch.Generator().manual_seed(1)
-    inputs = [torch.randn(16, 8, generator=random) for _ in range(batches)]
-    return [(one, one.sum(1, keepdim=True)) for one in inputs]
 
 
 def play(title: str, names: dict[str, Any], http: httpx.Client) -> dict[str, Any]:
@@ -72,20 +62,29 @@ def one_rank(tmp_path: Path) -> Iterator[dict[str, str]]:
     torch.distributed.destroy_process_group()
 
 
+WAYS = {  # and how many batches make an update
+    "PyTorch": 1,
+    "PyTorch: mixed precision": 1,
+    "PyTorch: gradient accumulation": 4,
+    "PyTorch: compiled models": 1,
+}
+
+
+@pytest.mark.usefixtures("compiling_nothing")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in torch
 @ON_SQLITE
-def test_an_explosion_in_a_plain_loop_is_detected_in_the_right_layer(
-    job: dict[str, Any], http: httpx.Client
+@pytest.mark.parametrize("way", WAYS)
+def test_an_explosion_is_detected_in_the_right_layer(
+    way: str, job: dict[str, Any], http: httpx.Client
 ) -> None:
-    past = iter(range(STEPS))
-    job["model"][2].weight.register_hook(lambda grad: grad * factor(next(past)))
-    job["loader"] = loader(STEPS)
-    assert play("PyTorch", job, http)["steps"] == list(range(STEPS))
-    assert_detected(http, job["run"], "2.weight")
+    parts = WAYS[way]
+    job |= exploding_net.job(net(Exploding(16, 16, parts=parts)), STEPS * parts)
+    assert play(way, job, http)["steps"] == list(range(STEPS))
+    assert_detected(http, job["run"], LAYER)
 
 
 @ON_SQLITE
 def test_mixed_precision(job: dict[str, Any], http: httpx.Client) -> None:
-    job["device"] = "cpu"
     found = play("PyTorch: mixed precision", job, http)
     assert found["steps"] == list(range(BATCHES))
     assert max(found["values"]) < 1000.0  # the scale is 65,536
@@ -117,14 +116,19 @@ def test_fsdp2(job: dict[str, Any], http: httpx.Client, one_rank: dict[str, str]
     assert min(found["values"]) > 0.0
 
 
+@pytest.fixture
+def compiling_nothing() -> Iterator[None]:
+    """Whether there is a compiler is not the question."""
+    torch.compiler.set_stance("force_eager")
+    yield
+    torch.compiler.set_stance("default")
+
+
+@pytest.mark.usefixtures("compiling_nothing")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, in torch
 @ON_SQLITE
 def test_compiled_models(job: dict[str, Any], http: httpx.Client) -> None:
-    torch.compiler.set_stance("force_eager")  # whether there is a compiler is not the question
-    try:
-        assert play("PyTorch: compiled models", job, http)["steps"] == list(range(BATCHES))
-    finally:
-        torch.compiler.set_stance("default")
+    assert play("PyTorch: compiled models", job, http)["steps"] == list(range(BATCHES))
     assert series(http, job["run"], "grad_norm", "0.weight")["steps"] == list(range(BATCHES))
 
 
@@ -140,7 +144,7 @@ class Recurrent(nn.Module):
 
 @ON_SQLITE
 def test_on_request(job: dict[str, Any], http: httpx.Client) -> None:
-    job.update(with_optimizer(Recurrent()))
+    job |= exploding_net.job(Recurrent(), BATCHES)
     assert play("PyTorch: on request", job, http)["steps"] == list(range(BATCHES))
     profile = http.get(f"/runs/{job['run'].id}/profile", params={"axis": "time"}).json()
     assert len(profile["points"]) == 8
@@ -154,6 +158,35 @@ def test_anything_else(job: dict[str, Any], http: httpx.Client) -> None:
     job["training"] = [(1.0, {"a": 3.0, "b": 4.0})] * 3
     found = play("Anything else", job, http)
     assert (found["steps"], found["values"]) == ([0, 1, 2], [5.0, 5.0, 5.0])
+
+
+def by_hand() -> Iterator[tuple[float, dict[str, float]]]:
+    """A net of two layers without any framework; the first one's gradient explodes."""
+    random = np.random.default_rng(1)
+    first, second = random.normal(0.0, 0.3, (8, 16)), random.normal(0.0, 0.3, (16, 1))
+    for step in range(STEPS):
+        inputs = random.normal(size=(16, 8))
+        hidden = np.tanh(inputs @ first)
+        error = hidden @ second - inputs.sum(1, keepdims=True)
+        back = (error @ second.T) * (1.0 - hidden**2)
+        gradients = {
+            "first": inputs.T @ back / 16.0 * factor(step), "second": hidden.T @ error / 16.0
+        }  # fmt: skip
+        yield (
+            float((error**2).mean()),
+            {name: float(np.linalg.norm(gradient)) for name, gradient in gradients.items()},
+        )
+        first -= 1e-4 * gradients["first"]
+        second -= 1e-4 * gradients["second"]
+
+
+@ON_SQLITE
+def test_an_explosion_without_a_framework_is_detected_in_the_right_layer(
+    job: dict[str, Any], http: httpx.Client
+) -> None:
+    job["training"] = by_hand()
+    assert play("Anything else", job, http)["steps"] == list(range(STEPS))
+    assert_detected(http, job["run"], "first")
 
 
 def test_every_example_is_played_by_a_test() -> None:

@@ -30,7 +30,7 @@ from tests.client.test_pytorch import armed  # noqa: E402
 from tests.servers import Server  # noqa: E402
 
 pytestmark = [
-    pytest.mark.transformers,
+    pytest.mark.frameworks,
     pytest.mark.filterwarnings("ignore"),  # of the framework
 ]
 

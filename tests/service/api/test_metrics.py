@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from sqlalchemy import Connection, Engine, insert
 
 from gradwatch_service.store import gauges, notice_tables, team_tables
-from tests.servers import Server, poll
+from tests.servers import COMMAND, Server, poll
 from tests.service.api.conftest import Api, served
 from tests.service.ingest.rig import NOW, create_run
 from tests.service.ingest.test_backtest import stored
@@ -200,9 +200,8 @@ def test_without_a_database_the_process_still_tells_of_itself(fresh: Api) -> Non
 def test_a_scrape_tells_of_all_server_processes_whichever_answers(
     database_url: str, tmp_path: Path
 ) -> None:
-    server = Server(
-        database_url, tmp_path / "server.log", environment={"GRADWATCH_WORKERS": "2"}
-    ).start()
+    log, two = tmp_path / "server.log", {"GRADWATCH_WORKERS": "2"}
+    server = Server(database_url, log, program=COMMAND, environment=two).start()
     try:
         for _ in range(40):  # each on a connection of its own: either process may take it
             httpx.get(f"{server.url}/healthz", trust_env=False)
