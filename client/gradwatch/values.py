@@ -82,8 +82,8 @@ def narrow(values: FloatArray) -> Float32Array:
 
 def global_norm(norms: Float32Array) -> float:
     """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
-    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
-    return float(np.sqrt(np.sum(measured * measured)))
+    measured = norms[norms.view(np.uint32) != MISSING32_BITS].astype(np.float64)
+    return math.sqrt(np.add.reduce(measured * measured))
 
 
 def has_nonfinite(values: Float32Array) -> bool:

@@ -44,13 +44,14 @@ class Transfer:
             begun = time.perf_counter()
             self._arrival.synchronize()
             self.waited += time.perf_counter() - begun
-        host = self._host.numpy().astype(np.float64)
-        arrays = {}
+        host = self._host.numpy()
+        single = host if host.dtype == np.float32 else narrow(host)
+        arrays, done = {}, 0
         for name, rows in self._rows.items():
             arrays[name] = missing32(self._width)
-            arrays[name][list(rows)] = narrow(host[: len(rows)])
-            host = host[len(rows) :]
-        return arrays, host.tolist()
+            arrays[name][list(rows)] = single[done : done + len(rows)]
+            done += len(rows)
+        return arrays, host[done:].tolist()
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Parts:
         """Start the transfer of everything added, and of the scalars that are tensors."""
         scalars = {**scalars, **at_hand(scalars, self._device)}
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
-        every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
+        every = [*self._results, *(value.reshape(()) for value in tensors.values())]
         stacked = _stacked(every, self._device)
         if self._profiles:
             stacked = torch.cat([stacked, *(one.to(stacked) for one in self._profiles.values())])
