@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import optax
 
 from gradwatch.integrations.pytree import describe
-from gradwatch.integrations.traced import Traced, chosen, largest_halves, mended, norms, total
+from gradwatch.integrations.traced import (
+    SELDOM_STEPS,
+    Traced,
+    chosen,
+    largest_halves,
+    mended,
+    norms,
+    total,
+)
 from gradwatch.off import OffRun
 from gradwatch.run import Run
 
@@ -29,6 +37,7 @@ def watch(
     autopilot: int | None = None,
     learning_rate: optax.ScalarOrSchedule | None = None,
     clip_norm: float | None = None,
+    every: int = SELDOM_STEPS,
 ) -> optax.GradientTransformationExtraArgs:
     """An optimizer that does what this one does, reports each update, and applies the guard.
 
@@ -43,8 +52,10 @@ def watch(
         learning_rate: The number or schedule, to be reported; that of
             ``optax.inject_hyperparams`` is found.
         clip_norm: The limit to which ``optimizer`` clips, to be reported.
+        every: Norms of gradients come at each step, those of weights and updates every so many.
     """
-    link = Traced(run, acts=(run.autopilot if autopilot is None else autopilot) > 0)
+    acts = (run.autopilot if autopilot is None else autopilot) > 0
+    link = Traced(run, acts=acts, every=max(1, every))
     inner = optax.with_extra_args_support(optimizer)
     watched = _Watched(inner, link, learning_rate, clip_norm)
     return optax.GradientTransformationExtraArgs(watched.init, watched.update)
@@ -79,13 +90,17 @@ class _Watched:
         if self.link.acts:
             updates = chosen(decision[1], jax.tree.map(jnp.zeros_like, updates), updates)
             inner = chosen(decision[1], state.inner, inner)
-        stats = {
-            "grad_norm": measured,
-            "grad_max": largest_halves(leaves),
-            "weight_norm": norms(jax.tree.leaves(params)),
-            "update_norm": norms(jax.tree.leaves(updates)),
-        }
-        self.link.report(state.count, describe(grads), stats, scalars)
+        stats = {"grad_norm": measured, "grad_max": largest_halves(leaves)}
+        self.link.report(
+            state.count,
+            describe(grads),
+            stats,
+            scalars,
+            sampled=lambda: {
+                "weight_norm": norms(jax.tree.leaves(params)),
+                "update_norm": norms(jax.tree.leaves(updates)),
+            },
+        )
         return updates, GradwatchState(optax.safe_increment(state.count), inner)
 
 
