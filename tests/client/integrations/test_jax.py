@@ -107,6 +107,16 @@ def armed(run: Any, service: MemoryService, **limits: Any) -> None:
     assert run.flush(10.0)
 
 
+def steps_with(service: MemoryService, stat: str) -> list[int]:
+    """The steps at which a statistic was measured."""
+    return [
+        int(frame.steps[row])
+        for frame in (item.frame for item in service.stored)
+        for row in range(len(frame))
+        if stat in frame.layers and not is_missing(frame.layers[stat][row]).all()
+    ]
+
+
 @ON_SQLITE
 def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
     server: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
@@ -159,17 +169,9 @@ def test_weights_and_updates_are_measured_at_every_so_many_steps(
     run = open_run()
     train(watch(run, optax.sgd(0.1), **options), 10)
     run.finish()
-    rows = {
-        stat: [
-            int(frame.steps[row])
-            for frame in (item.frame for item in service.stored)
-            for row in range(len(frame))
-            if stat in frame.layers and not is_missing(frame.layers[stat][row]).all()
-        ]
-        for stat in ("grad_norm", "weight_norm", "update_norm")
-    }
-    assert rows["grad_norm"] == service.steps == list(range(10))
-    assert rows["weight_norm"] == rows["update_norm"] == list(range(0, 10, every))
+    assert steps_with(service, "grad_norm") == service.steps == list(range(10))
+    assert steps_with(service, "weight_norm") == list(range(0, 10, every))
+    assert steps_with(service, "update_norm") == list(range(0, 10, every))
     assert service.runs[RUN_ID]["config"]["weight_norm_every"] == every
 
 
