@@ -53,6 +53,11 @@ class Means:
         return self.statistics == NORMS
 
     @property
+    def listens(self) -> bool:
+        """Whether something is measured that gradients of parameters do not show."""
+        return bool(self.on_request) or self.through_time is not None
+
+    @property
     def on_request(self) -> Sequence[str]:
         """The statistics that were asked for by name."""
         return () if isinstance(self.statistics, str) else self.statistics

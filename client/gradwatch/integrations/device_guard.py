@@ -28,7 +28,8 @@ class DeviceGuard:
     def can_act(self) -> bool:
         """Whether this optimizer listens; before its first update its moments hold nothing yet."""
         listens = getattr(self._optimizer, "_step_supports_amp_scaling", False)
-        return bool(listens) and len(self._optimizer.state) > 0
+        has_hooks = hasattr(self._optimizer, "_optimizer_step_pre_hooks")  # some wrappers do not
+        return bool(listens) and has_hooks and len(self._optimizer.state) > 0
 
     def apply(
         self, limits: Guard, norms: torch.Tensor, gradients: Sequence[torch.Tensor | None]

@@ -47,22 +47,9 @@ def watch(
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
-    monitor = monitor_of(run, watched, optimizer, means, first_step)
-    if means.on_request or means.through_time is not None:
-        monitor.listen(OnRequest(model, watched, means))
-    return monitor
-
-
-def monitor_of(
-    run: Run,
-    watched: Sequence[Watched],
-    optimizer: torch.optim.Optimizer,
-    means: Means,
-    first_step: int,
-) -> Monitor:
-    """A monitor of these parameters."""
     bench = Bench.of(watched, optimizer, means, first_step)
-    return Monitor(run, watched, bench, means)
+    extras = OnRequest(model, watched, means) if means.listens else None
+    return Monitor(run, watched, bench, means, extras)
 
 
 class Monitor:
@@ -76,12 +63,19 @@ class Monitor:
     those, and always from level 2 of the autopilot on: the numbers may then change this update.
     """
 
-    def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench, means: Means) -> None:
+    def __init__(
+        self,
+        run: Run,
+        watched: Sequence[Watched],
+        bench: Bench,
+        means: Means,
+        extras: OnRequest | None = None,
+    ) -> None:
         self._run = run
         self._bench = bench
         self._pilot = pilot = Pilot.of(run, watched, bench, means)
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
-        self._reader = Reader(run, watched, bench)
+        self._reader = Reader(run, watched, bench, extras)
         self._probe = Probe(self._parameters, bench.whole, is_full=means.is_full)
         self._pace = pace_of(self._parameters, bench, means)
         self._next_step = bench.step
@@ -141,10 +135,6 @@ class Monitor:
         self._adapt(begun)
         return update
 
-    def listen(self, extras: OnRequest) -> None:
-        """Measure what was asked for too."""
-        self._reader.extras = extras
-
     def flush(self) -> None:
         """Report the newest step although its update has not been measured."""
         if self._bench.whole.is_shared:  # the other ranks may be gone
@@ -190,8 +180,8 @@ class Monitor:
         waited, self._waited = self._waited, 0.0
         change = self._pace.note(begun, time.perf_counter() - begun - waited)
         if change is not None:
-            facts_of = {"every": change.every, "share": change.share, "text": change.text}
-            self._run.event("sampling", self._bench.step, **facts_of)
+            told = {"every": change.every, "share": change.share, "text": change.text}
+            self._run.event("sampling", self._bench.step, **told)
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1

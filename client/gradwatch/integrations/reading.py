@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Reader:
     """Reads the numbers of one monitor; ``extras`` were asked for."""
 
-    def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench) -> None:
+    def __init__(
+        self, run: Run, watched: Sequence[Watched], bench: Bench, extras: OnRequest | None
+    ) -> None:
         self._run = run
         self._bench = bench
         self._columns = run.add_layers([item.layer for item in watched])
         self._sizes = [math.prod(item.layer.shape) for item in watched]
-        self.extras: OnRequest | None = None
+        self.extras = extras
 
     def read(self, one: Unread) -> Measured:
         """The numbers of a step; with them comes the update of the step before."""
