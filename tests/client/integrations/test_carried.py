@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -18,7 +19,16 @@ from gradwatch.guard import Guard, Skips, decide  # noqa: E402
 from gradwatch.integrations.carried import OPEN, decided  # noqa: E402
 from gradwatch.integrations.jax import carry  # noqa: E402
 from tests.client.conftest import OpenRun  # noqa: E402
+from tests.client.integrations.explosion import (  # noqa: E402
+    ON_SQLITE,
+    STEPS,
+    assert_detected,
+    documented,
+    factor,
+    series,
+)
 from tests.client.integrations.test_jax import (  # noqa: E402
+    CULPRIT,
     armed,
     batches,
     loss_of,
@@ -27,6 +37,7 @@ from tests.client.integrations.test_jax import (  # noqa: E402
     train,
 )
 from tests.client.memory_service import MemoryService  # noqa: E402
+from tests.servers import Server  # noqa: E402
 
 pytestmark = pytest.mark.jax
 
@@ -53,6 +64,24 @@ def carried(
         losses.append(float(loss))
         found.append([float(jnp.linalg.norm(leaf)) for leaf in jax.tree.leaves(grads)])
     return params, state, losses, found
+
+
+@ON_SQLITE
+def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
+    server: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADWATCH_URL", server.url)
+    factors = jnp.array([factor(step) for step in range(STEPS)])
+    names: dict[str, Any] = {
+        "params": parameters(),
+        "loss_of": lambda params, batch: loss_of(params, batch[0], batch[1]),
+        "batches": list(zip(batches(STEPS), factors, strict=True)),
+    }
+    exec(documented("JAX: short steps"), names)  # noqa: S102
+    names["optimizer"].carrier.flush()
+    assert_detected(http, names["run"], CULPRIT)
+    assert series(http, names["run"], "loss")["steps"] == list(range(STEPS))
+    names["run"].finish()
 
 
 def test_the_reported_numbers_are_those_of_the_training(
