@@ -204,7 +204,7 @@ class Run:
             self.event("guard", step, action=action, grad_norm=grad_norm)
 
     def watch(self, model: Any, optimizer: Any, **options: Unpack[WatchOptions]) -> Monitor:
-        """Watch a PyTorch model: per-parameter norms each step, and the autopilot.
+        """Watch a PyTorch model: per-parameter norms, and the autopilot.
 
         Call ``monitor.step(loss=loss)`` between ``loss.backward()`` and ``optimizer.step()``.
 
@@ -221,8 +221,12 @@ class Run:
                 ``save_every``, steps between two of them (default: 500);
                 ``truncate``, called with the time steps to back-propagate through at most;
                 ``through_time``, a recurrent module whose gradient is measured at each time step;
-                ``statistics``, what else to measure, at a price: ``grad_zero``, the fraction of
-                gradient elements that are zero, ``act_grad_norm``, ``bias_grad_norm``.
+                ``statistics``: ``"norms"``, those of gradients and nothing else; ``"full"``, also
+                maximum, mean, root mean square, zero and non-finite elements of gradients; or, at
+                each step and at a price, the names of some of ``grad_zero``, ``act_grad_norm``,
+                ``bias_grad_norm`` (default: norms of gradients, weights and updates);
+                ``every``: norms of gradients come at each step, all else every so many steps
+                (default: as often as 1 % of the time of a step allows).
         """
         try:
             pytorch = importlib.import_module("gradwatch.integrations.pytorch")

@@ -74,22 +74,23 @@ def narrow(values: FloatArray) -> Float32Array:
     """The values in 32 bits: what was finite stays finite, what was missing stays missing."""
     with np.errstate(over="ignore", invalid="ignore"):
         small = values.astype(np.float32)
-    too_big = np.isinf(small) & np.isfinite(values)
-    if too_big.any():
+    infinite = np.isinf(small)
+    if infinite.any():
+        too_big = infinite & np.isfinite(values)
         small[too_big] = np.copysign(_FLOAT32_MAX, values[too_big])
     return small
 
 
 def global_norm(norms: Float32Array) -> float:
     """Root of the sum of squares in 64 bits; NaN or infinite as soon as one norm is."""
-    measured = norms[norms.view(np.uint32) != missing32(1).view(np.uint32)].astype(np.float64)
-    return float(np.sqrt(np.sum(measured * measured)))
+    measured = norms[norms.view(np.uint32) != MISSING32_BITS].astype(np.float64)
+    return math.sqrt(np.add.reduce(measured * measured))
 
 
 def has_nonfinite(values: Float32Array) -> bool:
     """Whether something was measured as NaN or infinite."""
-    odd = ~np.isfinite(values)
-    return bool(odd.any()) and bool((values[odd].view(np.uint32) != MISSING32_BITS).any())
+    finite = np.isfinite(values)
+    return not finite.all() and bool((values[~finite].view(np.uint32) != MISSING32_BITS).any())
 
 
 def as_json(value: object, depth: int = 0) -> JsonValue:

@@ -11,6 +11,7 @@ Callback: TypeAlias = Callable[..., object]
 LEVELS = (0, 1, 2, 3)
 SAVE_EVERY = 500
 STATISTICS = ("grad_zero", "act_grad_norm", "bias_grad_norm")
+NORMS, FULL = "norms", "full"
 
 
 class WatchOptions(TypedDict, total=False):
@@ -23,7 +24,8 @@ class WatchOptions(TypedDict, total=False):
     truncate: Callback | None
     save_every: int
     through_time: Any
-    statistics: Sequence[str]
+    statistics: str | Sequence[str]
+    every: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,28 @@ class Means:
     truncate: Callback | None = None
     save_every: int = SAVE_EVERY
     through_time: Any = None
-    statistics: Sequence[str] = ()
+    statistics: str | Sequence[str] = ()
+    every: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether gradients are measured in every way, at the steps that are measured in full."""
+        return self.statistics == FULL
+
+    @property
+    def is_lean(self) -> bool:
+        """Whether nothing but the norms of gradients is measured."""
+        return self.statistics == NORMS
+
+    @property
+    def listens(self) -> bool:
+        """Whether something is measured that gradients of parameters do not show."""
+        return bool(self.on_request) or self.through_time is not None
+
+    @property
+    def on_request(self) -> Sequence[str]:
+        """The statistics that were asked for by name."""
+        return () if isinstance(self.statistics, str) else self.statistics
 
 
 def read_means(options: WatchOptions, default_level: int) -> tuple[Means, list[str]]:
@@ -58,6 +81,12 @@ def is_level(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in LEVELS
 
 
+def _is_choice(value: object) -> bool:
+    if isinstance(value, str):
+        return value in (NORMS, FULL)
+    return isinstance(value, list | tuple) and set(value) <= {*STATISTICS}
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
@@ -70,5 +99,6 @@ _READERS: Mapping[str, Callable[[Any], bool]] = {
     "truncate": callable,
     "save_every": _is_count,
     "through_time": lambda module: hasattr(module, "register_forward_hook"),
-    "statistics": lambda names: isinstance(names, list | tuple) and set(names) <= {*STATISTICS},
+    "statistics": _is_choice,
+    "every": _is_count,
 }

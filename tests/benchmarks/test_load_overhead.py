@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from benchmarks.load.overhead import apart, receiver, table  # noqa: E402
 from benchmarks.load.overhead.__main__ import rows  # noqa: E402
 from benchmarks.load.overhead.blocks import Samples, step  # noqa: E402
-from benchmarks.load.overhead.estimate import Overhead, overhead  # noqa: E402
+from benchmarks.load.overhead.estimate import Overhead, overhead, share  # noqa: E402
 from benchmarks.load.overhead.jobs import Sizes, job  # noqa: E402
 from benchmarks.load.overhead.log_calls import seconds_of_calls  # noqa: E402
 from benchmarks.load.overhead.watchers import WATCHERS, Watching  # noqa: E402
@@ -30,7 +30,7 @@ TINY = {
     "lstm": Sizes(width=16, layers=2, batch=4, length=12, vocabulary=32),
 }
 NOT_PEERS = [one for one in WATCHERS if not one.is_peer]
-ROUNDS, STEPS = 3, 4
+ROUNDS, STEPS, OURS = 3, 4, 4
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_every_watcher_has_its_block_in_every_round_and_its_reports_are_stored(
         assert row.synchronisations is None
         assert f"W4  {model}" in table.line(row)
     runs = http.get("/runs", params={"project": "overhead"}).json()["items"]
-    assert [run["last_step"] for run in runs] == [(1 + ROUNDS) * STEPS - 1] * 2
+    assert [run["last_step"] for run in runs] == [(1 + ROUNDS) * STEPS - 1] * OURS
 
 
 @pytest.mark.parametrize("model", TINY)
@@ -105,10 +105,11 @@ def test_the_overhead_is_found_however_the_speed_of_the_machine_changes() -> Non
     assert found.low < found.ratio < found.high
     assert found.high - found.low < 0.02
     assert overhead([2.0, 8.0], [1.0, 4.0]) == Overhead(1.0, 1.0, 1.0)
+    assert share([0.5, 2.0], [1.0, 4.0]) == Overhead(0.5, 0.5, 0.5)
 
 
 def test_added_synchronisations_are_shown_where_they_were_counted() -> None:
-    samples = Samples([1.0], [1.0], [0.5])
+    samples = Samples([1.0], [1.0], [0.5], [0.5])
 
     assert " +2.0 " in table.line(table.Row("lstm", "x", "all", samples, samples, 2.0))
 

@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from gradwatch.integrations import probe, pytorch  # noqa: E402
+from gradwatch.integrations import pace, probe, pytorch  # noqa: E402
 from gradwatch.integrations.foreach import at_hand  # noqa: E402
 from gradwatch.launch import Launch  # noqa: E402
 from gradwatch.off import OffMonitor  # noqa: E402
@@ -91,6 +91,12 @@ def column(service: MemoryService, stat: str) -> Any:
     return rows
 
 
+def steps_of(service: MemoryService, stat: str) -> list[int]:
+    """The steps at which a statistic was measured."""
+    rows = zip(service.steps, column(service, stat), strict=True)
+    return [step for step, row in rows if row[0] is not None]
+
+
 def test_the_reported_numbers_are_those_of_torch(open_run: OpenRun, service: MemoryService) -> None:
     run, model = open_run(), mlp()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
@@ -122,6 +128,7 @@ def test_the_reported_numbers_are_those_of_torch(open_run: OpenRun, service: Mem
         "framework": "pytorch",
         "optimizer": "AdamW",
         "betas": [0.9, 0.999],
+        "weight_norm_every": 1,
         "update_norm_every": 1,
     }
 
@@ -390,10 +397,10 @@ def test_a_model_of_nothing_but_sparse_gradients_is_clipped(
     assert float(model.weight.grad.coalesce().values().norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_updates_of_a_large_model_are_measured_at_every_tenth_step(
+def test_weights_and_updates_of_a_large_model_are_measured_at_every_eighth_step(
     open_run: OpenRun, service: MemoryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "COPY_EVERY_STEP_BYTES", 100)
+    monkeypatch.setattr(probe, "EVERY_STEP_BYTES", 100)
     run, model = open_run(), mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = run.watch(model, optimizer)
@@ -402,10 +409,88 @@ def test_updates_of_a_large_model_are_measured_at_every_tenth_step(
         monitor.step()
         optimizer.step()
     run.finish()
-    measured = [row[0] is not None for row in column(service, "update_norm")]
-    assert [step for step, has in enumerate(measured) if has] == [0, 10]
+    for stat, every in (("grad_norm", 1), ("weight_norm", 8), ("update_norm", 8)):
+        assert steps_of(service, stat) == list(range(0, 13, every))
     assert service.steps == list(range(13))
-    assert service.runs[RUN_ID]["config"]["update_norm_every"] == 10
+    config = service.runs[RUN_ID]["config"]
+    assert config["weight_norm_every"] == config["update_norm_every"] == 8
+
+
+def test_nothing_but_norms_of_gradients_is_measured_if_that_is_wanted(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer, statistics="norms")
+    for _ in range(3):
+        monitor.step(loss=backward(model, optimizer))
+        optimizer.step()
+    run.finish()
+    assert {name for item in service.stored for name in item.frame.layers} == {"grad_norm"}
+    assert service.runs[RUN_ID]["config"]["weight_norm_every"] == 0
+
+
+def test_full_statistics_are_those_of_torch_at_every_so_many_steps(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer, statistics="full", every=2)
+    for step in range(4):
+        loss = backward(model, optimizer)
+        model[0].weight.grad[:3] = 0.0
+        if step == 2:
+            model[2].weight.grad[0, :2] = math.inf
+        gradients = [parameter.grad.clone() for parameter in model.parameters()]
+        monitor.step(loss=loss)
+        if step in (0, 2):
+            expected = {
+                "grad_max": [float(one.abs().max()) for one in gradients],
+                "grad_mean": [float(one.mean()) for one in gradients],
+                "grad_rms": [float(one.square().mean().sqrt()) for one in gradients],
+                "grad_zero": [float((one == 0).float().mean()) for one in gradients],
+                "grad_nonfinite": [float((~one.isfinite()).sum()) for one in gradients],
+            }
+            run.flush(10.0)
+            monitor.flush()
+            assert run.flush(10.0)
+            for stat, values in expected.items():
+                np.testing.assert_allclose(column(service, stat)[step], values, rtol=1e-5)
+        optimizer.zero_grad()
+    run.finish()
+    assert steps_of(service, "grad_max") == [0, 2]
+    assert steps_of(service, "grad_norm") == [0, 1, 2, 3]
+
+
+def test_a_gradient_that_is_no_number_has_the_weights_measured_at_once(
+    open_run: OpenRun, service: MemoryService, *, read_later: bool
+) -> None:
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer, every=16)
+    for step in range(8):
+        monitor.step(loss=backward(model, optimizer, math.nan if step == 4 else 1.0))
+    run.finish()
+    assert steps_of(service, "weight_norm") == [0, 6 if read_later else 4]
+
+
+def test_watching_over_budget_measures_more_seldom_and_says_so(
+    open_run: OpenRun, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "BUDGET", 1e-9)
+    run, model = open_run(), mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = run.watch(model, optimizer)
+    for _ in range(150):
+        monitor.step(loss=backward(model, optimizer))
+        optimizer.step()
+    run.finish()
+    (told,) = [event for event in service.events if event["kind"] == "sampling"]
+    assert (told["step"], told["every"]) == (128, 2)
+    assert told["share"] > 0
+    assert f"watching took {told['share']:.1%} of a step" in told["text"]
+    assert steps_of(service, "weight_norm") == [*range(129), *range(130, 150, 2)]
 
 
 def test_updates_of_a_huge_model_are_not_measured(

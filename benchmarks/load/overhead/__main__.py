@@ -16,9 +16,8 @@ from benchmarks.load.overhead.blocks import measure, synchronisations
 from benchmarks.load.overhead.jobs import SIZES, Sizes, job
 from benchmarks.load.overhead.log_calls import CALLS, seconds_of_calls
 from benchmarks.load.overhead.table import Row
-from benchmarks.load.overhead.watchers import BARE, WATCHERS, Watcher
+from benchmarks.load.overhead.watchers import BARE, OURS, WATCHERS, Watcher
 
-OURS = "gradwatch, level 1"
 PROCESSES = 3
 
 
@@ -85,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", nargs="+", choices=models, help="all of the device's, if none")
     parser.add_argument("--watcher", nargs="+", choices=[one.name for one in WATCHERS])
     parser.add_argument("--rounds", type=int, default=12, help="blocks of each watcher")
-    parser.add_argument("--steps", type=int, default=10, help="steps of a block")
+    parser.add_argument(
+        "--steps", type=int, default=8, help="steps of a block; of eight one is measured in full"
+    )
     parser.add_argument(
         "--server", choices=[receiver.SERVE, receiver.STAND_IN], default=receiver.best()
     )

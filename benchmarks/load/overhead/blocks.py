@@ -18,11 +18,15 @@ WARNING = "called a synchronizing"  # of torch
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds a step of each block, one a round: passed, of processor time, within the watcher."""
+    """Seconds a step of each block, one a round: passed, and of processor time.
+
+    ``call`` and ``call_cpu``: the same within the watcher's own call, in the thread that trains.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     call: list[float] = field(default_factory=list)
+    call_cpu: list[float] = field(default_factory=list)
 
 
 def measure(
@@ -44,22 +48,23 @@ def _block(job: Job, watching: Watching, steps: int, samples: Samples) -> None:
     watching.attach()
     _await(job.device)
     wall, cpu = time.perf_counter(), time.process_time()
-    within = sum(step(job, watching) for _ in range(steps))
+    within = [step(job, watching) for _ in range(steps)]
     _await(job.device)
     samples.wall.append((time.perf_counter() - wall) / steps)
     samples.cpu.append((time.process_time() - cpu) / steps)
-    samples.call.append(within / steps)
+    samples.call.append(sum(passed for passed, _ in within) / steps)
+    samples.call_cpu.append(sum(used for _, used in within) / steps)
     watching.detach()
 
 
-def step(job: Job, watching: Watching) -> float:
-    """One step of training; the seconds within the watcher's call."""
+def step(job: Job, watching: Watching) -> tuple[float, float]:
+    """One step of training; the seconds within the watcher's call, passed and of processor time."""
     job.optimizer.zero_grad()
     loss = job.loss()
     loss.backward()
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.thread_time()
     update = watching.step(loss)
-    within = time.perf_counter() - begun
+    within = time.perf_counter() - begun, time.thread_time() - used
     if update:
         job.optimizer.step()
     return within

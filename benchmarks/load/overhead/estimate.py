@@ -19,6 +19,11 @@ class Overhead:
     high: float
 
 
+def share(part: Sequence[float], bare: Sequence[float]) -> Overhead:
+    """What a part of a watched step takes of a bare one of the same round."""
+    return overhead(list(np.array(part) + np.array(bare)), bare)
+
+
 def overhead(watched: Sequence[float], bare: Sequence[float]) -> Overhead:
     """From seconds a step of the same rounds.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.load.overhead.blocks import Samples
-from benchmarks.load.overhead.estimate import Overhead, overhead
+from benchmarks.load.overhead.estimate import Overhead, overhead, share
 
 MIB = 1 << 20
 
@@ -27,7 +27,8 @@ class Row:
 
 HEAD = (
     f"W4  {'model':12} {'watcher':19} {'ms/step':>8}  {'wall, 95 % interval':>24}  "
-    f"{'CPU time, 95 % interval':>24} {'ms in call':>10} {'syncs':>6}  measures"
+    f"{'CPU time, 95 % interval':>24} {'ms in call':>10}  {'call, share of CPU time':>24} "
+    f"{'syncs':>6}  measures"
 )
 
 
@@ -41,10 +42,11 @@ def line(row: Row) -> str:
     wall = overhead(row.watched.wall, row.bare.wall)
     cpu = overhead(row.watched.cpu, row.bare.cpu)
     syncs = "-" if row.synchronisations is None else f"{row.synchronisations:+.1f}"
+    call = share(row.watched.call_cpu, row.bare.cpu)
     return (
         f"W4  {row.model:12} {row.watcher:19} {1e3 * np.median(row.watched.wall):8.1f}  "
-        f"{_percent(wall):>24}  {_percent(cpu):>24} {1e3 * np.median(row.watched.call):10.2f} "
-        f"{syncs:>6}  {row.measures}"
+        f"{_percent(wall):>24}  {_percent(cpu):>24} {1e3 * np.median(row.watched.call):10.2f}  "
+        f"{_percent(call):>24} {syncs:>6}  {row.measures}"
     )
 
 

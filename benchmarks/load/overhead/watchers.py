@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Unpack
 
 from torch import Tensor, nn
 
 import gradwatch
 from benchmarks.load.overhead.jobs import Job
+from gradwatch.watching import WatchOptions
 
 NO_LIMIT = 1e9
-BARE, TORCH = "bare", "torch"
-EVERYTHING = "norms of gradients, weights and updates"
+BARE, OURS, TORCH = "bare", "gradwatch", "torch"
+NORMS = "norms of gradients"
 
 
 def _nothing() -> None:
@@ -70,11 +72,13 @@ def _clip(job: Job, _url: str) -> Iterator[Watching]:
     yield Watching(step)
 
 
-def _gradwatch(level: int) -> Callable[[Job, str], AbstractContextManager[Watching]]:
+def _gradwatch(
+    **options: Unpack[WatchOptions],
+) -> Callable[[Job, str], AbstractContextManager[Watching]]:
     @contextmanager
     def opened(job: Job, url: str) -> Iterator[Watching]:
-        with gradwatch.init(project="overhead", name=f"level {level}", url=url) as run:
-            monitor = run.watch(job.model, job.optimizer, autopilot=level)
+        with gradwatch.init(project="overhead", url=url) as run:
+            monitor = run.watch(job.model, job.optimizer, **options)
             yield Watching(lambda loss: monitor.step(loss=loss))
             if run.counts.dropped or run.counts.rejected:
                 raise SystemExit(f"reports were lost: {run.counts}")
@@ -123,8 +127,14 @@ def _tensorboard(job: Job, _url: str) -> Iterator[Watching]:
 WATCHERS = (
     Watcher(BARE, "nothing", _bare),
     Watcher("clip_grad_norm_", "one norm, and scales all gradients", _clip),
-    Watcher("gradwatch, level 0", f"{EVERYTHING}, loss, rate", _gradwatch(0)),
-    Watcher("gradwatch, level 1", "the same, and guards every update", _gradwatch(1)),
+    Watcher("gradwatch, norms", f"{NORMS}, guards updates", _gradwatch(statistics="norms")),
+    Watcher(OURS, f"{NORMS}; weights and updates sampled; guards", _gradwatch()),
+    Watcher(
+        "gradwatch, full",
+        "the same; max, mean, rms, zeros, non-finite",
+        _gradwatch(statistics="full"),
+    ),
+    Watcher("gradwatch, level 0", "as gradwatch, without a guard", _gradwatch(autopilot=0)),
     Watcher("W&B watch", "histograms of gradients, loss", _wandb, "wandb"),
     Watcher("TensorBoard", "histograms of gradients, loss", _tensorboard, "tensorboard"),
 )

@@ -78,6 +78,18 @@ class Bench:
         return self.step <= self.guard.expires_step
 
     @property
+    def is_scaled(self) -> bool:
+        """Whether a loss scaler is at work."""
+        return self.scaler is not None and bool(self.scaler.is_enabled())
+
+    def loss_scale(self) -> dict[str, Any]:
+        """As a tensor where there is one: to turn it into a number would wait for a GPU."""
+        if not self.is_scaled:
+            return {}
+        tensor = getattr(self.scaler, "_get_scale_async", lambda: None)()
+        return {"loss_scale": self.scaler.get_scale() if tensor is None else tensor}
+
+    @property
     def limits(self) -> Guard:
         """The guard in force; where it has no ``max_norm`` yet, the one that advice has set."""
         floor = self.floor_guard

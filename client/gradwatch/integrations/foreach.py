@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,6 +30,7 @@ class Transfer:
         self._rows = rows
         self._width = width
         self._arrival: Any = None
+        self.waited = 0.0  # seconds
         if stacked.device.type != "cuda":
             self._host = stacked.cpu()
             return
@@ -39,14 +41,17 @@ class Transfer:
     def read(self) -> tuple[dict[str, Float32Array], list[float]]:
         """Statistic -> float32[L]; and the numbers that came after them."""
         if self._arrival is not None:
+            begun = time.perf_counter()
             self._arrival.synchronize()
-        host = self._host.numpy().astype(np.float64)
-        arrays = {}
+            self.waited += time.perf_counter() - begun
+        host = self._host.numpy()
+        single = host if host.dtype == np.float32 else narrow(host)
+        arrays, done = {}, 0
         for name, rows in self._rows.items():
             arrays[name] = missing32(self._width)
-            arrays[name][list(rows)] = narrow(host[: len(rows)])
-            host = host[len(rows) :]
-        return arrays, host.tolist()
+            arrays[name][list(rows)] = single[done : done + len(rows)]
+            done += len(rows)
+        return arrays, host[done:].tolist()
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Sent:
     """The statistics of one step and its scalars, some of them tensors that travel along."""
 
     transfer: Transfer
+    stacked: torch.Tensor  # the same on the device, in the order in which it was added
     scalars: Mapping[str, Any]
     travelling: tuple[str, ...]
     profiles: Mapping[str, int] = field(default_factory=dict)  # axis -> length
@@ -62,6 +68,11 @@ class Sent:
         """Statistic -> float32[L]; and the scalars, with numbers in place of tensors."""
         arrays, numbers = self.transfer.read()
         return arrays, {**self.scalars, **dict(zip(self.travelling, numbers, strict=False))}
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds the host waited for the numbers."""
+        return self.transfer.waited
 
     def read_profiles(self) -> dict[str, list[float]]:
         """Axis -> the values along it."""
@@ -95,13 +106,13 @@ class Parts:
         """Start the transfer of everything added, and of the scalars that are tensors."""
         scalars = {**scalars, **at_hand(scalars, self._device)}
         tensors = {name: value for name, value in scalars.items() if _is_single(value)}
-        every = [*self._results, *(value.detach().reshape(()) for value in tensors.values())]
+        every = [*self._results, *(value.reshape(()) for value in tensors.values())]
         stacked = _stacked(every, self._device)
         if self._profiles:
             stacked = torch.cat([stacked, *(one.to(stacked) for one in self._profiles.values())])
         lengths = {axis: len(values) for axis, values in self._profiles.items()}
         transfer = Transfer(stacked, self._rows, self._width)
-        return Sent(transfer, scalars, tuple(tensors), lengths)
+        return Sent(transfer, stacked, scalars, tuple(tensors), lengths)
 
     def fetch(self, scalars: Mapping[str, Any]) -> tuple[dict[str, Float32Array], dict[str, Any]]:
         """Send, and read at once."""
@@ -162,6 +173,17 @@ def scale(gradients: Sequence[torch.Tensor | None], factor: float) -> None:
     for gradient in present:
         if gradient.is_sparse:
             gradient.mul_(factor)
+
+
+def scale_by(gradients: Sequence[torch.Tensor | None], factor: torch.Tensor) -> None:
+    """Multiply all gradients in place by a number that is on the device."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    dense_ones = [gradient for gradient in present if not gradient.is_sparse]
+    for dtype, places in _alike(dense_ones).items():
+        torch._foreach_mul_([dense_ones[i] for i in places], factor.to(dtype))
+    for gradient in present:
+        if gradient.is_sparse:
+            gradient.mul_(factor.to(gradient.dtype))
 
 
 def _is_single(value: object) -> bool:

@@ -67,18 +67,19 @@ class Link:
             for variable, value in zip((*self._variables, *kept), after, strict=True):
                 variable.assign(value)
         count = len(self._variables)
-        moved = [b - a for b, a in zip(before[:count], after[:count], strict=True)]
-        stats = {
-            "grad_norm": measured,
-            "grad_max": largest_halves(grads),
-            "weight_norm": norms(before[:count]),
-            "update_norm": norms(moved),
-        }
+        stats = {"grad_norm": measured, "grad_max": largest_halves(grads)}
         rate = jnp.asarray(self._optimizer.learning_rate)
         limit = self._optimizer.global_clipnorm
         skipped = decision[1] if self._traced.acts else None
         self._traced.report(
-            step, self._layers, stats, {"lr": rate, "clip_norm": limit, "skipped": skipped}
+            step,
+            self._layers,
+            stats,
+            {"lr": rate, "clip_norm": limit, "skipped": skipped},
+            sampled=lambda: {
+                "weight_norm": norms(before[:count]),
+                "update_norm": norms([b - a for b, a in zip(before, after[:count], strict=False)]),
+            },
         )
 
     def close(self) -> None:

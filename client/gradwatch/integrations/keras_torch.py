@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from gradwatch.integrations.bench import Bench
 from gradwatch.integrations.keras_layers import PARTS_ONLY, fits
 from gradwatch.integrations.module_tree import Watched
-from gradwatch.integrations.pytorch import monitor_of
+from gradwatch.integrations.pytorch import Monitor
 from gradwatch.run import Run
 from gradwatch.watching import Means
 
@@ -28,7 +29,8 @@ class Link:
         self._parameters = [item.parameter for item in tensors]
         stand_in = torch.optim.SGD(self._parameters)  # it never makes a step
         means = Means(level=int(acts))
-        self._monitor = monitor_of(run, tensors, stand_in, means, run.next_step)
+        bench = Bench.of(tensors, stand_in, means, run.next_step)
+        self._monitor = Monitor(run, tensors, bench, means)
         run.add_watcher(self._monitor)
 
     def hearing(self, scale_loss: Callable[[Any], Any]) -> Callable[[Any], Any]:

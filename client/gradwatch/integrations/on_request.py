@@ -19,7 +19,7 @@ class OnRequest:
     """Adds to the numbers of a step: ``grad_zero``, ``act_grad_norm``, ``bias_grad_norm``."""
 
     def __init__(self, model: torch.nn.Module, watched: Sequence[Watched], means: Means) -> None:
-        self._wanted = means.statistics
+        self._wanted = means.on_request
         self._width = len(watched)
         columns = {item.layer.name: i for i, item in enumerate(watched)}
         self._biases = {

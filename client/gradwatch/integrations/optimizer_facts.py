@@ -14,12 +14,8 @@ def learning_rate(optimizer: torch.optim.Optimizer) -> Any:
     return max(numbers) if numbers else next(iter(rates), None)
 
 
-def facts(optimizer: torch.optim.Optimizer, copy_interval: int) -> dict[str, object]:
+def facts(optimizer: torch.optim.Optimizer) -> dict[str, object]:
     """What a diagnosis wants to know of the optimizer, for the config of the run."""
-    found: dict[str, object] = {
-        "framework": "pytorch",
-        "optimizer": type(optimizer).__name__,
-        "update_norm_every": copy_interval,
-    }
+    found: dict[str, object] = {"framework": "pytorch", "optimizer": type(optimizer).__name__}
     betas = optimizer.defaults.get("betas")
     return found if betas is None else {**found, "betas": list(betas)}

@@ -15,9 +15,10 @@ from gradwatch.autopilot.decide import ROLLBACK_LEVEL, decide, observe, settle
 from gradwatch.autopilot.order import Order, Word
 from gradwatch.autopilot.recent import Recent
 from gradwatch.autopilot.state import Moment, State
-from gradwatch.guard import Decision, Skips
+from gradwatch.guard import Decision, Guard, Skips
 from gradwatch.integrations.bench import Bench
-from gradwatch.integrations.foreach import sanitise, scale
+from gradwatch.integrations.device_guard import DeviceGuard
+from gradwatch.integrations.foreach import Sent, sanitise, scale
 from gradwatch.integrations.hands import Hands
 from gradwatch.integrations.module_tree import Watched
 from gradwatch.integrations.ranks import Alone, Ranks, connect, is_first
@@ -54,6 +55,7 @@ class Pilot:
         self._state = state
         self._recent = recent
         self._hands = Hands(bench)
+        self._device = DeviceGuard(bench.optimizer)
         self._ranks: Ranks = Alone()
         self._skips = Skips()
         self._calls = 0
@@ -88,6 +90,7 @@ class Pilot:
         """A step begins: damp gradients before anybody looks at them."""
         self._bench.step = self._bench.rate.step = step
         self._bench.damping.apply(step)
+        self._device.forget()
 
     @property
     def looks_first(self) -> bool:
@@ -107,7 +110,8 @@ class Pilot:
         values = (scalars.get("loss", 0.0), scalars.get("grad_norm", 0.0))
         if not all(map(math.isfinite, values)):  # weights that are lost show here at once
             self._is_sound = False
-            self._weights_lost = not np.isfinite(measured.arrays["weight_norm"]).all()
+            weights = measured.arrays.get("weight_norm")
+            self._weights_lost = weights is not None and not np.isfinite(weights).all()
         self._losses_lost = 0 if math.isfinite(values[0]) else self._losses_lost + 1
 
     def follow(self) -> Verdict:
@@ -127,11 +131,29 @@ class Pilot:
         norm = scalars.get("grad_norm")
         if self.observes or norm is None or _is_left_to_scaler(scalars, norm):
             return PASS
-        step = self._bench.step
-        decision = guard.decide(self._bench.limits, norm, step, self._skips)
-        self._skips = self._skips.after(decision, step)
-        self._run.note_decision(decision, norm, step)
+        decision = self._decided(self._bench.limits, norm, self._bench.step)
         return _obey(decision, norm, gradients, self._bench.whole)
+
+    def judge_unseen(self, sent: Sent, gradients: Gradients) -> Guard | None:
+        """Let the device apply the guard, by these limits; None: the host must look at the step.
+
+        It must where the optimizer cannot leave an update out by itself, where it would have to add
+        up over ranks or respect a loss scale, and where no more updates may be skipped in a row.
+        """
+        bench, limits = self._bench, self._bench.limits
+        count = sum(gradient is not None for gradient in gradients)
+        scaled = bench.is_scaled or "loss_scale" in sent.scalars
+        here = not (bench.whole.is_shared or scaled) and self._skips.allows(limits, bench.step)
+        if not (here and self._device.can_act and count):
+            return None
+        self._device.apply(limits, sent.stacked[:count], gradients)
+        return limits
+
+    def hear(self, limits: Guard, scalars: Mapping[str, float], step: int) -> Verdict:
+        """What the device did at an earlier step, by its norm."""
+        norm = scalars["grad_norm"]
+        decision = self._decided(limits, norm, step)
+        return REFUSE if decision.skip else _clipped(decision, norm)
 
     def learn(self, measured: Measured) -> None:
         """Take in a complete report, from which the effect of actions is judged."""
@@ -145,6 +167,13 @@ class Pilot:
         """Take every change back: nobody watches any more."""
         self.observes = True
         self._hands.let_go()
+        self._device.leave()
+
+    def _decided(self, limits: Guard, norm: float, step: int) -> Decision:
+        decision = guard.decide(limits, norm, step, self._skips)
+        self._skips = self._skips.after(decision, step)
+        self._run.note_decision(decision, norm, step)
+        return decision
 
     def _orders(self) -> tuple[Order, ...]:
         """The orders of this step; the limits in force come with them."""
@@ -206,5 +235,11 @@ def _obey(decision: Decision, norm: float, gradients: Gradients, whole: Whole) -
         return Verdict(scalars={"sanitised": count, "clip_norm": decision.sanitise_to})
     if decision.clip < 1.0:
         scale(gradients, decision.clip)
-        return Verdict(scalars={"clip_norm": decision.clip * (norm + 1e-6)})  # the limit
+    return _clipped(decision, norm)
+
+
+def _clipped(decision: Decision, norm: float) -> Verdict:
+    """What to report of a gradient that was clipped, if it was: the limit."""
+    if decision.clip < 1.0:
+        return Verdict(scalars={"clip_norm": decision.clip * (norm + 1e-6)})
     return PASS

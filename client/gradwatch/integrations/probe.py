@@ -8,24 +8,30 @@ from typing import Any
 
 import torch
 
+from gradwatch.integrations import full
+from gradwatch.integrations.bench import Bench
 from gradwatch.integrations.foreach import Parts, Sent, dense, norms
-from gradwatch.integrations.shards import WHOLE, Whole, is_sharded
+from gradwatch.integrations.pace import Pace
+from gradwatch.integrations.shards import Whole, is_sharded
+from gradwatch.values import Float32Array
+from gradwatch.watching import Means
 
-COPY_EVERY_STEP_BYTES = 4 << 20  # up to here the update of every step is measured
+EVERY_STEP_BYTES = 4 << 20  # up to here every step is measured in full, if that is affordable
+SELDOM_STEPS = 8
 COPY_MAX_BYTES = 1 << 30  # beyond, a copy of the parameters could take memory the job needs
-COPY_SELDOM_STEPS = 10
 HALF = (torch.float16, torch.bfloat16)
 
 
 class Probe:
     """The parameters of one monitor; updates are differences to a copy of them."""
 
-    def __init__(self, parameters: list[torch.Tensor], whole: Whole = WHOLE) -> None:
+    def __init__(self, parameters: list[torch.Tensor], whole: Whole, *, is_full: bool) -> None:
         self._watched = parameters
         self._whole = whole
+        self._is_full = is_full
         self._half = [i for i, tensor in enumerate(parameters) if tensor.dtype in HALF]
         self._copy: list[torch.Tensor] | None = None
-        self.copy_interval = _copy_interval(whole.bytes(parameters))
+        self.copies = whole.bytes(parameters) <= COPY_MAX_BYTES
 
     @property
     def _parameters(self) -> list[torch.Tensor]:
@@ -37,32 +43,56 @@ class Probe:
         gradients: Sequence[torch.Tensor | None],
         scalars: Mapping[str, Any],
         more: Callable[[Parts, Mapping[int, torch.Tensor]], None] | None = None,
+        *,
+        is_due: bool,
     ) -> Sent:
         """All statistics of this moment and the scalars, to be read when they have come.
 
-        ``update_norm`` is that of the step before; ``more`` may add to them.
+        ``is_due``: more than the norms of gradients; ``update_norm`` is that of the step before;
+        ``more`` may add to them.
         """
-        parameters = self._parameters
         present = {i: dense(tensor) for i, tensor in enumerate(gradients) if tensor is not None}
-        every = range(len(parameters))
-        parts = Parts(len(parameters), parameters[0].device)
-        parts.add("grad_norm", list(present), norms(list(present.values())))
-        parts.add("weight_norm", every, norms(parameters))
-        half = [i for i in self._half if i in present and present[i].numel()]
-        if half or (self._half and self._whole.is_shared):  # every rank sends the same
-            parts.add("grad_max", half, norms([present[i] for i in half], math.inf))
-        if self._copy is not None:
-            torch._foreach_sub_(self._copy, parameters)
-            parts.add("update_norm", every, norms(self._copy))
-        if self.copy_interval != 1:
-            self._copy = None
+        parts = Parts(len(self._watched), self._watched[0].device)
+        found = norms(list(present.values()))
+        parts.add("grad_norm", list(present), found)
+        if is_due:
+            self._add_weights(parts)
+        if is_due and self._is_full:
+            full.add(parts, present, found)
+        else:
+            self._add_largest(parts, present)
+        self._add_updates(parts, is_due=is_due)
         if more is not None:
             more(parts, present)
         return parts.send(scalars)
 
-    def remember(self, step: int) -> bool:
-        """Keep a copy if the update of this step is to be measured; whether it is."""
-        if not self.copy_interval or step % self.copy_interval:
+    def weights(self) -> dict[str, Float32Array]:
+        """Norms of the weights as they are now, at once."""
+        parts = Parts(len(self._watched), self._watched[0].device)
+        self._add_weights(parts)
+        return self._whole.joined(parts.fetch({})[0])
+
+    def _add_weights(self, parts: Parts) -> None:
+        parameters = self._parameters
+        parts.add("weight_norm", range(len(parameters)), norms(parameters))
+
+    def _add_largest(self, parts: Parts, present: Mapping[int, torch.Tensor]) -> None:
+        half = [i for i in self._half if i in present and present[i].numel()]
+        if half or (self._half and self._whole.is_shared):  # every rank sends the same
+            parts.add("grad_max", half, norms([present[i] for i in half], math.inf))
+
+    def _add_updates(self, parts: Parts, *, is_due: bool) -> None:
+        """Add the update made since the copy; it is overwritten if another is due, else dropped."""
+        if self._copy is None:
+            return
+        torch._foreach_sub_(self._copy, self._parameters)
+        parts.add("update_norm", range(len(self._copy)), norms(self._copy))
+        if not is_due:
+            self._copy = None
+
+    def remember(self) -> bool:
+        """Keep a copy, so that the update of this step is measured; whether that can be."""
+        if not self.copies:
             return False
         parameters = self._parameters
         if self._copy is None:
@@ -82,8 +112,12 @@ def is_measurable(parameter: torch.Tensor) -> bool:
     return plain and strided and parameter.is_floating_point()
 
 
-def _copy_interval(size: int) -> int:
-    """At every how many steps the update of so many bytes is measured; 0 for never."""
-    if size > COPY_MAX_BYTES:
-        return 0
-    return 1 if size <= COPY_EVERY_STEP_BYTES else COPY_SELDOM_STEPS
+def pace_of(parameters: Sequence[torch.Tensor], bench: Bench, means: Means) -> Pace:
+    """When more than the norms of gradients is measured.
+
+    Not adapted: an interval that the user chose, and that of ranks that measure together.
+    """
+    is_small = bench.whole.bytes(parameters) <= EVERY_STEP_BYTES
+    every = 0 if means.is_lean else means.every or (1 if is_small else SELDOM_STEPS)
+    adapts = means.every is None and not bench.whole.is_shared
+    return Pace(every, bench.step, adapts=adapts)

@@ -7,7 +7,7 @@ fails, ``RuntimeError`` (its out-of-memory error is one), ends the watching with
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,15 @@ import torch
 
 from gradwatch import clock
 from gradwatch.integrations.bench import Bench
+from gradwatch.integrations.held import Held
 from gradwatch.integrations.module_tree import Watched, describe
 from gradwatch.integrations.on_request import OnRequest
 from gradwatch.integrations.optimizer_facts import facts, learning_rate
 from gradwatch.integrations.pilot import Pilot
-from gradwatch.integrations.probe import Probe, is_measurable
+from gradwatch.integrations.probe import Probe, is_measurable, pace_of
+from gradwatch.integrations.reading import Reader
 from gradwatch.integrations.unread import Unread
-from gradwatch.records import Measured, read_profiles, read_scalars
-from gradwatch.values import Float32Array, global_norm
+from gradwatch.records import Measured, read_profiles
 from gradwatch.watching import Means
 
 if TYPE_CHECKING:
@@ -46,22 +47,9 @@ def watch(
     if not watched:
         run.warn("watch", "watch() found no trainable floating-point parameters on a local device")
         return None
-    monitor = monitor_of(run, watched, optimizer, means, first_step)
-    if means.statistics or means.through_time is not None:
-        monitor.extras = OnRequest(model, watched, means)
-    return monitor
-
-
-def monitor_of(
-    run: Run,
-    watched: Sequence[Watched],
-    optimizer: torch.optim.Optimizer,
-    means: Means,
-    first_step: int,
-) -> Monitor:
-    """A monitor of these parameters."""
     bench = Bench.of(watched, optimizer, means, first_step)
-    return Monitor(run, watched, bench, Pilot.of(run, watched, bench, means))
+    extras = OnRequest(model, watched, means) if means.listens else None
+    return Monitor(run, watched, bench, means, extras)
 
 
 class Monitor:
@@ -70,26 +58,37 @@ class Monitor:
     Call ``step`` once per update, between ``backward()`` and ``optimizer.step()`` (after
     ``scaler.unscale_`` under mixed precision). The update made after a step is measured at the
     next call, so the report of a step leaves one step later. On a GPU the host does not wait for
-    the numbers of a step, it reads them at the next call; but it waits while the guard is armed,
-    and always from level 2 of the autopilot on, because they may then change this update.
+    the numbers of a step, it reads them at the next call, and a fused optimizer is told on the
+    device what the guard says. The host waits while the guard is armed and the optimizer is none of
+    those, and always from level 2 of the autopilot on: the numbers may then change this update.
     """
 
-    def __init__(self, run: Run, watched: Sequence[Watched], bench: Bench, pilot: Pilot) -> None:
+    def __init__(
+        self,
+        run: Run,
+        watched: Sequence[Watched],
+        bench: Bench,
+        means: Means,
+        extras: OnRequest | None = None,
+    ) -> None:
         self._run = run
         self._bench = bench
-        self._pilot = pilot
+        self._pilot = pilot = Pilot.of(run, watched, bench, means)
         self._parameters: list[torch.Tensor] = [item.parameter for item in watched]
-        self._columns = run.add_layers([item.layer for item in watched])
-        self._probe = Probe(self._parameters, bench.whole)
+        self._reader = Reader(run, watched, bench, extras)
+        self._probe = Probe(self._parameters, bench.whole, is_full=means.is_full)
+        self._pace = pace_of(self._parameters, bench, means)
         self._next_step = bench.step
         self._reads_later = self._parameters[0].device.type in READ_LATER
         self._unread: Unread | None = None
         self._inherited: Unread | None = None
-        self._held: Measured | None = None
+        self._held = Held(run, pilot)
+        self._waited = 0.0  # seconds of this call in which the device was to do something
+        self._is_urgent = False
         self._broken = False
-        self.extras: OnRequest | None = None
-        known = facts(bench.optimizer, self._probe.copy_interval)
-        run.add_config({**known, "autopilot": pilot.level})
+        every = self._pace.every
+        sampled = {"weight_norm_every": every, "update_norm_every": every * self._probe.copies}
+        run.add_config({**facts(bench.optimizer), **sampled, "autopilot": pilot.level})
 
     @property
     def stopped(self) -> bool:
@@ -125,13 +124,16 @@ class Monitor:
         """
         if self._broken:
             return True
+        begun = time.perf_counter()
         try:
             with torch.no_grad(), self._bench.overlay.aside():
                 rate = learning_rate(self._bench.optimizer)
-                return self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
+                update = self._step({"lr": rate, "loss": loss, **scalars}, profiles or {})
         except RuntimeError as error:
             self._end(error)
             return True
+        self._adapt(begun)
+        return update
 
     def flush(self) -> None:
         """Report the newest step although its update has not been measured."""
@@ -141,7 +143,7 @@ class Monitor:
             self._catch_up()
         except RuntimeError as error:
             self._end(error)
-        self._release()
+        self._held.release()
 
     def close(self) -> None:
         """Report the newest step, take every change back, and let go of the model and the run.
@@ -157,7 +159,8 @@ class Monitor:
         """Drop the report held back and the copy: this is a fork, the parent has them."""
         # Freeing pinned memory would call CUDA, which a fork may not.
         self._inherited = self._unread or self._inherited
-        self._unread = self._held = None
+        self._unread = None
+        self._held.forget()
         self._probe.forget()
 
     def _end(self, error: RuntimeError) -> None:
@@ -168,9 +171,17 @@ class Monitor:
     def _let_go(self) -> None:
         self._broken = True
         self._probe.forget()
-        if self.extras is not None:
-            self.extras.leave()
+        if self._reader.extras is not None:
+            self._reader.extras.leave()
         self._pilot.end()
+
+    def _adapt(self, begun: float) -> None:
+        """Count what this call took, without what it waited for the device."""
+        waited, self._waited = self._waited, 0.0
+        change = self._pace.note(begun, time.perf_counter() - begun - waited)
+        if change is not None:
+            told = {"every": change.every, "share": change.share, "text": change.text}
+            self._run.event("sampling", self._bench.step, **told)
 
     def _step(self, scalars: Mapping[str, Any], profiles: Mapping[str, Any]) -> bool:
         step, self._next_step = self._next_step, self._next_step + 1
@@ -178,88 +189,61 @@ class Monitor:
         gradients = self._bench.whole.local([one.grad for one in self._parameters])
         has_gradient = any(gradient is not None for gradient in gradients)
         if has_gradient:
-            scalars = {**self._loss_scale(), **scalars}
-        more = None if self.extras is None else self.extras.add
-        sent = self._probe.measure(gradients, scalars, more)
+            scalars = {**self._bench.loss_scale(), **scalars}
+        extras = self._reader.extras
+        more = None if extras is None else extras.add
+        is_due = self._pace.is_due(step) or self._is_urgent
+        self._is_urgent = False
+        sent = self._probe.measure(gradients, scalars, more, is_due=is_due)
         curves, unread = read_profiles(profiles)
         self._run.note_malformed(unread)
         self._catch_up()
         one = Unread(step, clock.now(), sent, curves, has_gradient)
-        may_wait = self._reads_later and not self._pilot.looks_first
-        measured = None if may_wait else self._look(one)
-        verdict = self._pilot.follow()
-        if verdict.update and (measured is not None or self._pilot.is_armed):
-            measured = measured or self._look(one)
-            verdict = self._pilot.judge(measured.scalars, gradients)
-        one = replace(one, verdict=verdict, copied=self._probe.remember(step))
+        one, measured = self._judge(one, gradients)
+        one = replace(one, copied=is_due and self._probe.remember())
         if measured is None:
             self._unread = one
         else:
-            self._hold(measured, one)
-        return verdict.update
+            self._held.hold(measured, one)
+        return one.verdict.update
+
+    def _judge(
+        self, one: Unread, gradients: Sequence[torch.Tensor | None]
+    ) -> tuple[Unread, Measured | None]:
+        """What becomes of this step; and its numbers, if they had to be looked at for that."""
+        may_wait = self._reads_later and not self._pilot.looks_first
+        measured = None if may_wait else self._look(one, is_now=True)
+        verdict = self._pilot.follow()
+        if not verdict.update or (measured is None and not self._pilot.is_armed):
+            return replace(one, verdict=verdict), measured
+        if measured is None:
+            limits = self._pilot.judge_unseen(one.sent, gradients)
+            if limits is not None:
+                return replace(one, limits=limits), None
+            measured = self._look(one, is_now=True)
+        return replace(one, verdict=self._pilot.judge(measured.scalars, gradients)), measured
 
     def _catch_up(self) -> None:
         """Read the step before, if that was left for later."""
         one, self._unread = self._unread, None
-        if one is not None:
-            self._hold(self._look(one), one)
+        if one is None:
+            return
+        measured = self._look(one, is_now=False)
+        if one.limits is not None:
+            one = replace(one, verdict=self._pilot.hear(one.limits, measured.scalars, one.step))
+        self._held.hold(measured, one)
 
-    def _look(self, one: Unread) -> Measured:
-        measured = self._read(one)
+    def _look(self, one: Unread, *, is_now: bool) -> Measured:
+        """The numbers of a step; where they are no numbers, those of the weights belong to them."""
+        measured = self._reader.read(one)
+        self._waited += one.sent.waited
+        arrays = dict(measured.arrays)
+        self._held.complete(arrays.pop("update_norm", None))
+        if "weight_norm" not in arrays and not self._reader.is_sound(measured):
+            if is_now:
+                arrays |= self._probe.weights()
+            else:
+                self._is_urgent = True
+        measured = replace(measured, arrays=arrays)
         self._pilot.look(measured)
         return measured
-
-    def _read(self, one: Unread) -> Measured:
-        """The numbers of a step; with them comes the update of the step before."""
-        arrays, fetched = one.sent.read()
-        arrays = self._bench.whole.joined(arrays)
-        self._complete(arrays.pop("update_norm", None))
-        numbers, unread = read_scalars(fetched)
-        self._run.note_malformed(unread)
-        if one.has_gradient:
-            numbers["grad_norm"] = global_norm(arrays["grad_norm"])
-            if self._is_scaled:
-                numbers.setdefault("found_inf", float(not math.isfinite(numbers["grad_norm"])))
-        curves = one.sent.read_profiles()
-        if self.extras is not None:
-            scale = numbers.get("loss_scale", 1.0) if self._is_scaled else 1.0
-            self.extras.complete(arrays, curves, scale or 1.0)
-        profiles = {**read_profiles(curves)[0], **one.profiles}
-        return Measured(one.step, one.time, numbers, self._columns, arrays, profiles)
-
-    def _hold(self, measured: Measured, one: Unread) -> None:
-        """Keep the report of a step until its update is known, if that is measured."""
-        numbers = {**measured.scalars, **one.verdict.scalars}
-        limits = (measured.scalars, one.verdict.scalars)  # of the framework, and of the guard
-        if all("clip_norm" in scalars for scalars in limits):
-            numbers["clip_norm"] = min(scalars["clip_norm"] for scalars in limits)
-        if "lr" in numbers:
-            numbers["lr"] = self._pilot.rate(numbers["lr"])
-        self._held = replace(measured, scalars=numbers)
-        if not one.copied:
-            self._release()
-
-    @property
-    def _is_scaled(self) -> bool:
-        return self._bench.scaler is not None and self._bench.scaler.is_enabled()
-
-    def _loss_scale(self) -> dict[str, Any]:
-        """As a tensor where there is one: to turn it into a number would wait for a GPU."""
-        if not self._is_scaled:
-            return {}
-        scaler = self._bench.scaler
-        tensor = getattr(scaler, "_get_scale_async", lambda: None)()
-        return {"loss_scale": scaler.get_scale() if tensor is None else tensor}
-
-    def _complete(self, update_norm: Float32Array | None) -> None:
-        """Report the step before, now that its update is known."""
-        if self._held is not None and update_norm is not None:
-            arrays = {**self._held.arrays, "update_norm": update_norm}
-            self._held = replace(self._held, arrays=arrays)
-        self._release()
-
-    def _release(self) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self._pilot.learn(held)
-            self._run.log_measured(held)

@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,11 @@ from gradwatch.values import Float32Array, FloatArray, global_norm, missing32, n
 
 HALF = (jnp.float16, jnp.bfloat16)
 REMEMBERED_STEPS = 8
+SELDOM_STEPS = 8  # nobody can tell how long a step takes in a program that is compiled
 PASS = (1.0, 0.0, math.nan)  # the factor of the clip, 1 to skip, the norm to sanitise to
+
+
+Row: TypeAlias = Mapping[int, jax.Array]  # layer by number -> value
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Layout:
 class Traced:
     """The link between compiled steps and a run.
 
-    ``acts``: the guard may be applied; ``log``: what to do with a report (default: log it).
+    ``acts``: the guard may be applied; ``every``: at so many steps all is measured; ``log``: what
+    to do with a report (default: log it).
     """
 
     def __init__(
@@ -58,9 +63,11 @@ class Traced:
         run: Run | OffRun,
         *,
         acts: bool,
+        every: int = SELDOM_STEPS,
         log: Callable[[Measured], None] | None = None,
     ) -> None:
         self._run = run
+        self.every = every
         self._log = log or getattr(run, "log_measured", None)
         self._newest = -1
         self._decisions: dict[int, tuple[float, float, float]] = {}
@@ -68,39 +75,38 @@ class Traced:
         self.acts = acts and isinstance(run, Run) and jax.process_count() == 1
         if isinstance(run, Run):
             run.add_watcher(self)
+            run.add_config({"weight_norm_every": every, "update_norm_every": every})
 
     def report(
         self,
         step: jax.Array,
         layers: Sequence[Layer],
-        stats: Mapping[str, Mapping[int, jax.Array]],
+        stats: Mapping[str, Row],
         scalars: Mapping[str, Any],
+        *,
+        sampled: Callable[[], Mapping[str, Row]],
     ) -> None:
         """Send numbers to the host as soon as they are computed; the program does not wait.
 
-        ``stats``: statistic -> layer by number -> value.
+        ``stats``: statistic -> layer by number -> value; ``sampled``: those that are computed only
+        at every ``every``-th step.
         """
         if not isinstance(self._run, Run):
             return
         columns = self._run.add_layers(layers)
         given = {name: value for name, value in scalars.items() if value is not None}
-        layout = Layout(columns, {name: tuple(row) for name, row in stats.items()}, tuple(given))
-        every = [*(value for row in stats.values() for value in row.values()), *given.values()]
-        singles = [jnp.mean(jnp.asarray(value, jnp.float32)) for value in every]
-        numbers = jnp.stack(singles) if singles else jnp.zeros(0)
-        jax.debug.callback(functools.partial(self._receive, layout), step, numbers)
+        send = functools.partial(self._send, columns, step, given)
+        if self.every == 1:
+            send({**stats, **sampled()})
+            return
+        is_due = step % self.every == 0
+        jax.lax.cond(is_due, lambda: send({**stats, **sampled()}), lambda: send(stats))
 
     def ask(self, step: jax.Array, norm: jax.Array) -> jax.Array:
-        """The three numbers of ``PASS``. Only an armed guard is told the norm, and waited for."""
+        """The three numbers of ``PASS``; the program waits for them. Asking once is cheapest."""
         if not self.acts:
             return jnp.array(PASS, jnp.float32)
-        armed = io_callback(self._is_armed, jax.ShapeDtypeStruct((), jnp.bool_), step)
-        shape = jax.ShapeDtypeStruct((3,), jnp.float32)
-        return jax.lax.cond(
-            armed,
-            lambda: io_callback(self._decide, shape, step, norm),
-            lambda: jnp.array(PASS, jnp.float32),
-        )
+        return io_callback(self._decide, jax.ShapeDtypeStruct((3,), jnp.float32), step, norm)
 
     def flush(self) -> None:
         """Wait for the reports of programs that are still running."""
@@ -116,8 +122,18 @@ class Traced:
         if isinstance(self._run, Run):
             self._run.warn("monitor", f"reports of JAX were lost: {error}")
 
-    def _is_armed(self, step: Any) -> NDArray[np.bool_]:
-        return np.asarray(int(step) <= self._run.guard.expires_step)
+    def _send(
+        self,
+        columns: NDArray[np.int64],
+        step: jax.Array,
+        scalars: Mapping[str, Any],
+        stats: Mapping[str, Row],
+    ) -> None:
+        layout = Layout(columns, {name: tuple(row) for name, row in stats.items()}, tuple(scalars))
+        every = [*(value for row in stats.values() for value in row.values()), *scalars.values()]
+        singles = [jnp.mean(jnp.asarray(value, jnp.float32)) for value in every]
+        numbers = jnp.stack(singles) if singles else jnp.zeros(0)
+        jax.debug.callback(functools.partial(self._receive, layout), step, numbers)
 
     def _decide(self, step: Any, norm: Any) -> Float32Array:
         """Once a step, although several devices may ask."""

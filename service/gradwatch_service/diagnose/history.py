@@ -148,7 +148,7 @@ class History:
             rates=self.rates.advance(view.measured("lr")[rows], ordinal, step),
             blows=self.blows.advance(view, rows),
             limits=_limits(view, rows, self.limits),
-            weights=self.weights.advance(view, stop),
+            weights=self.weights.advance(view, start, stop),
             standing=self.standing.advance(view, rows),
             largest=_largest(view, rows, self.largest),
             zeros=zeros_share(view, rows) if self.zeros is None else self.zeros,

@@ -1,4 +1,7 @@
-"""Remembers the weights' norms of the last three blocks: weights may change without an update."""
+"""Remembers the weights' norms of the last three blocks: weights may change without an update.
+
+They need not come with every report: what counts in a block is its newest measurement.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,15 @@ import numpy as np
 
 from gradwatch_service.detect.baseline import BLOCK
 from gradwatch_service.detect.view import View
-from gradwatch_service.domain import BoolArray, Evidence, Float32Array, FloatArray, IntArray
+from gradwatch_service.domain import (
+    MISSING32,
+    BoolArray,
+    Evidence,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    is_missing,
+)
 
 _MATRIX = 2
 _ENDS = 3
@@ -16,35 +27,46 @@ _ENDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weight norms at the ends of the last three blocks, the newest first: float32[≤ 3, L]."""
+    """The last weight norms of each of three blocks, the newest first: float32[≤ 3, L].
+
+    ``newest``: the last ones of the block that is not over yet.
+    """
 
     ends: tuple[Float32Array, ...] = ()
+    newest: Float32Array | None = None
 
-    def advance(self, view: View, stop: int) -> Weights:
-        """Take the rows before ``stop`` into memory."""
+    def advance(self, view: View, start: int, stop: int) -> Weights:
+        """Take the rows from ``start`` to ``stop``, which are of one block, into memory."""
         norms = view.stat("weight_norm")
-        if norms is None or (int(view.ordinal[stop - 1]) + 1) % BLOCK:
+        found = None if norms is None else _last_measured(norms[start:stop])
+        newest = self.newest if found is None else found
+        if (int(view.ordinal[stop - 1]) + 1) % BLOCK:
+            return self if found is None else Weights(self.ends, newest)
+        if newest is None and not self.ends:
             return self
-        return Weights((norms[stop - 1].copy(), *self.ends)[:_ENDS])
+        end = np.full(len(view.layers), MISSING32) if newest is None else newest
+        return Weights((end, *self.ends)[:_ENDS])
 
     def grown(self, source: IntArray) -> Weights:
         """Rearrange for a new table: new column i was old column ``source[i]``, -1 if new."""
-        return Weights(tuple(_rearranged(norms, source) for norms in self.ends))
+        newest = None if self.newest is None else _rearranged(self.newest, source)
+        return Weights(tuple(_rearranged(norms, source) for norms in self.ends), newest)
 
     def growth(self, view: View, row: int) -> Evidence | None:
         """The matrix that grew most, and by which factor in 32 reports.
 
         That is the factor over the last one to two blocks, or the steady growth of the last two to
-        three, whichever is more. None until two blocks have ended.
+        three, whichever is more. None until two blocks have ended. The memory includes the row.
         """
-        norms, reports = view.stat("weight_norm"), (int(view.ordinal[row]) + 1) % BLOCK
-        if norms is None or len(self.ends) < _ENDS - 1:
+        reports = (int(view.ordinal[row]) + 1) % BLOCK
+        if len(self.ends) < _ENDS - 1:
             return None
+        now = self.ends[0] if self.newest is None else self.newest
         matrices = np.array([len(layer.shape) >= _MATRIX for layer in view.layers.layers])
-        factors = _factors(norms[row], self.ends[1], matrices)
+        factors = _factors(now, self.ends[1], matrices)
         if len(self.ends) == _ENDS:
             blocks = _ENDS - 1 + reports / BLOCK
-            steady = _factors(norms[row], self.ends[2], matrices) ** (2 / blocks)
+            steady = _factors(now, self.ends[2], matrices) ** (2 / blocks)
             factors = np.maximum(factors, steady)
         if not factors.any():
             return None
@@ -52,6 +74,12 @@ class Weights:
         name, factor = view.layers.names[column], float(factors[column])
         text = f"the weights of {name} have grown by a factor of {factor:.3g} in two blocks"
         return Evidence("weights-grown", text, int(view.step[row]), factor, layer=name)
+
+
+def _last_measured(norms: Float32Array) -> Float32Array | None:
+    """The last row in which anything was measured."""
+    rows = np.flatnonzero(~is_missing(norms).all(axis=1))
+    return norms[rows[-1]].copy() if len(rows) else None
 
 
 def _factors(now: Float32Array, before: Float32Array, matrices: BoolArray) -> FloatArray:

@@ -17,6 +17,7 @@ import jax.numpy as jnp  # noqa: E402
 import gradwatch  # noqa: E402
 from gradwatch.integrations.jax import watch  # noqa: E402
 from gradwatch.integrations.pytree import describe  # noqa: E402
+from gradwatch_service.domain import is_missing  # noqa: E402
 from tests.client.conftest import RUN_ID, OpenRun  # noqa: E402
 from tests.client.integrations.explosion import (  # noqa: E402
     ON_SQLITE,
@@ -106,6 +107,16 @@ def armed(run: Any, service: MemoryService, **limits: Any) -> None:
     assert run.flush(10.0)
 
 
+def steps_with(service: MemoryService, stat: str) -> list[int]:
+    """The steps at which a statistic was measured."""
+    return [
+        int(frame.steps[row])
+        for frame in (item.frame for item in service.stored)
+        for row in range(len(frame))
+        if stat in frame.layers and not is_missing(frame.layers[stat][row]).all()
+    ]
+
+
 @ON_SQLITE
 def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
     server: Server, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
@@ -151,6 +162,19 @@ def test_the_reported_numbers_are_those_of_the_training(
     ]
 
 
+@pytest.mark.parametrize(("options", "every"), [({}, 8), ({"every": 3}, 3), ({"every": 1}, 1)])
+def test_weights_and_updates_are_measured_at_every_so_many_steps(
+    open_run: OpenRun, service: MemoryService, options: Any, every: int
+) -> None:
+    run = open_run()
+    train(watch(run, optax.sgd(0.1), **options), 10)
+    run.finish()
+    assert steps_with(service, "grad_norm") == service.steps == list(range(10))
+    assert steps_with(service, "weight_norm") == list(range(0, 10, every))
+    assert steps_with(service, "update_norm") == list(range(0, 10, every))
+    assert service.runs[RUN_ID]["config"]["weight_norm_every"] == every
+
+
 def test_the_guard_leaves_updates_out(open_run: OpenRun, service: MemoryService) -> None:
     run = open_run()
     armed(run, service, skip_above=1e-9)
@@ -182,7 +206,7 @@ def test_what_is_not_finite_is_skipped_and_then_mended(
     assert not jnp.any(moved["layers"][1]["kernel"])
 
 
-def test_an_unarmed_guard_is_not_told_the_norm(open_run: OpenRun, service: MemoryService) -> None:
+def test_an_unarmed_guard_changes_nothing(open_run: OpenRun, service: MemoryService) -> None:
     run = open_run()
     params, _, _, _ = train(watch(run, optax.sgd(0.1)), 5, lambda step: 1e6 if step == 3 else 1.0)
     alone, _, _, _ = train(

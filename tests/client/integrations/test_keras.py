@@ -67,7 +67,7 @@ def test_the_reported_numbers_are_those_of_the_training(told: dict[str, Any]) ->
     assert min(found["grad_norm"]) > 0.5
     assert found["clip_norm"] == [0.5] * 6
     updates = [norm for row in found["update_norm"] for norm in row if not math.isnan(norm)]
-    assert len(updates) >= 4 * 6  # on torch, those before the end of a fit
+    assert len(updates) >= 6  # on torch, those before the end of a fit; on jax every eighth
     assert all(0.0 < norm < 1.0 for norm in updates)
     assert found["config"]["framework"] == "keras"
     assert found["config"]["optimizer"] == "Adam"

@@ -1,10 +1,12 @@
 """Weights that change without an update."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
 from gradwatch_service.diagnose.weights import Weights
-from gradwatch_service.domain import Layer, LayerTable
+from gradwatch_service.domain import MISSING32, Layer, LayerTable, is_missing
 from tests.service.diagnose.streams import Stream, healthy, mlp, tell
 
 
@@ -42,6 +44,26 @@ def test_nothing_is_compared_before_two_blocks_or_without_weights() -> None:
     bare = healthy(60)
     del bare.stats["weight_norm"]
     assert tell(bare).state.history.weights == Weights()
+
+
+@pytest.mark.parametrize("every", [2, 8])
+@pytest.mark.parametrize("cuts", [(), range(0, 260, 1), range(5, 260, 7)])
+def test_weights_need_not_be_measured_at_every_report(every: int, cuts: Iterable[int]) -> None:
+    stream = attention(10.0)
+    unmeasured = np.arange(260) % every > 0
+    stream.stats["weight_norm"][unmeasured] = MISSING32
+    told = tell(stream, cuts)
+    texts = [
+        x.text for x in told.parts["weights-growing"].evidence if x.name == "more-than-updates"
+    ]
+    assert texts == ["the weights of fc3 have grown by a factor of 10 in two blocks"]
+
+
+def test_a_block_without_a_measurement_says_nothing_of_growth() -> None:
+    stream = healthy(80)
+    stream.stats["weight_norm"][1:] = MISSING32
+    ends = tell(stream).state.history.weights.ends
+    assert [bool(is_missing(end).all()) for end in ends] == [True] * 3
 
 
 def test_only_matrices_are_compared() -> None:
