@@ -1,7 +1,9 @@
 """Shared fixtures: real databases, real servers, and the rule that nothing required is skipped."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from tests.reliability.counts import FULL
@@ -10,6 +12,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many servers would compil
 settings.register_profile("brief", derandomize=True, deadline=None)
 if not FULL:
     settings.load_profile("brief")
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the clients of a test leave what they cannot deliver: never in anybody's home."""
+    folder = tmp_path / "spool"
+    monkeypatch.setenv("GRADWATCH_SPOOL", str(folder))
+    return folder
+
 
 pytest_plugins = [
     "tests.requirements",

@@ -24,7 +24,7 @@ from gradwatch.values import JsonValue
 from gradwatch.verdict import Verdict, judge_frame, judge_introduction
 
 
-class Line:
+class Link:
     """What all lanes of a process share: the way to the service, and how it is there."""
 
     def __init__(self, config: Config, transport: Transport, notices: Notices) -> None:
@@ -37,10 +37,10 @@ class Line:
 class Delivery:
     """The sending side of one lane; ``turn`` is called again and again by one thread."""
 
-    def __init__(self, lane: Lane, line: Line, books: Books, *, met: bool = False) -> None:
+    def __init__(self, lane: Lane, link: Link, books: Books, *, met: bool = False) -> None:
         self.lane = lane
         self.ended = False
-        self._line = line
+        self._link = link
         self._books = books
         self._is_late = met
         self._known: set[str] | None = None if met else set()  # None: everything, until refuted
@@ -64,7 +64,7 @@ class Delivery:
             self._books.settle(rejected=self.lane.give_up())
         else:
             self._next(front, stored=0, seq_used=False)
-        return self._line.backoff.next()
+        return self._link.backoff.next()
 
     def _readable_front(self) -> Frame | None:
         try:
@@ -96,12 +96,12 @@ class Delivery:
     def _ask(self, path: str, body: Mapping[str, JsonValue]) -> Answer | Pause:
         """POST something that is not a frame; a pause means that it has not been accepted."""
         try:
-            answer = self._line.transport.post(API + path, body)
+            answer = self._link.transport.post(API + path, body)
         except Unreachable as error:
             return self._unreachable(error)
         verdict = judge_introduction(answer)
         if verdict is Verdict.STORED:
-            self._line.backoff.reset()
+            self._link.backoff.reset()
             return answer
         if verdict is Verdict.REJECT:
             return self._refused(answer)
@@ -114,12 +114,12 @@ class Delivery:
         while (front := self.lane.front()) is not None:
             self._bury(front, answer)
             self._next(front, stored=0, seq_used=False)
-        return self._line.backoff.next()
+        return self._link.backoff.next()
 
     def _push(self, front: Frame) -> Pause:
         path = f"{API}{self._run}/writers/{self.lane.origin.writer}/frames/{self.lane.seq}"
         try:
-            answer = self._line.transport.put_frame(path, front.body)
+            answer = self._link.transport.put_frame(path, front.body)
         except Unreachable as error:
             return self._unreachable(error)
         return self._act(front, answer)
@@ -145,9 +145,9 @@ class Delivery:
         refused = answer.body.get("rejected")
         rejected = min(refused, front.records) if isinstance(refused, int) else 0
         if rejected:
-            self._line.notices.warn("partial", f"the service refused {rejected} records of a frame")
+            self._link.notices.warn("partial", f"the service refused {rejected} records of a frame")
         self._books.hear(answer.body)
-        self._line.backoff.reset()
+        self._link.backoff.reset()
         self._next(front, stored=front.records - rejected, seq_used=True)
         return AT_ONCE
 
@@ -166,7 +166,7 @@ class Delivery:
         try:
             self.lane.split(parts)
         except OSError:  # not noted on disk: a crash would send the whole under a used number
-            return self._line.backoff.next()
+            return self._link.backoff.next()
         return AT_ONCE
 
     def _next(self, front: Frame, *, stored: int, seq_used: bool) -> None:
@@ -179,20 +179,20 @@ class Delivery:
         self._known = set()
         self._is_late = self._is_late and answer.status != 404
         self._refusals += 1
-        return self._line.backoff.next() if self._refusals > 1 else AT_ONCE
+        return self._link.backoff.next() if self._refusals > 1 else AT_ONCE
 
     def _unreachable(self, error: Unreachable) -> Pause:
-        self._line.notices.warn(
+        self._link.notices.warn(
             "unreachable",
-            f"no answer from {self._line.config.url} ({error}); training goes on, records wait",
+            f"no answer from {self._link.config.url} ({error}); training goes on, records wait",
         )
-        return self._line.backoff.next(nobody_listens=error.nobody_listens)
+        return self._link.backoff.next(nobody_listens=error.nobody_listens)
 
     def _later(self, answer: Answer, verdict: Verdict) -> Pause:
         if verdict is Verdict.HOLD:
             self._warn_refused("access", answer)
-            return self._line.backoff.hold()
-        return self._line.backoff.told(answer.retry_after_seconds)
+            return self._link.backoff.hold()
+        return self._link.backoff.told(answer.retry_after_seconds)
 
     def _bury(self, front: Frame, answer: Answer) -> None:
         origin = self.lane.origin
@@ -201,7 +201,7 @@ class Delivery:
             "project": origin.run.get("project"),
             "writer": origin.writer,
             "records": front.records,
-            "service": self._line.config.url,
+            "service": self._link.config.url,
             "status": answer.status,
             "code": answer.code,
             "detail": answer.detail,
@@ -211,13 +211,13 @@ class Delivery:
 
     @property
     def _spool(self) -> Path:
-        return self._line.config.spool
+        return self._link.config.spool
 
     def _warn_refused(self, what: str, answer: Answer) -> None:
         remedy = _REMEDIES.get(answer.status, "run `gradwatch doctor`")
-        self._line.notices.warn(
+        self._link.notices.warn(
             f"{what} {answer.status} {answer.code}",
-            f"{self._line.config.url} refused the {what} with {answer.status} "
+            f"{self._link.config.url} refused the {what} with {answer.status} "
             f"{answer.code or 'and no code'}: {answer.detail or 'no detail'}; {remedy}",
         )
 

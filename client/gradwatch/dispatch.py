@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gradwatch.books import Books
-from gradwatch.delivery import Delivery, Line
+from gradwatch.delivery import Delivery, Link
 from gradwatch.pause import AT_ONCE, Pause
 from gradwatch.spool.lane import Lane
 from gradwatch.spool.lanes import Lanes
@@ -18,18 +18,18 @@ class Dispatch:
     def __init__(
         self,
         lanes: Lanes,
-        line: Line,
+        link: Link,
         books: Books,
         has_all: Callable[[], bool],
         sweep: Sweep | None,
     ) -> None:
         self._lanes = lanes
-        self._line = line
+        self._link = link
         self._books = books
         self._has_all = has_all
         self._sweep = sweep
         self._deliveries: dict[Lane, Delivery] = {}
-        self._abandon: Callable[[], Pause] = line.backoff.next
+        self._abandon: Callable[[], Pause] = link.backoff.next
 
     def turn(self) -> Pause | None:
         """Send one request, and say how long to wait after it; None: everything is delivered."""
@@ -38,7 +38,7 @@ class Dispatch:
         delivery = self._delivery(lane)
         self._abandon = delivery.abandon
         pause = delivery.turn()
-        if self._line.backoff.recovered:
+        if self._link.backoff.recovered:
             self._recover(has_all=has_all)
         if pause is not None:
             return pause
@@ -60,7 +60,7 @@ class Dispatch:
 
     def _delivery(self, lane: Lane) -> Delivery:
         if lane not in self._deliveries:
-            self._deliveries[lane] = Delivery(lane, self._line, self._books)
+            self._deliveries[lane] = Delivery(lane, self._link, self._books)
         return self._deliveries[lane]
 
     def _drop(self, lane: Lane) -> None:
@@ -69,8 +69,8 @@ class Dispatch:
 
     def _recover(self, *, has_all: bool) -> None:
         """The service is back: if much waits, new reports shall not wait behind it."""
-        self._line.backoff.recovered = False
-        if not has_all and self._lanes.live.bytes > self._line.config.live_first_bytes:
+        self._link.backoff.recovered = False
+        if not has_all and self._lanes.live.bytes > self._link.config.live_first_bytes:
             self._lanes.roll()
 
     def _end(self) -> None:
@@ -80,7 +80,7 @@ class Dispatch:
 
     def _idle(self) -> Pause:
         """Nothing of our own waits: look after others, if the service answers."""
-        backoff = self._line.backoff
+        backoff = self._link.backoff
         if self._sweep is not None and backoff.has_answered and not backoff.in_trouble:
             self._abandon = self._sweep.abandon
             return self._sweep.turn() or Pause(LOOK_SECONDS)

@@ -12,7 +12,7 @@ import httpx
 from gradwatch.books import OwnBooks
 from gradwatch.buffer import Buffer
 from gradwatch.config import Config
-from gradwatch.delivery import Line
+from gradwatch.delivery import Link
 from gradwatch.dispatch import Dispatch
 from gradwatch.engine import Engine
 from gradwatch.launch import Launch
@@ -54,9 +54,9 @@ class Sender:
         self._done = threading.Event()
         self._spooler = Spooler(self.buffer, self._lanes, config, self._announce)
         self._spooling = Engine(SPOOL_THREAD, self._spooler, self._written)
-        line = Line(config, self._transport, self.notices)
-        sweep = Sweep(line, launch.run_id) if config.rank == 0 else None
-        self._dispatch = Dispatch(self._lanes, line, self._books, self._has_all, sweep)
+        link = Link(config, self._transport, self.notices)
+        sweep = Sweep(link, launch.run_id) if config.rank == 0 else None
+        self._dispatch = Dispatch(self._lanes, link, self._books, self._has_all, sweep)
         self._sending = Engine(SENDER_THREAD, self, self._delivered)
 
     @property

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from gradwatch.books import Tally
-from gradwatch.delivery import Delivery, Line
+from gradwatch.delivery import Delivery, Link
 from gradwatch.pause import AT_ONCE, Patience, Pause
 from gradwatch.spool import folder
 from gradwatch.spool.entries import DamagedError
@@ -21,9 +21,9 @@ class Sweep:
     A launch of this very run is over: it is not introduced, or it would seem to be the newest.
     """
 
-    def __init__(self, line: Line, run_id: str) -> None:
+    def __init__(self, link: Link, run_id: str) -> None:
         self._run_id = run_id
-        self._shared = line
+        self._shared = link
         self._delivery: Delivery | None = None
         self._waiting: list[Path] = []
         self._looked_at = float("-inf")
@@ -83,6 +83,6 @@ class Sweep:
         own = self._shared
         origin = Origin.of(journal.intro)
         lane = Lane(origin, own.config, own.notices, journal=journal)
-        line = Line(own.config, own.transport, own.notices)
+        link = Link(own.config, own.transport, own.notices)
         met = journal.met or origin.run_id == self._run_id
-        return Delivery(lane, line, Tally(), met=met)
+        return Delivery(lane, link, Tally(), met=met)

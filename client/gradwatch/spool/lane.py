@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gradwatch import clock
 from gradwatch.config import Config
 from gradwatch.launch import Launch
 from gradwatch.layers import LayerTable
@@ -25,20 +26,22 @@ RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wrote a queue, in which run, and for which service ("": any)."""
+    """Who wrote a queue, since when, in which run, and for which service ("": any)."""
 
     url: str
     writer: str
     run: Mapping[str, JsonValue]
+    began: float = 0.0
 
     @classmethod
     def of(cls, intro: Mapping[str, JsonValue]) -> Origin:
         """What a file says of itself."""
-        run = intro.get("run")
+        run, began = intro.get("run"), intro.get("began")
         return cls(
             str(intro.get("url") or ""),
             str(intro.get("writer") or ""),
             run if isinstance(run, dict) else {},
+            float(began) if isinstance(began, int | float) else 0.0,
         )
 
     @property
@@ -52,7 +55,8 @@ class Origin:
 
     def as_json(self) -> dict[str, JsonValue]:
         """What is written into the file."""
-        return {"url": self.url, "writer": self.writer, "run": dict(self.run)}
+        run = dict(self.run)
+        return {"url": self.url, "writer": self.writer, "run": run, "began": self.began}
 
 
 class Lane:
@@ -86,7 +90,8 @@ class Lane:
     def begin(cls, launch: Launch, writer: str, config: Config, notices: Notices) -> Lane:
         """A new, empty one for a launch."""
         url = config.url if config.mode == "online" else ""
-        return cls(Origin(url, writer, launch.body(LayerTable())), config, notices)
+        origin = Origin(url, writer, launch.body(LayerTable()), clock.now())
+        return cls(origin, config, notices)
 
     @property
     def path(self) -> Path | None:
