@@ -1,6 +1,7 @@
 """Shared fixtures: real databases, real servers, and the rule that nothing required is skipped."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 from tests.reliability.counts import FULL
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the many servers would compile everything anew
+os.environ["GRADWATCH_SPOOL"] = str(Path(tempfile.gettempdir(), "gradwatch-outside-tests"))
 settings.register_profile("brief", derandomize=True, deadline=None)
 if not FULL:
     settings.load_profile("brief")

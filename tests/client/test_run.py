@@ -16,7 +16,7 @@ from gradwatch.launch import Launch
 from gradwatch.layers import Layer
 from gradwatch.records import Measured
 from gradwatch.run import Run
-from gradwatch.sender import THREAD_NAME
+from gradwatch.sender import SENDER_THREAD, SPOOL_THREAD
 from tests.client.conftest import RUN_ID, OpenRun
 from tests.client.memory_service import MemoryService, problem
 from tests.servers import poll
@@ -340,19 +340,22 @@ def test_every_thread_may_log(open_run: OpenRun, service: MemoryService) -> None
     assert run.counts == Counts(observed=400, stored=400)
 
 
-def test_the_thread_starts_with_the_first_record_and_ends_with_the_run(open_run: OpenRun) -> None:
+def test_the_threads_start_with_the_first_record_and_end_with_the_run(open_run: OpenRun) -> None:
+    ours = (SENDER_THREAD, SPOOL_THREAD)
+
     def senders() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+        return [thread for thread in threading.enumerate() if thread.name in ours]
 
     before = senders()
     run = open_run()
     assert senders() == before
     run.log(0)
-    (own,) = set(senders()) - set(before)
-    assert own.daemon
+    own = set(senders()) - set(before)
+    assert {(thread.name, thread.daemon) for thread in own} == {(name, True) for name in ours}
     run.finish()
-    own.join(10.0)
-    assert not own.is_alive()
+    for thread in own:
+        thread.join(10.0)
+        assert not thread.is_alive()
 
 
 def test_facts_of_an_integration_do_not_replace_what_was_given(

@@ -95,10 +95,10 @@ class Journal:
 
     def note_met(self) -> None:
         """The service has been introduced to this launch."""
-        if not self.met:
+        if self.storage.size and not self.met:
             self._head_is_whole = False
             self._try_append(Kind.MET)
-            self.met = True
+        self.met = True
 
     def finish(self, farewell: dict[str, JsonValue]) -> None:
         """Nothing comes after this.
