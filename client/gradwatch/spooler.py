@@ -140,6 +140,7 @@ class Spooler:
         """Write the end of the run, and be done."""
         if self._farewell is not None:
             self._lanes.live.finish(self._farewell)
+            self._is_synchronised = False
         self.ended = True
         self._announce()
-        self._lanes.live.synchronise()
+        self._synchronise()

@@ -40,11 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send what waits on disk: reports of offline jobs, of an outage, of jobs that were killed."""
     config = context.config
-    found = _chosen(config.spool, args.what)
-    if not found:
+    found, damaged = spooled.read(_chosen(config.spool, args.what))
+    for path in damaged:
+        complain(f"{path} is no spool of Gradwatch, or cannot be read")
+    if not found and not damaged:
         write(f"nothing waits in {config.spool}")
-        return 0
-    syncing = _Sync(context, is_named=bool(args.what), is_dry=args.dry_run)
+    is_named = bool(args.what)
+    syncing = _Sync(context, is_named=is_named, is_dry=args.dry_run, failed=bool(damaged))
     for item in spooled.in_order(found):
         syncing.take(item)
         if syncing.is_away:
@@ -53,17 +55,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 1 if syncing.is_away or syncing.failed else 0
 
 
-def _chosen(spool: Path, names: Sequence[str]) -> list[Spooled]:
+def _chosen(spool: Path, names: Sequence[str]) -> list[Path]:
     """What is to be sent.
 
     Raises:
         BadConfig: there is nothing of that name.
     """
-    paths = [path for name in names for path in _named(spool, name)] if names else None
-    found, damaged = spooled.read(folder.files(spool) if paths is None else dict.fromkeys(paths))
-    for path in damaged:
-        complain(f"{path} is no spool of Gradwatch, or cannot be read")
-    return found
+    if not names:
+        return folder.files(spool)
+    return list(dict.fromkeys(path for name in names for path in _named(spool, name)))
 
 
 def _named(spool: Path, name: str) -> list[Path]:
