@@ -117,7 +117,7 @@ class Delivery:
         return self._link.backoff.next()
 
     def _push(self, front: Frame) -> Pause:
-        path = f"{API}{self._run}/writers/{self.lane.origin.writer}/frames/{self.lane.seq}"
+        path = f"{API}{self._run}/writers/{self.lane.origin.writer}/frames/{self.lane.position.seq}"
         try:
             answer = self._link.transport.put_frame(path, front.body)
         except Unreachable as error:
@@ -132,8 +132,8 @@ class Delivery:
                 return self._register(answer)
             case Verdict.SPLIT if len(parts := frames.split(front)) > 1:
                 return self._split(parts)
-            case Verdict.RENUMBER if self.lane.doubtful:
-                self.lane.renumber(self.lane.seq + 1)
+            case Verdict.RENUMBER if self.lane.position.doubtful:
+                self.lane.renumber(self.lane.position.seq + 1)
                 return AT_ONCE
             case Verdict.RETRY | Verdict.HOLD as verdict:
                 self._refusals += answer.status == 500
@@ -171,7 +171,7 @@ class Delivery:
 
     def _next(self, front: Frame, *, stored: int, seq_used: bool) -> None:
         self._refusals = 0
-        self.lane.settle(seq=self.lane.seq + seq_used, doubtful=not seq_used)
+        self.lane.settle(seq=self.lane.position.seq + seq_used, doubtful=not seq_used)
         self._books.settle(stored=stored, rejected=front.records - stored)
 
     def _register(self, answer: Answer) -> Pause:

@@ -55,7 +55,7 @@ class Sender:
         self._spooler = Spooler(self.buffer, self._lanes, config, self._announce)
         self._spooling = Engine(SPOOL_THREAD, self._spooler, self._written)
         link = Link(config, self._transport, self.notices)
-        sweep = Sweep(link, launch.run_id) if config.rank == 0 else None
+        sweep = Sweep(link, self._lanes) if config.rank == 0 else None
         self._dispatch = Dispatch(self._lanes, link, self._books, self._has_all, sweep)
         self._sending = Engine(SENDER_THREAD, self, self._delivered)
 

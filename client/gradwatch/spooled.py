@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gradwatch.spool import folder
 from gradwatch.spool.entries import DamagedError
-from gradwatch.spool.lane import Origin
+from gradwatch.spool.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from gradwatch import frames
 from gradwatch.buffer import Buffer
 from gradwatch.config import Config
-from gradwatch.pause import AT_ONCE, Pause
+from gradwatch.pause import AT_ONCE, Patience, Pause
 from gradwatch.records import Record
 from gradwatch.spool.folder import TOUCH_SECONDS
 from gradwatch.spool.lanes import Lanes
@@ -68,8 +68,9 @@ class Spooler:
             return None
         self._care(time.monotonic())
         if len(self._buffer):
-            due = self._is_due(time.monotonic()) and self._lanes.live.has_room
-            return self._form() if due else self._rest
+            if not self._is_due(time.monotonic()):
+                return self._rest
+            return self._form() if self._lanes.live.has_room else self._wait_for_room
         if self._urged:
             self._urged = False
             self._synchronise()
@@ -86,6 +87,11 @@ class Spooler:
     @property
     def _rest(self) -> Pause:
         return Pause(self._config.linger_seconds)
+
+    @property
+    def _wait_for_room(self) -> Pause:
+        """The same, whatever else is reported meanwhile."""
+        return Pause(self._config.linger_seconds, Patience.BACKOFF)
 
     @property
     def _is_hungry(self) -> bool:
@@ -111,7 +117,7 @@ class Spooler:
         if not lane.put(frames.pack(self._taken), frames.table_of(self._taken)):
             self._buffer.put_back(self._taken)
             self._taken = []
-            return self._rest
+            return self._wait_for_room
         self._taken = []
         self._formed_at = time.monotonic()
         self._announce()

@@ -9,21 +9,22 @@ from gradwatch.books import Tally
 from gradwatch.delivery import Delivery, Link
 from gradwatch.pause import AT_ONCE, Patience, Pause
 from gradwatch.spool import folder
-from gradwatch.spool.entries import DamagedError
-from gradwatch.spool.lane import Lane, Origin
+from gradwatch.spool.lane import Lane
+from gradwatch.spool.lanes import Lanes
+from gradwatch.spool.origin import Origin
 
 LOOK_SECONDS = 60.0
 
 
 class Sweep:
-    """Orphans that were meant for the same service; ``run_id`` is the run of this process.
+    """Orphans that were meant for the same service; ``own`` are the lanes of this process.
 
     A launch of this very run is over: it is not introduced, or it would seem to be the newest.
     """
 
-    def __init__(self, link: Link, run_id: str) -> None:
-        self._run_id = run_id
+    def __init__(self, link: Link, own: Lanes) -> None:
         self._shared = link
+        self._own = own
         self._delivery: Delivery | None = None
         self._waiting: list[Path] = []
         self._looked_at = float("-inf")
@@ -69,11 +70,12 @@ class Sweep:
         return None
 
     def _is_ours(self, path: Path) -> bool:
-        try:
-            with folder.looked_at(path) as journal:
-                return not journal.intro or Origin.of(journal.intro).url == self._shared.config.url
-        except (DamagedError, OSError):
-            return False
+        intro = folder.intro_of(path)
+        if not intro:  # nothing was written, or something else: `_take_over` knows what to do
+            return True
+        origin = Origin.of(intro)
+        living = {lane.origin.writer for lane in self._own.all}
+        return origin.url == self._shared.config.url and origin.writer not in living
 
     def _take_over(self, path: Path) -> Delivery | None:
         mine = folder.claim(path)
@@ -84,5 +86,5 @@ class Sweep:
         origin = Origin.of(journal.intro)
         lane = Lane(origin, own.config, own.notices, journal=journal)
         link = Link(own.config, own.transport, own.notices)
-        met = journal.met or origin.run_id == self._run_id
+        met = journal.met or origin.run_id == self._own.live.origin.run_id
         return Delivery(lane, link, Tally(), met=met)

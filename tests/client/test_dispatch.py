@@ -151,7 +151,7 @@ class Sweeping(Line):
 
     def __init__(self, service: MemoryService, **settings: Any) -> None:
         super().__init__(service, **settings)
-        self.sweep = Sweep(self.dispatch._link, RUN)
+        self.sweep = Sweep(self.dispatch._link, self.lanes)
         self.dispatch._sweep = self.sweep
 
     def look(self, turns: int = 40) -> None:
@@ -243,6 +243,19 @@ def test_an_orphan_that_cannot_be_delivered_now_stays(
     sweeping.look()
     assert len(service.stored) == 3
     assert OTHER_RUN in service.ended
+
+
+def test_our_own_file_is_no_orphan_however_long_we_slept(
+    sweeping: Sweeping, service: MemoryService
+) -> None:
+    sweeping.turns()
+    sweeping.log(1)
+    sweeping.write()
+    assert sweeping.lanes.live.path is not None
+    os.utime(sweeping.lanes.live.path, (1_000_000, 1_000_000))
+    sweeping.look()
+    assert sweeping.lanes.live.path.exists()
+    assert service.steps == [0, 1]
 
 
 def test_our_own_reports_wait_for_no_orphan(sweeping: Sweeping, service: MemoryService) -> None:

@@ -31,7 +31,7 @@ from tests.servers import Server, poll
 pytestmark = pytest.mark.sqlite_in_brief
 
 ROOT = Path(__file__).parents[2]
-KILLS = times(2, 12)  # delivered by `gradwatch sync`
+KILLS = times(1, 12)  # delivered by `gradwatch sync`
 SWEPT = times(1, 3)  # delivered by the next job
 SHARE = 0.3
 SYNC = "import sys; from gradwatch.cli import main; sys.exit(main(['sync', *sys.argv[1:]]))"
@@ -138,28 +138,25 @@ def test_sync_delivers_what_killed_jobs_have_spooled(
     server: Server, http: httpx.Client, spool: Path
 ):
     chance = random.Random(8)
-    lost = 0
+    nothing_waited = 0
     for kill in range(KILLS):
         run_id = str(uuid7())
         with bad_network(server.port, SHARE, 1.0) as network:
             with job(network.url, run_id):
-                if kill % 2:
+                if is_away := kill % 2 == 0:
                     server.kill()
                 time.sleep(chance.uniform(0.2, 1.5))
-            if kill % 2:
+            if is_away:
                 server.start()
             due = set(stored_steps(http, run_id)) | set(waiting := spooled_steps(spool))
             assert len(set(waiting)) == len(waiting)
-            lost += not waiting
+            nothing_waited += not waiting
             orphaned(spool)
-            sync(network.url) if not waiting else assert_synced(network.url, run_id)
+            assert (f"run {run_id}" in sync(network.url)) == bool(waiting)
         check(server, http, run_id, due)
         assert folder.files(spool) == []
-    assert lost < KILLS, "something must have waited"
-
-
-def assert_synced(url: str, run_id: str) -> None:
-    assert f"run {run_id}" in sync(url)
+    print(f"{KILLS} kills, at {nothing_waited} of them nothing waited")
+    assert nothing_waited < KILLS
 
 
 @pytest.mark.timeout(600)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.sqlite_in_brief
 ROOT = Path(__file__).parents[2]
 BEFORE = 20
 OUTAGE = times(500, 3_600)  # steps of 300 layers x 8 statistics, one a second in real life
-AFTER = 40
+AFTER = 24
 GROWTH_BYTES = 32 << 20
 DEADLINE_SECONDS = 120.0
 

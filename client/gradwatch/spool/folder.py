@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradwatch import clock
-from gradwatch.spool.entries import DamagedError
+from gradwatch.spool.entries import MAGIC, DamagedError, read_object, scan
 from gradwatch.spool.journal import Journal
 from gradwatch.spool.storage import Snapshot, SpoolFile
+from gradwatch.values import JsonValue
 
 SUFFIX = ".spool"
 UNFINISHED = ".new"
@@ -66,11 +67,17 @@ def looked_at(path: Path) -> Iterator[Journal]:
         DamagedError: it is no spool.
         OSError: it cannot be read.
     """
-    snapshot = Snapshot(path)
-    try:
+    with contextlib.closing(Snapshot(path)) as snapshot:
         yield Journal(snapshot)
-    finally:
-        snapshot.close()
+
+
+def intro_of(path: Path) -> dict[str, JsonValue]:
+    """What a file says of itself at its beginning; nothing if it is none of ours."""
+    with contextlib.suppress(OSError), contextlib.closing(Snapshot(path)) as file:
+        if file.read(0, len(MAGIC)) == MAGIC:
+            entry = next(scan(file.read), None)
+            return {} if entry is None else read_object(entry.payload)
+    return {}
 
 
 def clear(spool: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gradwatch import clock
@@ -15,48 +15,14 @@ from gradwatch.launch import Launch
 from gradwatch.layers import LayerTable
 from gradwatch.notices import Notices
 from gradwatch.spool import folder
-from gradwatch.spool.entries import Frame
+from gradwatch.spool.entries import Frame, Position
 from gradwatch.spool.journal import Journal
+from gradwatch.spool.origin import Origin
 from gradwatch.spool.storage import Memory, SpoolFile
 from gradwatch.values import JsonValue
 
 WASTE_BYTES = 32 << 20
 RETRY_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who wrote a queue, since when, in which run, and for which service ("": any)."""
-
-    url: str
-    writer: str
-    run: Mapping[str, JsonValue]
-    began: float = 0.0
-
-    @classmethod
-    def of(cls, intro: Mapping[str, JsonValue]) -> Origin:
-        """What a file says of itself."""
-        run, began = intro.get("run"), intro.get("began")
-        return cls(
-            str(intro.get("url") or ""),
-            str(intro.get("writer") or ""),
-            run if isinstance(run, dict) else {},
-            float(began) if isinstance(began, int | float) else 0.0,
-        )
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run."""
-        return str(self.run.get("id") or "")
-
-    def under(self, writer: str) -> Origin:
-        """The same launch under the name of another writer."""
-        return replace(self, writer=writer)
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """What is written into the file."""
-        run = dict(self.run)
-        return {"url": self.url, "writer": self.writer, "run": run, "began": self.began}
 
 
 class Lane:
@@ -96,8 +62,7 @@ class Lane:
     @property
     def path(self) -> Path | None:
         """Where the file is, if there is one."""
-        storage = self._journal.storage
-        return storage.path if isinstance(storage, SpoolFile) else None
+        return None if self._file is None else self._file.path
 
     @property
     def frames(self) -> int:
@@ -125,14 +90,9 @@ class Lane:
         return self._journal.met
 
     @property
-    def seq(self) -> int:
-        """The number of the front."""
-        return self._journal.position.seq
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the service may have given this number to a frame that it refused."""
-        return self._journal.position.doubtful
+    def position(self) -> Position:
+        """The number of the front, and whether the service may have used it for another."""
+        return self._journal.position
 
     @property
     def has_room(self) -> bool:
@@ -215,17 +175,15 @@ class Lane:
 
     def synchronise(self) -> None:
         """Have the disk itself hold what waits."""
-        storage = self._journal.storage
-        if isinstance(storage, SpoolFile):
+        if (file := self._file) is not None:
             with contextlib.suppress(OSError, ValueError):  # closed meanwhile
-                storage.synchronise()
+                file.synchronise()
 
     def touch(self) -> None:
         """Show that the writer lives."""
-        storage = self._journal.storage
-        if isinstance(storage, SpoolFile):
+        if (file := self._file) is not None:
             with contextlib.suppress(OSError):
-                storage.touch()
+                file.touch()
 
     def discard(self) -> bool:
         """Remove the file, as everything is delivered; False if that is not so."""
@@ -233,17 +191,20 @@ class Lane:
             if self.frames:
                 return False
             self._closed = True
-            storage = self._journal.storage
-            if isinstance(storage, SpoolFile):
-                storage.remove()
+            if self._file is not None:
+                self._file.remove()
             return True
 
     def leave(self) -> None:
         """Close the file as it is. Without the lock, which another process may seem to hold."""
         self._closed = True
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def _file(self) -> SpoolFile | None:
         storage = self._journal.storage
-        if isinstance(storage, SpoolFile):
-            storage.close()
+        return storage if isinstance(storage, SpoolFile) else None
 
     def _find_disk(self) -> None:
         """See that the queue is in its file, if there is a disk.
@@ -251,11 +212,10 @@ class Lane:
         Raises:
             OSError: there is none, or the file was taken and cannot be made again.
         """
-        storage = self._journal.storage
-        if isinstance(storage, SpoolFile):
-            if not storage.is_in_place:
+        if (file := self._file) is not None:
+            if not file.is_in_place:
                 self._journal = self._journal.copied_to(self._new_file())
-                storage.close()
+                file.close()
         elif not self.frames and time.monotonic() >= self._next_try:
             self._next_try = time.monotonic() + RETRY_SECONDS
             self._journal = self._journal.copied_to(self._new_file())
@@ -273,19 +233,17 @@ class Lane:
         )
         if self.frames:
             return False
-        storage = self._journal.storage
-        if isinstance(storage, SpoolFile):
+        if (file := self._file) is not None:
             self._journal = self._journal.copied_to(Memory())
-            storage.remove()
+            file.remove()
             self._next_try = time.monotonic() + RETRY_SECONDS
         self._journal.add(frame, table.described)
         return True
 
     def _compact(self) -> None:
         """Write the file anew when most of it is settled."""
-        old = self._journal.storage
-        waste = old.size - self.bytes
-        if waste <= max(WASTE_BYTES, self.bytes) or not isinstance(old, SpoolFile):
+        old = self._file
+        if old is None or old.size - self.bytes <= max(WASTE_BYTES, self.bytes):
             return
         with contextlib.suppress(OSError):
             new = self._new_file(folder.UNFINISHED)

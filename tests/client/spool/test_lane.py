@@ -15,7 +15,8 @@ from gradwatch.notices import Notices
 from gradwatch.spool import folder, lane
 from gradwatch.spool.entries import Frame
 from gradwatch.spool.journal import Journal
-from gradwatch.spool.lane import Lane, Origin
+from gradwatch.spool.lane import Lane
+from gradwatch.spool.origin import Origin
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 TABLE = LayerTable([Layer("fc1"), Layer("fc2")])
@@ -39,7 +40,7 @@ def drained(target: Lane, frames: int = 1 << 30) -> list[bytes]:
     found = []
     while frames and (front := target.front()) is not None:
         found.append(front.body.partition(b":")[0])
-        target.settle(seq=target.seq + 1, doubtful=False)
+        target.settle(seq=target.position.seq + 1, doubtful=False)
         frames -= 1
     return found
 
@@ -237,7 +238,7 @@ def test_a_found_file_is_taken_up_where_it_was_left(spool: Path) -> None:
     journal = folder.open_claimed(mine)
     assert journal is not None
     second = Lane(Origin.of(journal.intro), Config(spool=spool), Notices(), journal=journal)
-    assert (second.met, second.seq, second.frames) == (True, 1, 1)
+    assert (second.met, second.position.seq, second.frames) == (True, 1, 1)
     assert drained(second) == [b"1"]
     assert second.discard()
     assert not mine.exists()
