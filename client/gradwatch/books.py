@@ -37,6 +37,21 @@ class OwnBooks:
         self.news = self.news.after(receipt)
 
 
+class BooksBehind:
+    """Those of this process for what an outage left, whose guards are of long ago."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def settle(self, *, stored: int = 0, rejected: int = 0) -> None:
+        """Records have been stored, or refused for good."""
+        self._books.settle(stored=stored, rejected=rejected)
+
+    def hear(self, receipt: Mapping[str, object]) -> None:
+        """The service has answered."""
+        self._books.hear({key: value for key, value in receipt.items() if key != "guard"})
+
+
 class Tally:
     """Those of another process, which may be dead: only counted."""
 

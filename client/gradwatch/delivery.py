@@ -41,7 +41,7 @@ class Delivery:
         self.lane = lane
         self.ended = False
         self._link = link
-        self._books = books
+        self.books = books
         self._is_late = met
         self._known: set[str] | None = None if met else set()  # None: everything, until refuted
         self._refusals = 0
@@ -61,7 +61,7 @@ class Delivery:
         """Give up the frame in front, after a defect of our own or of the disk."""
         front = self._readable_front()
         if front is None:
-            self._books.settle(rejected=self.lane.give_up())
+            self.books.settle(rejected=self.lane.give_up())
         else:
             self._next(front, stored=0, seq_used=False)
         return self._link.backoff.next()
@@ -146,7 +146,7 @@ class Delivery:
         rejected = min(refused, front.records) if isinstance(refused, int) else 0
         if rejected:
             self._link.notices.warn("partial", f"the service refused {rejected} records of a frame")
-        self._books.hear(answer.body)
+        self.books.hear(answer.body)
         self._link.backoff.reset()
         self._next(front, stored=front.records - rejected, seq_used=True)
         return AT_ONCE
@@ -172,7 +172,7 @@ class Delivery:
     def _next(self, front: Frame, *, stored: int, seq_used: bool) -> None:
         self._refusals = 0
         self.lane.settle(seq=self.lane.position.seq + seq_used, doubtful=not seq_used)
-        self._books.settle(stored=stored, rejected=front.records - stored)
+        self.books.settle(stored=stored, rejected=front.records - stored)
 
     def _register(self, answer: Answer) -> Pause:
         """The run is not there, or not the table: introduce what is missing, send again."""

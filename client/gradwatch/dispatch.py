@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gradwatch.books import Books
+from gradwatch.books import Books, BooksBehind
 from gradwatch.delivery import Delivery, Link
 from gradwatch.pause import AT_ONCE, Pause
 from gradwatch.spool.lane import Lane
@@ -70,7 +70,9 @@ class Dispatch:
     def _recover(self, *, has_all: bool) -> None:
         """The service is back: if much waits, new reports shall not wait behind it."""
         self._link.backoff.recovered = False
-        if not has_all and self._lanes.live.bytes > self._link.config.live_first_bytes:
+        live = self._lanes.live
+        if not has_all and live.bytes > self._link.config.live_first_bytes:
+            self._delivery(live).books = BooksBehind(self._books)
             self._lanes.roll()
 
     def _end(self) -> None:

@@ -75,6 +75,25 @@ def test_after_an_outage_new_reports_go_before_the_backlog(service: MemoryServic
     assert line.buffer.counts.stored == 12
 
 
+def test_what_is_said_about_the_backlog_does_not_replace_the_guard(
+    service: MemoryService,
+) -> None:
+    service.guard = {"max_norm": 1.0, "expires_step": 256}
+    line = Line(service, live_first_bytes=500)
+    away(line, service, 10)
+    line.turn()
+    line.log(100)
+    line.turn()
+    line.turn()
+    assert line.books.news.guard.max_norm == 1.0
+    service.guard = {"max_norm": 9.0, "expires_step": 1}
+    service.alerts = [{"id": "a"}]
+    served_to_the_end(line)
+    assert line.buffer.counts.pending == 0
+    assert line.books.news.guard.max_norm == 1.0
+    assert line.books.news.alerts == ({"id": "a"},)
+
+
 def test_the_file_of_the_backlog_goes_when_it_is_delivered(
     service: MemoryService, spool: Path
 ) -> None:

@@ -129,3 +129,4 @@ def test_an_hour_of_reports_waits_on_disk_and_new_ones_do_not_wait_for_it(
     assert behind > OUTAGE / 10
     assert folder.files(spool) == []
     assert http.get(f"/runs/{run_id}").json()["state"] == "finished"
+    assert http.get("/alerts", params={"run": run_id}).json()["items"] == []
