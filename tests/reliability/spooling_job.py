@@ -55,7 +55,8 @@ def hour(run_id: str) -> None:
     for line in sys.stdin:
         steps, pause = line.split()
         for _ in range(int(steps)):
-            run.log(next(numbers), loss=1.0, layers=wide)
+            step = next(numbers)
+            run.log(step, loss=2.0 / (1.0 + step / 100), layers=wide)
             write_at_once(run)
             time.sleep(float(pause))
         counts = run.counts
