@@ -49,10 +49,10 @@ class Delivery:
 
     def turn(self) -> Pause | None:
         """Do the next thing there is to do, and say how long to wait after it; None: nothing."""
+        farewell = self.lane.farewell  # before looking whether anything else is there
         front = self.lane.front()
         if front is not None:
             return self._introduce(front.table) or self._push(front)
-        farewell = self.lane.farewell
         if farewell is None or self.ended:
             return None
         return self._introduce("") or self._finish(farewell)

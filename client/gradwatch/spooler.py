@@ -67,14 +67,17 @@ class Spooler:
         if self.ended:
             return None
         self._care(time.monotonic())
+        urged, closing = self._urged, self._closing  # before looking at what is there by now
         if len(self._buffer):
             if not self._is_due(time.monotonic()):
                 return self._rest
             return self._form() if self._lanes.live.has_room else self._wait_for_room
-        if self._urged:
+        if urged:
             self._urged = False
+            if len(self._buffer):  # it came, with an urge of its own, after we looked
+                self._urged = True
             self._synchronise()
-        if self._closing:
+        if closing:
             self._end()
         return self._rest
 

@@ -17,6 +17,8 @@ from gradwatch.layers import Layer, LayerTable
 from gradwatch.notices import Notices
 from gradwatch.pause import Patience, Pause
 from gradwatch.records import Event, Report
+from gradwatch.spool.entries import DamagedError
+from gradwatch.spool.journal import Journal
 from gradwatch.spool.lanes import Lanes
 from gradwatch.spooler import Spooler
 from gradwatch.transport import Transport
@@ -281,6 +283,43 @@ def test_a_defect_of_the_service_is_tried_six_times(line: Line, service: MemoryS
     assert [status for _, _, status in service.requests].count(500) == 6
     assert line.buffer.counts == Counts(observed=2, stored=1, rejected=1)
     assert service.steps == [1]
+
+
+def test_frames_that_the_disk_gives_back_no_more_are_counted(
+    line: Line, service: MemoryService
+) -> None:
+    for step in range(3):
+        line.log(step)
+        line.write()
+    line.turn()
+    path = line.lanes.live.path
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(DamagedError):
+        line.dispatch.turn()
+    line.dispatch.abandon()
+    line.log(3)
+    line.turns()
+    assert service.steps == [0, 3]
+    assert line.buffer.counts == Counts(observed=4, stored=2, rejected=2)
+
+
+def test_a_split_that_cannot_be_noted_is_tried_later(
+    line: Line, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    line.log(*range(40))
+    service.max_bytes = 600
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "split", fail)
+        line.turn()
+        pause = line.turn()
+        assert pause is not None
+        assert pause.patience is Patience.BACKOFF
+    line.turns()
+    assert service.steps == list(range(40))
 
 
 def test_outages_do_not_count_as_defects(line: Line, service: MemoryService) -> None:

@@ -158,6 +158,28 @@ def test_a_run_that_is_ending_is_not_divided_any_more(service: MemoryService) ->
     assert len({item.writer for item in service.stored}) == 1
 
 
+def test_the_end_is_not_told_before_a_frame_that_came_just_before_it(
+    service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(service)
+    front = Lane.front
+
+    def look_a_moment_too_early(lane: Lane) -> Frame | None:
+        found = front(lane)
+        patched.undo()
+        line.log(0)
+        line.write()
+        lane.finish({"state": "finished"})
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lane, "front", look_a_moment_too_early)
+        for _ in range(5):
+            line.dispatch.turn()
+    assert service.steps == [0]
+    assert service.requests[-1][1].endswith("/finish")
+
+
 def test_the_files_go_with_the_run(service: MemoryService, spool: Path) -> None:
     line = Line(service)
     line.log(0)
@@ -297,6 +319,44 @@ def test_what_our_own_earlier_launch_left_opens_no_launch(
     posts = [request for request in service.requests if request[1] == "/api/v1/runs"]
     assert len(posts) == 2  # ours, and the table that was missing
     assert service.runs[RUN]["launch_id"] == "l1"
+
+
+def test_a_defect_while_sweeping_costs_nothing_of_ours(
+    sweeping: Sweeping, service: MemoryService
+) -> None:
+    orphan(frames=3)
+    sweeping.turns()
+    sweeping.sweep._looked_at = float("-inf")
+    service.faults.extend([lambda _: None, KeyError("a defect")])
+    with pytest.raises(KeyError):
+        sweeping.dispatch.turn()
+    sweeping.dispatch.abandon()
+    sweeping.look()
+    assert len(service.stored) == 3
+    assert sweeping.buffer.counts.rejected == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n" * 10])
+def test_a_file_without_a_beginning_is_got_out_of_the_way(
+    sweeping: Sweeping, spool: Path, content: bytes
+) -> None:
+    path = orphan()
+    path.write_bytes(content)
+    os.utime(path, (1_000_000, 1_000_000))
+    sweeping.turns()
+    sweeping.look()
+    assert [path.parent.name for path in folder.files(spool)] == [RUN]
+
+
+def test_an_orphan_that_somebody_else_claims_first_is_theirs(
+    sweeping: Sweeping, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan()
+    sweeping.turns()
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "claim", lambda _: None)
+        sweeping.look()
+    assert len(service.stored) == 1
 
 
 def test_a_damaged_orphan_costs_nothing_of_ours(

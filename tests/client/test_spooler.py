@@ -184,6 +184,28 @@ def test_the_end_is_written_after_everything_else(watched: Watched) -> None:
     assert watched.spooler.turn() is None
 
 
+def test_what_is_reported_just_before_the_end_is_written_before_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = Buffer.__len__
+
+    def look_a_moment_too_early(buffer: Buffer) -> int:
+        found = count(buffer)
+        patched.undo()
+        watched.log()
+        watched.spooler.urge()
+        watched.spooler.close({"state": "finished"})
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Buffer, "__len__", look_a_moment_too_early)
+        watched.spooler.turn()
+    assert not watched.spooler.ended
+    while not watched.spooler.ended:
+        watched.spooler.turn()
+    assert watched.lanes.records == 1
+
+
 def test_a_defect_costs_the_records_of_one_frame(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from gradwatch.spool.entries import Frame
 from gradwatch.spool.journal import Journal
 from gradwatch.spool.lane import Lane
 from gradwatch.spool.origin import Origin
+from gradwatch.spool.storage import SpoolFile
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 TABLE = LayerTable([Layer("fc1"), Layer("fc2")])
@@ -225,6 +226,33 @@ def test_a_file_of_which_most_is_settled_is_written_anew(
     assert (found.frames, found.position.seq) == (6, 25)
     assert drained(target) == [str(number).encode() for number in range(25, 31)]
     assert [path.name for path in (spool / RUN).iterdir()] == ["r0-w.spool"]
+
+
+def test_a_file_that_cannot_be_written_anew_stays_as_it_is(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lane, "WASTE_BYTES", 10_000)
+    target = begun(spool)
+    put(target, *(frame(number, 1000) for number in range(30)))
+    with monkeypatch.context() as full:
+        full.setattr(SpoolFile, "replace", fail)
+        drained(target, 25)
+    assert on_disk(target).frames == 5
+    assert [path.name for path in (spool / RUN).iterdir()] == ["r0-w.spool"]
+    assert drained(target) == [str(number).encode() for number in range(25, 30)]
+
+
+def test_the_end_of_a_run_is_remembered_without_a_disk(unwritable: Path) -> None:
+    target = begun(unwritable)
+    target.finish({"state": "finished"})
+    assert target.farewell == {"state": "finished"}
+    target.touch()
+    target.synchronise()
+    target.leave()
+    assert target.discard()
 
 
 def test_a_found_file_is_taken_up_where_it_was_left(spool: Path) -> None:
