@@ -3,12 +3,14 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
 from importlib.metadata import EntryPoint, PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from gradwatch import cli, clock, retry, terminal
 from gradwatch.commands import doctor, tail
 from gradwatch.config import Config
 from gradwatch.transport import client_version
+from tests.client.test_dispatch import orphan
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 API = "/api/v1"
@@ -526,6 +529,25 @@ def test_doctor_notices_a_mode_in_which_jobs_send_nothing(
     line = capsys.readouterr().out.splitlines()[1]
     assert line.startswith("warn  mode")
     assert said in line
+
+
+def test_doctor_says_what_waits_on_disk(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    orphan(frames=3)
+    cli.main(["doctor"], settings=Config(), http=httpx.MockTransport(Routes(well())))
+    line = capsys.readouterr().out.splitlines()[2]
+    waits = rf"3 reports \([0-9]+ bytes\) wait in {spool}: `gradwatch sync` sends them"
+    assert re.fullmatch(rf"warn  spool      {waits}", line)
+
+
+def test_doctor_notices_that_nothing_can_be_written(
+    capsys: pytest.CaptureFixture[str], spool: Path
+) -> None:
+    spool.touch()
+    cli.main(["doctor"], settings=Config(), http=httpx.MockTransport(Routes(well())))
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith(
+        f"warn  spool      {spool} cannot be written; an outage may lose reports"
+    )
 
 
 def test_an_unusable_setting_is_one_line(
