@@ -124,7 +124,7 @@ class Sender:
         """Send something; then there may be room for more."""
         pause = self._dispatch.turn()
         if len(self.buffer) >= self._spooler.wake_records:
-            self._spooling.wake()
+            self._spooling.urge()
         return pause
 
     def abandon(self) -> Pause:

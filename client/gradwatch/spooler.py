@@ -42,6 +42,8 @@ class Spooler:
     @property
     def wake_records(self) -> int:
         """How many queued records are reason enough to wake the thread."""
+        if self._closing or self._urged:
+            return 1
         if self._is_hungry:
             return self._config.eager_records
         return max(self._config.queue_records // 2, 1)

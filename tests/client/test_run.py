@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -267,6 +268,27 @@ def test_the_log_of_the_job_is_not_filled_with_requests(
     delivered(run)
     logging.getLogger("httpx").info("of the job itself")
     assert [record.getMessage() for record in caplog.records] == ["of the job itself"]
+
+
+def test_a_key_that_is_refused_is_tried_again_later(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run = open_run()
+    service.faults.append(problem(401))
+    run.log(0)
+    delivered(run)
+    assert service.steps == [0]
+
+
+def test_without_a_disk_a_run_ends_as_fast_as_it_is_answered(
+    open_run: OpenRun, service: MemoryService, spool: Path
+) -> None:
+    spool.touch()
+    run = open_run(linger_seconds=3600.0, frame_records=5, eager_records=3600)
+    for step in range(200):
+        run.log(step)
+    run.finish()
+    assert service.steps == list(range(200))
 
 
 def test_a_defect_of_ours_costs_one_frame_and_is_logged(

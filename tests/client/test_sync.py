@@ -170,6 +170,13 @@ def test_a_few_failures_are_waited_out(service: MemoryService, sync: Sync) -> No
     assert len(service.steps) == 20
 
 
+def test_long_ones_say_how_far_they_are(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradwatch.commands.sync.PROGRESS_SECONDS", 0.0)
+    recorded()
+    _, _, err = sync()
+    assert "gradwatch: 20 of 20" in err
+
+
 def test_a_key_that_is_not_accepted_is_said_and_everything_stays(
     service: MemoryService, sync: Sync, spool: Path
 ) -> None:
