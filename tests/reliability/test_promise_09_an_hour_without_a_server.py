@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -70,16 +71,16 @@ def job(url: str, run_id: str) -> Iterator[Job]:
         process.communicate()
 
 
-def arrivals(server: Server, run_id: str) -> list[tuple[str, int]]:
-    """Writer and step of each frame, in the order in which they were stored."""
+def arrivals(server: Server, run_id: str) -> list[tuple[str, int, dt.datetime]]:
+    """Writer, step and time of each frame, in the order in which they were stored."""
     engine = sa.create_engine(server.database_url)
     query = (
-        sa.select(frames.c.writer, frames.c.step_min)
+        sa.select(frames.c.writer, frames.c.step_min, frames.c.received_at)
         .where(frames.c.run_id == uuid.UUID(run_id), frames.c.reports > 0)
         .order_by(frames.c.received_at)
     )
     with engine.connect() as connection:
-        found = [(writer, step) for writer, step in connection.execute(query)]
+        found = [(writer, step, at) for writer, step, at in connection.execute(query)]
     engine.dispose()
     return found
 
@@ -110,6 +111,7 @@ def test_an_hour_of_reports_waits_on_disk_and_new_ones_do_not_wait_for_it(
         during = working.report(OUTAGE)
         assert folder.total_bytes(spool / run_id) > OUTAGE * 300 * 8 * 4 / 2
         server.start()
+        back_at = dt.datetime.now(dt.UTC)
         after = working.report(AFTER, 0.25)
     total = BEFORE + OUTAGE + AFTER
     assert stored(http, run_id) == list(range(total))
@@ -119,14 +121,18 @@ def test_an_hour_of_reports_waits_on_disk_and_new_ones_do_not_wait_for_it(
     assert max(growth) <= GROWTH_BYTES
 
     came = arrivals(server, run_id)
-    backlog, live = dict.fromkeys(writer for writer, _ in came)
+    backlog, live = dict.fromkeys(writer for writer, _, _ in came)
     for writer in (backlog, live):
-        steps = [step for name, step in came if name == writer]
+        steps = [step for name, step, _ in came if name == writer]
         assert steps == sorted(steps)
-    first_live = next(place for place, (writer, _) in enumerate(came) if writer == live)
-    behind = sum(writer == backlog for writer, _ in came[first_live:])
-    print(f"when the first new step was stored, {behind} steps of the outage still waited")
-    assert behind > OUTAGE / 10
+    first_live = next(place for place, (writer, _, _) in enumerate(came) if writer == live)
+    behind = [at for writer, _, at in came[first_live:] if writer == backlog]
+    print(f"when the first new step was stored, {len(behind)} steps of the outage still waited")
+    ready = [(at - back_at).total_seconds() for at in (came[first_live][2], behind[-1])]
+    print(
+        f"after the service was ready: {ready[0]:.1f} s, and {ready[1]:.1f} s until all was there"
+    )
+    assert len(behind) > OUTAGE / 10
     assert folder.files(spool) == []
     assert http.get(f"/runs/{run_id}").json()["state"] == "finished"
     assert http.get("/alerts", params={"run": run_id}).json()["items"] == []
