@@ -20,7 +20,7 @@ from gradwatch import cli, clock, retry, terminal
 from gradwatch.commands import doctor, tail
 from gradwatch.config import Config
 from gradwatch.transport import client_version
-from tests.client.test_dispatch import orphan
+from tests.client.orphans import orphan
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 API = "/api/v1"

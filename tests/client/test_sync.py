@@ -15,7 +15,7 @@ from gradwatch.run import Run
 from gradwatch.spool import folder
 from tests.client.conftest import FAST
 from tests.client.memory_service import MemoryService, problem
-from tests.client.test_dispatch import orphan
+from tests.client.orphans import orphan
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 NEXT = "01935b2e-7a4c-7000-8000-000000000002"

@@ -29,12 +29,7 @@ class Lane:
     """``journal`` is one that is there already; a new one begins on disk with its first frame."""
 
     def __init__(
-        self,
-        origin: Origin,
-        config: Config,
-        notices: Notices,
-        *,
-        journal: Journal | None = None,
+        self, origin: Origin, config: Config, notices: Notices, journal: Journal | None = None
     ) -> None:
         self.origin = origin
         self.frame_bytes = config.frame_bytes
@@ -97,11 +92,9 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether another frame would be taken; at least one always is."""
-        if not self.frames:
-            return True
         path = self.path
-        if path is None:
-            return False
+        if path is None or not self.frames:
+            return not self.frames
         return folder.total_bytes(path.parent) + self.frame_bytes <= self._config.spool_bytes
 
     def put(self, frame: Frame, table: LayerTable) -> bool:
