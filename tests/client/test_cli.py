@@ -531,6 +531,14 @@ def test_doctor_notices_a_mode_in_which_jobs_send_nothing(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (34_700_000, "34.7 MB"), (5_123_000_000, "5.12 GB")],
+)
+def test_sizes_are_said_in_the_unit_that_suits_them(count: int, said: str) -> None:
+    assert terminal.size(count) == said
+
+
 def test_doctor_says_what_waits_on_disk(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
     orphan(frames=3)
     cli.main(["doctor"], settings=Config(), http=httpx.MockTransport(Routes(well())))

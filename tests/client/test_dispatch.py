@@ -128,6 +128,18 @@ def test_a_second_outage_makes_a_second_backlog_and_the_older_goes_first(
     assert sorted(steps) == [*range(10), *range(100, 110), 200]
 
 
+def test_a_backlog_into_which_something_came_meanwhile_stays(service: MemoryService) -> None:
+    line = Line(service)
+    line.log(0)
+    line.write()
+    line.lanes.roll()
+    (old,) = line.lanes.backlog
+    line.lanes.drop(old)
+    assert line.lanes.backlog == (old,)
+    line.turns()
+    assert service.steps == [0]
+
+
 def test_a_run_that_ends_with_a_backlog_ends_after_it(service: MemoryService) -> None:
     line = Line(service, live_first_bytes=500)
     away(line, service, 10)

@@ -103,7 +103,8 @@ def test_records_are_sent_promptly_without_being_asked(
 def test_an_overflow_keeps_the_first_the_broken_and_the_newest(
     open_run: OpenRun, service: MemoryService
 ) -> None:
-    run = open_run(queue_records=10, auth_pause_seconds=3600.0, exit_seconds=0.0)
+    settings = {"queue_records": 10, "spool_bytes": 0, "exit_seconds": 0.0}
+    run = open_run(auth_pause_seconds=3600.0, **settings)
     service.faults.append(problem(401))
     run.log(0, loss=0.0)
     poll(lambda: bool(service.requests), "the sender has the first record")

@@ -197,6 +197,7 @@ def test_what_is_reported_just_before_the_end_is_written_before_it(
         watched.spooler.close({"state": "finished"})
         return found
 
+    watched.spooler.urge()
     with monkeypatch.context() as patched:
         patched.setattr(Buffer, "__len__", look_a_moment_too_early)
         watched.spooler.turn()
