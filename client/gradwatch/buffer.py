@@ -51,6 +51,16 @@ class Buffer:
         return len(self._ordinary) + len(self._critical)
 
     @property
+    def bytes(self) -> int:
+        """About how much memory the queued records occupy."""
+        return self._bytes
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something queued must not be lost: it should be on disk soon."""
+        return bool(self._critical)
+
+    @property
     def counts(self) -> Counts:
         """A consistent view of all counters."""
         with self._lock:

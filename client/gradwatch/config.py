@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, cast
 
 import httpx
@@ -16,13 +17,28 @@ Mode = Literal["online", "offline", "disabled"]
 DEFAULT_URL = "http://127.0.0.1:8321"
 
 
+def _spool() -> Path:
+    """The folder of what waits: ``GRADWATCH_SPOOL``, or where this system keeps such things."""
+    given, state = os.getenv("GRADWATCH_SPOOL"), os.getenv("XDG_STATE_HOME")
+    if given:
+        return Path(given).absolute()
+    try:
+        return Path(state or Path.home() / ".local" / "state", "gradwatch", "spool")
+    except RuntimeError:  # nobody's process: it has no folder of its own
+        return Path(os.devnull, "spool")
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Settings of one process; the numbers are defaults few people need to change.
 
     ``queue_*`` bound what waits in memory, ``frame_*`` one request. A record waits at most
     ``linger_seconds`` for company. After the n-th failure in a row the sender waits
-    uniform(0, min(``backoff_cap_seconds``, ``backoff_base_seconds`` · 2^n)).
+    uniform(0, min(``backoff_cap_seconds``, ``backoff_base_seconds`` · 2^n)), and at most
+    ``absent_cap_seconds`` where nobody listens, as that asks nothing of the service.
+
+    What waits lies in ``spool``: a frame about every ``spool_seconds``, ``spool_bytes`` a run. When
+    the service is back and more than ``live_first_bytes`` wait, new reports go first.
     """
 
     url: str = DEFAULT_URL
@@ -38,9 +54,14 @@ class Config:
     linger_seconds: float = 0.2
     backoff_base_seconds: float = 0.5
     backoff_cap_seconds: float = 60.0
+    absent_cap_seconds: float = 4.0
     auth_pause_seconds: float = 300.0
     request_timeout_seconds: float = 10.0
     exit_seconds: float = 2.0
+    spool: Path = field(default_factory=_spool)
+    spool_seconds: float = 1.0
+    spool_bytes: int = 512 << 20
+    live_first_bytes: int = 4 << 20
 
 
 def load(url: str | None = None, api_key: str | None = None, mode: str | None = None) -> Config:

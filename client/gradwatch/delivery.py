@@ -1,108 +1,93 @@
-"""Brings records to the service exactly once and in order: one request a turn, no thread.
+"""Brings a lane to the service exactly once and in order: one request a turn, no thread.
 
-A frame is encoded once and the same bytes are sent under the same number until they are
-acknowledged; only then is the next frame formed.
+The same bytes are sent under the same number until they are acknowledged; only then comes the next
+frame. A lane that was found, and whose launch the service has met, is not introduced as a launch
+again: that would look like a new one.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from pathlib import Path
 
-from gradwatch import frames
-from gradwatch.buffer import Buffer
+from gradwatch import clock, frames
+from gradwatch.books import Books
 from gradwatch.config import Config
 from gradwatch.errors import Unreachable
-from gradwatch.launch import Launch
-from gradwatch.layers import LayerTable
-from gradwatch.news import News
 from gradwatch.notices import Notices
-from gradwatch.pause import AT_ONCE, Patience, Pause
-from gradwatch.records import Record
+from gradwatch.pause import AT_ONCE, Backoff, Pause
+from gradwatch.spool import dead
+from gradwatch.spool.entries import Frame
+from gradwatch.spool.lane import Lane
 from gradwatch.transport import API, Answer, Transport
 from gradwatch.values import JsonValue
-from gradwatch.verdict import Verdict, backoff_limit, judge_frame, judge_introduction
-
-_jitter = random.SystemRandom()  # also different in every fork
+from gradwatch.verdict import Verdict, judge_frame, judge_introduction
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The one frame under way."""
+class Link:
+    """What all lanes of a process share: the way to the service, and how it is there."""
 
-    records: tuple[Record, ...]
-    table: LayerTable
-    body: bytes
-    refusals: int = 0
+    def __init__(self, config: Config, transport: Transport, notices: Notices) -> None:
+        self.config = config
+        self.transport = transport
+        self.notices = notices
+        self.backoff = Backoff(config)
 
 
 class Delivery:
-    """The sending side of one writer; ``turn`` is called again and again by one thread."""
+    """The sending side of one lane; ``turn`` is called again and again by one thread."""
 
-    def __init__(
-        self, launch: Launch, writer: str, buffer: Buffer, transport: Transport, config: Config
-    ) -> None:
-        self.launch = launch
-        self.writer = writer
-        self.news = News()
+    def __init__(self, lane: Lane, link: Link, books: Books, *, met: bool = False) -> None:
+        self.lane = lane
         self.ended = False
-        self.notices = Notices()
-        self._buffer = buffer
-        self._transport = transport
-        self._config = config
-        self._taken: list[Record] = []
-        self._head: Head | None = None
-        self._known: set[str] = set()
-        self._seq = 0
-        self._seq_doubtful = False
-        self._frame_bytes = config.frame_bytes
-        self._failures = 0
-        self._closing = False
-        self._farewell: Mapping[str, JsonValue] | None = None
+        self._link = link
+        self.books = books
+        self._is_late = met
+        self._known: set[str] | None = None if met else set()  # None: everything, until refuted
+        self._refusals = 0
+        self._run = f"/runs/{lane.origin.run_id}"
 
-    def close(self, farewell: Mapping[str, JsonValue] | None) -> None:
-        """Let ``turn`` end once everything is delivered, with ``POST …/finish`` if given."""
-        self._farewell = farewell
-        self._closing = True
-
-    def turn(self) -> Pause:
-        """Do the next thing there is to do, and say how long to wait after it."""
-        if self._head is None:
-            self._load()
-        if self._head is not None:
-            return self._introduce(self._head.table) or self._push(self._head)
-        if not self._closing:
-            return Pause(self._config.linger_seconds)
-        if self._farewell is None:
-            self.ended = True
-            return AT_ONCE
-        return self._introduce(LayerTable()) or self._finish(self._farewell)
+    def turn(self) -> Pause | None:
+        """Do the next thing there is to do, and say how long to wait after it; None: nothing."""
+        farewell = self.lane.farewell  # before looking whether anything else is there
+        front = self.lane.front()
+        if front is not None:
+            return self._introduce(front.table) or self._push(front)
+        if farewell is None or self.ended:
+            return None
+        return self._introduce("") or self._finish(farewell)
 
     def abandon(self) -> Pause:
-        """Give up the frame under way, after a defect of our own."""
-        self._buffer.settle(rejected=len(self._taken))
-        self._taken, self._head = [], None
-        return self._backoff()
+        """Give up the frame in front, after a defect of our own or of the disk."""
+        front = self._readable_front()
+        if front is None:
+            self.books.settle(rejected=self.lane.give_up())
+        else:
+            self._next(front, stored=0, seq_used=False)
+        return self._link.backoff.next()
 
-    def _load(self) -> None:
-        self._taken = self._buffer.take(self._config.frame_records, self._frame_bytes)
-        if self._taken:
-            table = frames.table_of(self._taken)
-            self._head = Head(tuple(self._taken), table, frames.encode(self._taken))
-
-    def _introduce(self, table: LayerTable) -> Pause | None:
-        """Make the run and the table known to the service; None when they are."""
-        if table.hash in self._known:
+    def _readable_front(self) -> Frame | None:
+        try:
+            return self.lane.front()
+        except Exception:  # noqa: BLE001 - whatever has been wrong with it may be so still
             return None
-        answer = self._ask("/runs", self.launch.body(table))
+
+    def _introduce(self, table: str) -> Pause | None:
+        """Make the run and the table known to the service; None when they are."""
+        if self._known is None or table in self._known:
+            return None
+        body = self.lane.introduction(table)
+        if self._is_late:
+            body = {key: value for key, value in body.items() if key not in _OF_A_LAUNCH}
+        answer = self._ask("/runs", body)
         if isinstance(answer, Pause):
             return answer
-        self._known |= {table.hash, ""}
+        self._known |= {table, ""}
+        self.lane.note_met()
         return None
 
     def _finish(self, farewell: Mapping[str, JsonValue]) -> Pause:
-        answer = self._ask(f"/runs/{self.launch.run_id}/finish", farewell)
+        answer = self._ask(f"{self._run}/finish", farewell)
         if isinstance(answer, Pause):
             return answer
         self.ended = True
@@ -111,12 +96,12 @@ class Delivery:
     def _ask(self, path: str, body: Mapping[str, JsonValue]) -> Answer | Pause:
         """POST something that is not a frame; a pause means that it has not been accepted."""
         try:
-            answer = self._transport.post(API + path, body)
+            answer = self._link.transport.post(API + path, body)
         except Unreachable as error:
             return self._unreachable(error)
         verdict = judge_introduction(answer)
         if verdict is Verdict.STORED:
-            self._failures = 0
+            self._link.backoff.reset()
             return answer
         if verdict is Verdict.REJECT:
             return self._refused(answer)
@@ -125,106 +110,119 @@ class Delivery:
     def _refused(self, answer: Answer) -> Pause:
         """The run itself, or its end, will never be accepted: nothing of it can be delivered."""
         self._warn_refused("run", answer)
-        if self._head is None:
-            self.ended = self._closing
-        return self.abandon()
+        self.ended = self.lane.farewell is not None and not self.lane.frames
+        while (front := self.lane.front()) is not None:
+            self._bury(front, answer)
+            self._next(front, stored=0, seq_used=False)
+        return self._link.backoff.next()
 
-    def _push(self, head: Head) -> Pause:
-        path = f"{API}/runs/{self.launch.run_id}/writers/{self.writer}/frames/{self._seq}"
+    def _push(self, front: Frame) -> Pause:
+        path = f"{API}{self._run}/writers/{self.lane.origin.writer}/frames/{self.lane.position.seq}"
         try:
-            answer = self._transport.put_frame(path, head.body)
+            answer = self._link.transport.put_frame(path, front.body)
         except Unreachable as error:
             return self._unreachable(error)
-        return self._act(head, answer)
+        return self._act(front, answer)
 
-    def _act(self, head: Head, answer: Answer) -> Pause:
-        match judge_frame(answer, head.refusals):
+    def _act(self, front: Frame, answer: Answer) -> Pause:
+        match judge_frame(answer, self._refusals):
             case Verdict.STORED:
-                return self._stored(head, answer)
+                return self._stored(front, answer)
             case Verdict.REGISTER:
-                self._known.clear()
-                return self._again(head)
-            case Verdict.SPLIT if len(head.records) > 1:
-                return self._split(head)
-            case Verdict.RENUMBER if self._seq_doubtful:
-                self._seq += 1
+                return self._register(answer)
+            case Verdict.SPLIT if len(parts := frames.split(front)) > 1:
+                return self._split(parts)
+            case Verdict.RENUMBER if self.lane.position.doubtful:
+                self.lane.renumber(self.lane.position.seq + 1)
                 return AT_ONCE
             case Verdict.RETRY | Verdict.HOLD as verdict:
-                self._head = replace(head, refusals=head.refusals + (answer.status == 500))
+                self._refusals += answer.status == 500
                 return self._later(answer, verdict)
             case verdict:
-                return self._rejected(head, answer, taken=verdict is Verdict.RENUMBER)
+                return self._rejected(front, answer, taken=verdict is Verdict.RENUMBER)
 
-    def _stored(self, head: Head, answer: Answer) -> Pause:
+    def _stored(self, front: Frame, answer: Answer) -> Pause:
         refused = answer.body.get("rejected")
-        rejected = min(refused, len(head.records)) if isinstance(refused, int) else 0
+        rejected = min(refused, front.records) if isinstance(refused, int) else 0
         if rejected:
-            self.notices.warn("partial", f"the service refused {rejected} records of a frame")
-        self.news = self.news.after(answer.body)
-        self._failures = 0
-        self._next(seq_used=True)
-        self._buffer.settle(stored=len(head.records) - rejected, rejected=rejected)
-        more = len(self._buffer) >= self._config.eager_records
-        return AT_ONCE if more or self._closing else Pause(self._config.linger_seconds)
+            self._link.notices.warn("partial", f"the service refused {rejected} records of a frame")
+        self.books.hear(answer.body)
+        self._link.backoff.reset()
+        self._next(front, stored=front.records - rejected, seq_used=True)
+        return AT_ONCE
 
-    def _rejected(self, head: Head, answer: Answer, *, taken: bool) -> Pause:
+    def _rejected(self, front: Frame, answer: Answer, *, taken: bool) -> Pause:
         """Count the frame as lost. Its number is used again, unless it is known to be taken.
 
         The service may have consumed the number all the same; then it answers 409 to the next
         frame, which is renumbered. So the sequence has no gap that the service would wait for.
         """
         self._warn_refused("frame", answer)
-        self._next(seq_used=taken)
-        self._buffer.settle(rejected=len(head.records))
+        self._bury(front, answer)
+        self._next(front, stored=0, seq_used=taken)
         return AT_ONCE
 
-    def _split(self, head: Head) -> Pause:
-        """Form smaller frames of the same records; none of them has a number yet but this one."""
-        self._frame_bytes = sum(record.size for record in head.records) // 2
-        self._taken, self._head = [], None
-        self._buffer.put_back(head.records)
+    def _split(self, parts: list[Frame]) -> Pause:
+        try:
+            self.lane.split(parts)
+        except OSError:  # not noted on disk: a crash would send the whole under a used number
+            return self._link.backoff.next()
         return AT_ONCE
 
-    def _next(self, *, seq_used: bool) -> None:
-        self._seq += seq_used
-        self._seq_doubtful = not seq_used
-        self._taken, self._head = [], None
+    def _next(self, front: Frame, *, stored: int, seq_used: bool) -> None:
+        self._refusals = 0
+        self.lane.settle(seq=self.lane.position.seq + seq_used, doubtful=not seq_used)
+        self.books.settle(stored=stored, rejected=front.records - stored)
 
-    def _again(self, head: Head) -> Pause:
-        self._head = replace(head, refusals=head.refusals + 1)
-        return self._backoff() if head.refusals else AT_ONCE
+    def _register(self, answer: Answer) -> Pause:
+        """The run is not there, or not the table: introduce what is missing, send again."""
+        self._known = set()
+        self._is_late = self._is_late and answer.status != 404
+        self._refusals += 1
+        return self._link.backoff.next() if self._refusals > 1 else AT_ONCE
 
     def _unreachable(self, error: Unreachable) -> Pause:
-        self.notices.warn(
+        self._link.notices.warn(
             "unreachable",
-            f"no answer from {self._config.url} ({error}); training goes on, records wait",
+            f"no answer from {self._link.config.url} ({error}); training goes on, records wait",
         )
-        return self._backoff()
+        return self._link.backoff.next(nobody_listens=error.nobody_listens)
 
     def _later(self, answer: Answer, verdict: Verdict) -> Pause:
         if verdict is Verdict.HOLD:
             self._warn_refused("access", answer)
-            return Pause(self._config.auth_pause_seconds, Patience.ORDERED)
-        pause = self._backoff()
-        if answer.retry_after_seconds is None:
-            return pause
-        told = answer.retry_after_seconds * _jitter.uniform(1.0, 1.1)
-        return Pause(max(told, pause.seconds), Patience.ORDERED)
+            return self._link.backoff.hold()
+        return self._link.backoff.told(answer.retry_after_seconds)
 
-    def _backoff(self) -> Pause:
-        limit = backoff_limit(self._config, self._failures)
-        self._failures += 1
-        return Pause(_jitter.uniform(0.0, limit), Patience.BACKOFF)
+    def _bury(self, front: Frame, answer: Answer) -> None:
+        origin = self.lane.origin
+        why = {
+            "run": origin.run_id,
+            "project": origin.run.get("project"),
+            "writer": origin.writer,
+            "records": front.records,
+            "service": self._link.config.url,
+            "status": answer.status,
+            "code": answer.code,
+            "detail": answer.detail,
+            "at": clock.now(),
+        }
+        dead.keep(self._spool, front.body, why)
+
+    @property
+    def _spool(self) -> Path:
+        return self._link.config.spool
 
     def _warn_refused(self, what: str, answer: Answer) -> None:
         remedy = _REMEDIES.get(answer.status, "run `gradwatch doctor`")
-        self.notices.warn(
+        self._link.notices.warn(
             f"{what} {answer.status} {answer.code}",
-            f"{self._config.url} refused the {what} with {answer.status} "
+            f"{self._link.config.url} refused the {what} with {answer.status} "
             f"{answer.code or 'and no code'}: {answer.detail or 'no detail'}; {remedy}",
         )
 
 
+_OF_A_LAUNCH = ("launch_id", "resume_step")
 _REMEDIES = {
     401: "set GRADWATCH_API_KEY; records are kept meanwhile",
     403: "use a key with the scope `ingest` for this project; records are kept meanwhile",

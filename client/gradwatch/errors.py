@@ -18,7 +18,14 @@ class BadConfig(GradwatchError):
 
 
 class Unreachable(GradwatchError):
-    """No answer came from the server: connection refused, timed out, cut."""
+    """No answer came from the server: connection refused, timed out, cut.
+
+    ``nobody_listens``: there was no connection, so the attempt has cost the server nothing.
+    """
+
+    def __init__(self, reason: str, *, nobody_listens: bool = False) -> None:
+        super().__init__(reason)
+        self.nobody_listens = nobody_listens
 
 
 class Refused(GradwatchError):

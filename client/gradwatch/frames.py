@@ -1,14 +1,16 @@
-"""Packs records into the bytes of one frame: a msgpack map of little-endian arrays; pure."""
+"""Packs records into a frame, a msgpack map of little-endian arrays, and halves it; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgpack
 import numpy as np
 
 from gradwatch.layers import LayerTable
 from gradwatch.records import Event, Record, Report
+from gradwatch.spool.entries import Frame
 from gradwatch.values import Float32Array, missing32, missing64
 
 
@@ -16,6 +18,11 @@ def table_of(records: Sequence[Record]) -> LayerTable:
     """The layer table of a frame: that of its reports, or of its newest event if it has none."""
     reports = [record for record in records if isinstance(record, Report)]
     return (reports[-1] if reports else records[-1]).table
+
+
+def pack(records: Sequence[Record]) -> Frame:
+    """Records of one group, in the order given, as they travel and wait."""
+    return Frame(encode(records), len(records), table_of(records).hash)
 
 
 def encode(records: Sequence[Record]) -> bytes:
@@ -61,3 +68,37 @@ def _stacked(
                 matrix[row] = arrays(report)[name]
         stacked[name] = matrix.astype("<f4").tobytes()
     return stacked
+
+
+def split(frame: Frame) -> list[Frame]:
+    """The first and the second half of an encoded frame; the frame alone if it is indivisible."""
+    body: dict[str, Any] = msgpack.unpackb(frame.body)
+    rows, events = len(body["steps"]) // 8, body.get("events", [])
+    if rows + len(events) < 2:
+        return [frame]
+    middle = (rows + 1) // 2
+    told = 0 if rows == 1 else len(events) // 2
+    return [
+        _packed(_rows(body, rows, range(middle)), events[:told], frame.table),
+        _packed(_rows(body, rows, range(middle, rows)), events[told:], frame.table),
+    ]
+
+
+def _rows(body: Mapping[str, Any], rows: int, wanted: range) -> dict[str, Any]:
+    """The arrays of a frame of so many rows, each with the wanted ones only."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: part(array) for name, array in value.items()}
+        width = len(value) // rows
+        return value[wanted.start * width : wanted.stop * width]
+
+    if not wanted:
+        return {"steps": b"", "time": b"", "scalars": {}, "layers": {}}
+    arrays = ("steps", "time", "scalars", "layers", "profiles")
+    return {key: part(body[key]) for key in arrays if key in body}
+
+
+def _packed(arrays: Mapping[str, Any], events: Sequence[Any], table: str) -> Frame:
+    body = {**arrays, "layers_hash": table, **({"events": events} if events else {})}
+    return Frame(msgpack.packb(body), len(arrays["steps"]) // 8 + len(events), table)

@@ -8,9 +8,14 @@ logger = logging.getLogger("gradwatch")
 
 
 class Notices:
-    """Remembers which kinds of warning this run has already given."""
+    """Remembers which kinds of warning have been given; ``newest`` is the last text.
 
-    def __init__(self) -> None:
+    ``is_quiet``: they are only remembered, for whoever shows them in another way.
+    """
+
+    def __init__(self, *, is_quiet: bool = False) -> None:
+        self.newest = ""
+        self._is_quiet = is_quiet
         self._given: set[str] = set()
 
     def warn(self, kind: str, message: str) -> None:
@@ -18,4 +23,6 @@ class Notices:
         if kind in self._given:
             return
         self._given.add(kind)  # before logging: a handler may come back here
-        logger.warning("gradwatch: %s", message)
+        self.newest = message
+        if not self._is_quiet:
+            logger.warning("gradwatch: %s", message)

@@ -85,7 +85,7 @@ class Run:
     @property
     def news(self) -> News:
         """Everything the newest receipts said, as one consistent value."""
-        return self._sender.delivery.news
+        return self._sender.news
 
     @property
     def guard(self) -> Guard:
@@ -260,7 +260,7 @@ class Run:
         """Add facts to the config before the first report, for integrations; given ones stay."""
         config = {name: as_json(value) for name, value in facts.items()} | dict(self._launch.config)
         self._launch = replace(self._launch, config=config)
-        self._sender.delivery.launch = self._launch
+        self._sender.describe(self._launch)
 
     def note_malformed(self, values: int) -> None:
         """Count values that are no numbers and were left out, for integrations."""
@@ -273,9 +273,11 @@ class Run:
         self._notices.warn(kind, message)
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:
-        """Wait until everything reported is acknowledged; False if that takes too long."""
-        self._sender.urge()
-        return self._sender.buffer.wait_empty(timeout_seconds)
+        """Wait until everything reported is acknowledged; False if that takes too long.
+
+        Offline, until everything is on disk.
+        """
+        return self._sender.flush(timeout_seconds)
 
     def finish(self, state: str = "finished", reason: str | None = None) -> None:
         """End the run, as ``finished`` or ``failed``; waits at most two seconds for delivery."""
@@ -311,16 +313,24 @@ class Run:
         closed = self._sender.wait_closed(timeout_seconds)
         if closed:
             process.release(self)
-        else:
-            left = f"{self.counts.pending} records and the end of run {self.id}"
-            logger.warning("gradwatch: %s are not delivered; lost if the process ends now", left)
+        if not closed or self.counts.pending:
+            logger.warning("gradwatch: %s", self._left_over())
         return closed
+
+    def _left_over(self) -> str:
+        """What has not been delivered, where it is, and what to do about it."""
+        left = f"{self.counts.pending} records and the end of run {self.id} are not delivered"
+        place = self._sender.waiting_in
+        if place is None:
+            return f"{left}; lost if the process ends now"
+        return f"{left}; they wait in {place}: `gradwatch sync` sends them"
 
     def rebuild_after_fork(self) -> None:
         """Start afresh in a forked child: an empty queue and a writer of its own."""
         self._forked = True
         self._first = True
         self._lock = threading.RLock()
+        self._sender.forsake()
         self._sender = Sender(self._launch, self._config, self._http)
         for watcher in self._watchers:
             watcher.forget()

@@ -49,7 +49,8 @@ def init(
             ``url``, address of the service (default: ``GRADWATCH_URL``, then
             http://127.0.0.1:8321);
             ``api_key`` (default: ``GRADWATCH_API_KEY``);
-            ``mode``, ``online`` or ``disabled`` (default: ``GRADWATCH_MODE``, then online);
+            ``mode``, ``online``, ``offline`` (to disk only, until ``gradwatch sync``) or
+            ``disabled`` (default: ``GRADWATCH_MODE``, then online);
             ``layers``, names or descriptions of the layers, in forward order.
 
     Returns:
@@ -77,8 +78,6 @@ def init(
 
 def _settings(project: object, options: Options) -> Config:
     settings = load(options.get("url"), options.get("api_key"), options.get("mode"))
-    if settings.mode == "offline":
-        raise BadConfig("GRADWATCH_MODE=offline is not available yet; use online or disabled")
     if not is_name(project):
         raise BadConfig("init() needs a project name of 1 to 512 bytes")
     return settings

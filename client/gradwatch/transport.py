@@ -125,7 +125,8 @@ class Transport:
         try:
             response = self._client.send(request)
         except httpx.HTTPError as error:
-            raise Unreachable(str(error) or type(error).__name__) from error
+            absent = isinstance(error, httpx.ConnectError)
+            raise Unreachable(str(error) or type(error).__name__, nobody_listens=absent) from error
         return Answer(
             status=response.status_code,
             body=_json_object(response),

@@ -39,9 +39,10 @@ def judge_frame(answer: Answer, refusals: int) -> Verdict:
 
 def judge_introduction(answer: Answer) -> Verdict:
     """The meaning of an answer to ``POST /runs`` or ``POST …/finish``."""
-    if answer.status in (404, 405):
+    verdict = _judge(answer)
+    if answer.status in (404, 405) or (verdict is Verdict.REJECT and not answer.body):
         return Verdict.HOLD  # whatever answers there, it is not the service
-    return _judge(answer)
+    return verdict
 
 
 def _judge(answer: Answer) -> Verdict:

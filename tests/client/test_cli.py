@@ -3,12 +3,14 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from email.utils import format_datetime
 from importlib.metadata import EntryPoint, PackageNotFoundError
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from gradwatch import cli, clock, retry, terminal
 from gradwatch.commands import doctor, tail
 from gradwatch.config import Config
 from gradwatch.transport import client_version
+from tests.client.orphans import orphan
 
 RUN = "01935b2e-7a4c-7000-8000-000000000001"
 API = "/api/v1"
@@ -514,15 +517,45 @@ def test_doctor_notices_what_is_not_installed(
     assert "ok    package    torch not here, only run.watch() needs it" in out
 
 
-@pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_doctor_notices_a_mode_in_which_jobs_report_nothing(
-    capsys: pytest.CaptureFixture[str], mode: Any
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("offline", "reports go to disk, until you run `gradwatch sync`"), ("disabled", "nothing")],
+)
+def test_doctor_notices_a_mode_in_which_jobs_send_nothing(
+    capsys: pytest.CaptureFixture[str], mode: Any, said: str
 ) -> None:
     http = httpx.MockTransport(Routes(well()))
     cli.main(["doctor"], settings=Config(mode=mode), http=http)
     line = capsys.readouterr().out.splitlines()[1]
     assert line.startswith("warn  mode")
-    assert "jobs report nothing" in line
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (34_700_000, "34.7 MB"), (5_123_000_000, "5.12 GB")],
+)
+def test_sizes_are_said_in_the_unit_that_suits_them(count: int, said: str) -> None:
+    assert terminal.size(count) == said
+
+
+def test_doctor_says_what_waits_on_disk(capsys: pytest.CaptureFixture[str], spool: Path) -> None:
+    orphan(frames=3)
+    cli.main(["doctor"], settings=Config(), http=httpx.MockTransport(Routes(well())))
+    line = capsys.readouterr().out.splitlines()[2]
+    waits = rf"3 reports \([0-9]+ bytes\) wait in {spool}: `gradwatch sync` sends them"
+    assert re.fullmatch(rf"warn  spool      {waits}", line)
+
+
+def test_doctor_notices_that_nothing_can_be_written(
+    capsys: pytest.CaptureFixture[str], spool: Path
+) -> None:
+    spool.touch()
+    cli.main(["doctor"], settings=Config(), http=httpx.MockTransport(Routes(well())))
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith(
+        f"warn  spool      {spool} cannot be written; an outage may lose reports"
+    )
 
 
 def test_an_unusable_setting_is_one_line(

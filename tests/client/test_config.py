@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 from gradwatch import config
 from gradwatch.errors import BadConfig
 
-NAMES = ("URL", "API_KEY", "MODE", "ALLOW_HTTP", "AUTOPILOT")
+NAMES = ("URL", "API_KEY", "MODE", "ALLOW_HTTP", "AUTOPILOT", "SPOOL")
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(f"GRADWATCH_{name}", raising=False)
     monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
@@ -24,6 +26,27 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.queue_records, settings.queue_bytes) == (1000, 16 << 20)
     assert (settings.backoff_base_seconds, settings.backoff_cap_seconds) == (0.5, 60.0)
     assert settings.auth_pause_seconds == 300.0
+    assert settings.absent_cap_seconds == 4.0
+    assert (settings.spool_bytes, settings.live_first_bytes) == (512 << 20, 4 << 20)
+
+
+def test_what_waits_lies_where_it_is_told_to_or_where_the_system_keeps_such_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config.load().spool == tmp_path / ".local" / "state" / "gradwatch" / "spool"
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert config.load().spool == Path("/state/gradwatch/spool")
+    monkeypatch.setenv("GRADWATCH_SPOOL", "here")
+    assert config.load().spool == Path.cwd() / "here"
+
+
+def test_a_process_without_a_home_has_no_place_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert config.load().spool == Path(os.devnull, "spool")
 
 
 def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,20 @@ import httpx
 import numpy as np
 import pytest
 
+from gradwatch.books import OwnBooks
 from gradwatch.buffer import Buffer, Counts
 from gradwatch.config import Config
-from gradwatch.delivery import Delivery
+from gradwatch.delivery import Link
+from gradwatch.dispatch import Dispatch
 from gradwatch.launch import Launch
 from gradwatch.layers import Layer, LayerTable
+from gradwatch.notices import Notices
 from gradwatch.pause import Patience, Pause
 from gradwatch.records import Event, Report
+from gradwatch.spool.entries import DamagedError
+from gradwatch.spool.journal import Journal
+from gradwatch.spool.lanes import Lanes
+from gradwatch.spooler import Spooler
 from gradwatch.transport import Transport
 from tests.client.memory_service import MemoryService, problem
 
@@ -27,25 +34,49 @@ def served(_: httpx.Request) -> None:
 
 
 class Line:
-    """A delivery without its thread: every turn is made by the test."""
+    """A sender without its threads: every turn is made by the test."""
 
     def __init__(self, service: MemoryService, **settings: Any) -> None:
         config = replace(Config(), **settings)
+        notices = Notices()
         self.buffer = Buffer(config)
-        transport = Transport(config, service.transport)
-        self.delivery = Delivery(Launch(RUN, "lm", "l1"), "r0-w", self.buffer, transport, config)
+        self.lanes = Lanes(Launch(RUN, "lm", "l1"), config, notices)
+        self.books = OwnBooks(self.buffer)
+        self.spooler = Spooler(self.buffer, self.lanes, config, lambda: None)
+        link = Link(config, Transport(config, service.transport), notices)
+        self.dispatch = Dispatch(self.lanes, link, self.books, lambda: self.spooler.ended, None)
 
     def log(self, *steps: int, table: LayerTable = TABLE) -> None:
         for step in steps:
             norms = {"grad_norm": np.full(len(table), step, np.float32)} if len(table) else {}
             self.buffer.append(Report(step, 0.0, table, {"loss": 1.0}, norms))
 
+    def write(self) -> None:
+        """Put everything that is queued into the lane, as far as it takes it."""
+        self.spooler.urge()
+        while len(self.buffer) and self.lanes.live.has_room:
+            self.spooler.turn()
+
+    def turn(self) -> Pause | None:
+        self.write()
+        return self.dispatch.turn()
+
     def turns(self, limit: int = 50) -> list[Pause]:
         """Turn until nothing is left to do; at most ``limit`` times."""
         pauses: list[Pause] = []
         while len(pauses) < limit and self.buffer.counts.pending:
-            pauses.append(self.delivery.turn())
+            pause = self.turn()
+            assert pause is not None
+            pauses.append(pause)
         return pauses
+
+    def end(self, farewell: dict[str, Any] | None) -> None:
+        """Turn until the run has ended."""
+        self.write()
+        self.spooler.close(farewell)
+        self.spooler.turn()
+        while self.dispatch.turn() is not None:
+            pass
 
 
 @pytest.fixture
@@ -72,7 +103,7 @@ def test_the_run_is_introduced_with_its_layers_and_then_the_frame_is_sent(
 def test_nothing_is_sent_before_there_is_something_to_say(
     line: Line, service: MemoryService
 ) -> None:
-    assert line.delivery.turn() == Pause(0.2, Patience.IDLE)
+    assert line.turn() == Pause(60.0, Patience.IDLE)
     assert service.requests == []
 
 
@@ -226,7 +257,7 @@ def test_a_number_consumed_by_a_refused_frame_is_passed_over(
 
     line.log(0)
     service.faults.extend([served, consume])
-    line.delivery.turn()
+    line.turn()
     line.log(1)
     line.turns()
     assert service.seqs == [0, 1]
@@ -252,6 +283,43 @@ def test_a_defect_of_the_service_is_tried_six_times(line: Line, service: MemoryS
     assert [status for _, _, status in service.requests].count(500) == 6
     assert line.buffer.counts == Counts(observed=2, stored=1, rejected=1)
     assert service.steps == [1]
+
+
+def test_frames_that_the_disk_gives_back_no_more_are_counted(
+    line: Line, service: MemoryService
+) -> None:
+    for step in range(3):
+        line.log(step)
+        line.write()
+    line.turn()
+    path = line.lanes.live.path
+    assert path is not None
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(DamagedError):
+        line.dispatch.turn()
+    line.dispatch.abandon()
+    line.log(3)
+    line.turns()
+    assert service.steps == [0, 3]
+    assert line.buffer.counts == Counts(observed=4, stored=2, rejected=2)
+
+
+def test_a_split_that_cannot_be_noted_is_tried_later(
+    line: Line, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    line.log(*range(40))
+    service.max_bytes = 600
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "split", fail)
+        line.turn()
+        pause = line.turn()
+        assert pause is not None
+        assert pause.patience is Patience.BACKOFF
+    line.turns()
+    assert service.steps == list(range(40))
 
 
 def test_outages_do_not_count_as_defects(line: Line, service: MemoryService) -> None:
@@ -318,24 +386,20 @@ def test_the_newest_receipt_is_the_news(line: Line, service: MemoryService) -> N
     service.alerts = [{"id": "a", "state": "firing"}]
     line.log(0)
     line.turns()
-    assert line.delivery.news.guard.max_norm == 2.5
-    assert line.delivery.news.alerts == ({"id": "a", "state": "firing"},)
+    assert line.books.news.guard.max_norm == 2.5
+    assert line.books.news.alerts == ({"id": "a", "state": "firing"},)
 
 
 def test_the_end_is_reported_after_everything_else(line: Line, service: MemoryService) -> None:
     line.log(0)
-    line.delivery.close({"state": "failed", "reason": "NaN"})
-    while not line.delivery.ended:
-        line.delivery.turn()
+    line.end({"state": "failed", "reason": "NaN"})
     assert [path.rpartition("/")[2] for _, path, _ in service.requests] == ["runs", "0", "finish"]
     assert service.ended[RUN] == {"state": "failed", "reason": "NaN"}
 
 
 def test_a_run_without_reports_is_introduced_and_ended(line: Line, service: MemoryService) -> None:
     service.faults.extend([REFUSED, served, problem(503)])
-    line.delivery.close({"state": "finished"})
-    while not line.delivery.ended:
-        line.delivery.turn()
+    line.end({"state": "finished"})
     assert "layers" not in service.runs[RUN]
     assert service.ended[RUN] == {"state": "finished"}
 
@@ -344,17 +408,13 @@ def test_an_end_refused_for_good_is_the_end_all_the_same(
     line: Line, service: MemoryService
 ) -> None:
     service.faults.extend([served, problem(422)])
-    line.delivery.close({"state": "finished"})
-    while not line.delivery.ended:
-        line.delivery.turn()
+    line.end({"state": "finished"})
     assert service.ended == {}
 
 
 def test_a_fork_ends_without_a_farewell(line: Line, service: MemoryService) -> None:
     line.log(0)
-    line.delivery.close(None)
-    while not line.delivery.ended:
-        line.delivery.turn()
+    line.end(None)
     assert service.steps == [0]
     assert service.ended == {}
 
@@ -364,7 +424,6 @@ def test_what_is_queued_is_sent_without_a_rest_while_the_run_ends(
 ) -> None:
     line = Line(service, frame_records=2)
     line.log(*range(6))
-    line.delivery.close({"state": "finished"})
     pauses = line.turns()
     assert [pause.seconds for pause in pauses] == [0.0, 0.0, 0.0]
 

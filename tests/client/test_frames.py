@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgpack
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradwatch import frames
 from gradwatch.frames import encode, table_of
 from gradwatch.layers import Layer, LayerTable
 from gradwatch.records import Event, Report
+from gradwatch.spool.entries import Frame
 from gradwatch.values import MISSING32_BITS, missing32
 from gradwatch_service.domain import is_missing
 from gradwatch_service.store.packing import unpack
@@ -100,3 +104,46 @@ def test_any_reports_come_back_bit_for_bit(
         if "g" in frame.layers:
             expected = missing32(2) if stat is None else np.array(stat, np.float32)
             assert frame.layers["g"][row].tobytes() == expected.tobytes()
+
+
+def test_a_frame_is_halved_without_losing_anything() -> None:
+    table = LayerTable([Layer("a"), Layer("b")])
+    records: list[Any] = [
+        Report(
+            step, step / 8, table, {"loss": step / 2} | ({"lr": 0.1} if step % 2 else {}),
+            {"grad_norm": np.array([step, -step], np.float32)}, {"time": np.ones(3, np.float32)},
+        )
+        for step in range(7)
+    ]  # fmt: skip
+    records += [Event(table, {"kind": "note", "number": number}) for number in range(3)]
+    whole = frames.pack(records)
+    parts = frames.split(whole)
+    assert [part.records for part in parts] == [5, 5]
+    assert {part.table for part in parts} == {table.hash}
+    first, second = (unpack(part.body) for part in parts)
+    together = unpack(whole.body)
+    for one in ("steps", "time"):
+        halves = [getattr(half, one) for half in (first, second)]
+        assert np.array_equal(np.concatenate(halves), getattr(together, one))
+    for group in ("scalars", "layers", "profiles"):
+        for name, values in getattr(together, group).items():
+            halves = [getattr(half, group)[name] for half in (first, second)]
+            assert np.concatenate(halves).tobytes() == values.tobytes()
+    assert [*first.events, *second.events] == list(together.events)
+
+
+def halved(frame: Frame) -> list[Frame]:
+    """All that is left when it is halved again and again."""
+    parts = frames.split(frame)
+    return parts if len(parts) == 1 else [small for part in parts for small in halved(part)]
+
+
+@pytest.mark.parametrize(("reports", "events"), [(1, 0), (0, 1), (1, 1), (1, 4), (0, 5), (6, 3)])
+def test_halving_ends_with_single_records(reports: int, events: int) -> None:
+    records: list[Any] = [Report(step, 0.0, LayerTable(), {"loss": 1.0}) for step in range(reports)]
+    records += [Event(LayerTable(), {"kind": "note", "number": n}) for n in range(events)]
+    parts = halved(frames.pack(records))
+    assert [part.records for part in parts] == [1] * (reports + events)
+    found = [unpack(part.body) for part in parts]
+    assert [int(step) for frame in found for step in frame.steps] == list(range(reports))
+    assert [event["number"] for frame in found for event in frame.events] == list(range(events))

@@ -5,6 +5,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from gradwatch.launch import Launch
 from gradwatch.layers import Layer
 from gradwatch.records import Measured
 from gradwatch.run import Run
-from gradwatch.sender import THREAD_NAME
+from gradwatch.sender import SENDER_THREAD, SPOOL_THREAD
 from tests.client.conftest import RUN_ID, OpenRun
 from tests.client.memory_service import MemoryService, problem
 from tests.servers import poll
@@ -102,7 +103,8 @@ def test_records_are_sent_promptly_without_being_asked(
 def test_an_overflow_keeps_the_first_the_broken_and_the_newest(
     open_run: OpenRun, service: MemoryService
 ) -> None:
-    run = open_run(queue_records=10, auth_pause_seconds=3600.0, exit_seconds=0.0)
+    settings = {"queue_records": 10, "spool_bytes": 0, "exit_seconds": 0.0}
+    run = open_run(auth_pause_seconds=3600.0, **settings)
     service.faults.append(problem(401))
     run.log(0, loss=0.0)
     poll(lambda: bool(service.requests), "the sender has the first record")
@@ -269,6 +271,27 @@ def test_the_log_of_the_job_is_not_filled_with_requests(
     assert [record.getMessage() for record in caplog.records] == ["of the job itself"]
 
 
+def test_a_key_that_is_refused_is_tried_again_later(
+    open_run: OpenRun, service: MemoryService
+) -> None:
+    run = open_run()
+    service.faults.append(problem(401))
+    run.log(0)
+    delivered(run)
+    assert service.steps == [0]
+
+
+def test_without_a_disk_a_run_ends_as_fast_as_it_is_answered(
+    open_run: OpenRun, service: MemoryService, spool: Path
+) -> None:
+    spool.touch()
+    run = open_run(linger_seconds=3600.0, frame_records=5, eager_records=3600)
+    for step in range(200):
+        run.log(step)
+    run.finish()
+    assert service.steps == list(range(200))
+
+
 def test_a_defect_of_ours_costs_one_frame_and_is_logged(
     open_run: OpenRun, service: MemoryService, warnings_logged: Callable[[], list[str]]
 ) -> None:
@@ -340,19 +363,22 @@ def test_every_thread_may_log(open_run: OpenRun, service: MemoryService) -> None
     assert run.counts == Counts(observed=400, stored=400)
 
 
-def test_the_thread_starts_with_the_first_record_and_ends_with_the_run(open_run: OpenRun) -> None:
+def test_the_threads_start_with_the_first_record_and_end_with_the_run(open_run: OpenRun) -> None:
+    ours = (SENDER_THREAD, SPOOL_THREAD)
+
     def senders() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+        return [thread for thread in threading.enumerate() if thread.name in ours]
 
     before = senders()
     run = open_run()
     assert senders() == before
     run.log(0)
-    (own,) = set(senders()) - set(before)
-    assert own.daemon
+    own = set(senders()) - set(before)
+    assert {(thread.name, thread.daemon) for thread in own} == {(name, True) for name in ours}
     run.finish()
-    own.join(10.0)
-    assert not own.is_alive()
+    for thread in own:
+        thread.join(10.0)
+        assert not thread.is_alive()
 
 
 def test_facts_of_an_integration_do_not_replace_what_was_given(

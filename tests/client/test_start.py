@@ -101,7 +101,6 @@ def test_what_is_malformed_is_left_out_and_named(
     [
         ("", {}, "init() needs a project name"),
         (None, {}, "init() needs a project name"),
-        ("lm", {"mode": "offline"}, "GRADWATCH_MODE=offline is not available yet"),
         ("lm", {"mode": "of"}, "GRADWATCH_MODE is 'of'"),
         ("lm", {"url": "http://10.0.0.1"}, "unencrypted to 10.0.0.1"),
         ("lm", {"url": "nowhere"}, "GRADWATCH_URL is not an address"),

@@ -69,6 +69,11 @@ def test_what_an_answer_means_for_a_run(status: int, verdict: Verdict) -> None:
     assert judge_introduction(problem(status)) is verdict
 
 
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_a_run_is_refused_by_the_service_alone_not_by_what_stands_before_it(status: int) -> None:
+    assert judge_introduction(Answer(status)) is Verdict.HOLD
+
+
 def test_the_limit_of_the_backoff_doubles_up_to_its_cap() -> None:
     config = Config()
     limits = [backoff_limit(config, failures) for failures in (0, 1, 2, 6, 7, 10_000)]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -219,7 +220,7 @@ def test_tail_of_an_ended_run_as_json(server: Server):
     assert step == {"step": 12, "loss": "NaN"}
 
 
-def test_doctor_finds_a_live_server_well(server: Server):
+def test_doctor_finds_a_live_server_well(server: Server, spool: Path):
     out, err = gradwatch(server.url, "doctor")
     assert err == []
     said = [line.split(maxsplit=2) for line in out]
@@ -227,6 +228,7 @@ def test_doctor_finds_a_live_server_well(server: Server):
     assert [(name, text) for _, name, text in said if name != "package"] == [
         ("address", server.url),
         ("mode", "online"),
+        ("spool", f"nothing is left in {spool}"),
         ("health", "the service answers"),
         ("ready", "database and writer work"),
         ("version", f"{client_version()}, the same on both sides"),

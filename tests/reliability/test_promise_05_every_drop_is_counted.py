@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
+from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from gradwatch.buffer import Counts
+from gradwatch.spool import folder
 from tests.databases import POSTGRES, PostgresServer
 from tests.reliability.books import reporting, steps_on
 from tests.reliability.counts import times
@@ -45,7 +48,8 @@ def test_an_orderly_restart_under_load_doubles_nothing(server: Server, http: htt
 def test_what_a_tiny_queue_drops_is_counted_and_the_rest_is_stored(
     server: Server, http: httpx.Client
 ):
-    with reporting(server.url, queue_records=TINY, frame_records=FRAME) as job:
+    settings = {"queue_records": TINY, "frame_records": FRAME, "spool_bytes": 0}
+    with reporting(server.url, **settings) as job:
         job.log(FRAME)
         before = job.settle()
         server.kill()
@@ -67,7 +71,7 @@ def test_what_a_tiny_queue_drops_is_counted_and_the_rest_is_stored(
 
 
 def test_a_queue_bounded_in_bytes_drops_and_counts_as_well(server: Server, http: httpx.Client):
-    with reporting(server.url, queue_bytes=2_000) as job:
+    with reporting(server.url, queue_bytes=2_000, spool_bytes=0) as job:
         server.stop()
         job.log(BURST)
         assert job.check().dropped > 0
@@ -75,6 +79,38 @@ def test_a_queue_bounded_in_bytes_drops_and_counts_as_well(server: Server, http:
         counts = job.settle()
         assert counts.stored + counts.dropped == counts.observed
         assert len(steps_on(http, job.run)) == counts.stored
+
+
+def test_a_full_spool_drops_and_counts_and_what_it_holds_is_stored(
+    server: Server, http: httpx.Client, spool: Path
+):
+    settings = {"queue_records": TINY, "frame_records": FRAME, "frame_bytes": 2_000}
+    with reporting(server.url, spool_bytes=6_000, **settings) as job:
+        server.stop()
+        job.log(FRAME)
+        while job.run._sender._lanes.live.has_room or not job.check().dropped:
+            job.log(FRAME)
+            time.sleep(0.01)
+        assert folder.total_bytes(spool / job.run.id) <= 6_000
+        server.start()
+        counts = job.settle()
+        assert counts.stored + counts.dropped == counts.observed
+        stored = steps_on(http, job.run)
+        assert len(stored) == counts.stored > 2 * TINY
+        assert sorted(set(stored)) == stored
+
+
+def test_without_a_disk_everything_that_fits_the_queue_is_stored(
+    server: Server, http: httpx.Client, tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    with reporting(server.url, spool=tmp_path / "file", frame_records=FRAME) as job:
+        job.log(BURST)
+        server.kill()
+        job.log(BURST)
+        server.start()
+        assert job.settle() == Counts(observed=2 * BURST, stored=2 * BURST)
+        assert steps_on(http, job.run) == job.logged
 
 
 def test_reports_that_can_never_be_stored_are_rejected_by_name(server: Server, http: httpx.Client):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from pathlib import Path
 from typing import Literal
 
-from gradwatch import clock
+from gradwatch import clock, spooled
 from gradwatch.commands import Context
 from gradwatch.errors import Unreachable
-from gradwatch.terminal import duration, write, write_json
+from gradwatch.spool import folder
+from gradwatch.terminal import duration, size, write, write_json
 from gradwatch.transport import API, Answer, Transport, client_version
 
 MAX_SKEW_SECONDS = 60.0
@@ -37,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Check settings, service, key, clock and packages; exit code 1 if something fails."""
     failed = False
-    for check in (*_settings(context), *_service(context), *_packages()):
+    checks = (_settings(context), _spool(context), _service(context), _packages())
+    for check in chain.from_iterable(checks):
         failed = failed or check.status == "fail"
         if args.json:
             write_json({"status": check.status, "name": check.name, "text": check.text})
@@ -54,7 +59,28 @@ def _settings(context: Context) -> Iterator[Check]:
     elif config.mode == "disabled":
         yield Check("warn", "mode", "disabled: jobs report nothing; unset GRADWATCH_MODE to report")
     else:
-        yield Check("warn", "mode", "offline is not available yet: jobs report nothing")
+        yield Check("warn", "mode", "offline: reports go to disk, until you run `gradwatch sync`")
+
+
+def _spool(context: Context) -> Iterator[Check]:
+    spool = context.config.spool
+    found, _ = spooled.read(folder.files(spool))
+    left = [item for item in found if not item.is_being_written]
+    if left:
+        total = size(sum(item.bytes for item in left))
+        waits = f"{sum(item.records for item in left):,} reports ({total}) wait in {spool}"
+        yield Check("warn", "spool", f"{waits}: `gradwatch sync` sends them")
+    elif _is_usable(spool):
+        yield Check("ok", "spool", f"nothing is left in {spool}")
+    else:
+        remedy = "an outage may lose reports: set GRADWATCH_SPOOL to a folder that can"
+        yield Check("warn", "spool", f"{spool} cannot be written; {remedy}")
+
+
+def _is_usable(spool: Path) -> bool:
+    """Whether the spool can be written, or made."""
+    there = next((place for place in (spool, *spool.parents) if place.exists()), None)
+    return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _service(context: Context) -> Iterator[Check]:

@@ -1,0 +1,1 @@
+"""What has not been acknowledged, on disk: one append-only file for each writer."""
