@@ -1,6 +1,7 @@
 """A training job in plain numpy that reports as told: ``python -m tests.reliability.training_job``.
 
-It prints as JSON how many steps it made and the weights it ended with, to the last bit.
+It prints as JSON how many steps it made, the weights it ended with, to the last bit, where its
+reports are, and when it came to its end.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -115,9 +118,8 @@ def train(run: Any, report: Callable[[Any, int, float, float], None]) -> dict[st
 def main(habit: str, start: str = "") -> None:
     run = gradwatch.init(**BAD_STARTS[start]) if start else gradwatch.init("harmless")
     outcome = train(run, HABITS[habit])
-    counts = run.counts
-    accounted = counts.stored + counts.rejected + counts.dropped + counts.pending
-    print(json.dumps(outcome | {"observed": counts.observed, "accounted": accounted}))
+    counts = asdict(run.counts)
+    print(json.dumps({**outcome, "run": run.id, "counts": counts, "ends_at": time.monotonic()}))
 
 
 if __name__ == "__main__":
