@@ -25,6 +25,7 @@ from tests.service.ingest.training import BREAKS, exploding
 from tests.streams import cut
 
 RANKS = 64
+DEADLINE_SECONDS = 90.0  # who is killed while telling has the message for half a minute
 KILLS = times(2, 12)
 PROJECT = "big"
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXMgbG9uZy4="
@@ -148,7 +149,7 @@ def kill_now_and_then(server: Server, heard: Heard, before: int, seed: int) -> N
     chance = np.random.default_rng(seed)
     for number in range(KILLS):
         if number == 1:
-            poll(lambda: heard.total() > before, "somebody is told")
+            poll(lambda: heard.total() > before, "somebody is told", DEADLINE_SECONDS)
         else:
             time.sleep(float(chance.uniform(0.1, 1.5)))
         server.kill()
@@ -167,17 +168,27 @@ def test_everybody_is_told_once_of_the_explosion_and_once_of_its_end(server: Ser
     job.push(list(after))
     assert {one["state"] for one in job.alerts() if one["actionable"]} == {"firing"}
     kill_now_and_then(server, heard, before=0, seed=1)
-    poll(lambda: len(heard.mails()) == 1, "there is mail")
-    poll(lambda: heard.webhooks() == ["alert.firing"], "the webhook is called")
-    poll(lambda: heard.of_alertmanager("firing"), "Alertmanager tells its receiver")
+    poll(lambda: len(heard.mails()) == 1, "there is mail", DEADLINE_SECONDS)
+    poll(lambda: heard.webhooks() == ["alert.firing"], "the webhook is called", DEADLINE_SECONDS)
+    poll(
+        lambda: heard.of_alertmanager("firing"), "Alertmanager tells its receiver", DEADLINE_SECONDS
+    )
     time.sleep(2)  # nothing more comes
     assert (len(heard.mails()), heard.webhooks()) == (1, ["alert.firing"])
     before = heard.total()
     job.finish()
     kill_now_and_then(server, heard, before, seed=2)
-    poll(lambda: len(heard.mails()) == 2, "there is mail of the end")
-    poll(lambda: heard.webhooks() == ["alert.firing", "alert.resolved"], "the webhook is called")
-    poll(lambda: heard.of_alertmanager("firing", "resolved"), "Alertmanager tells of the end")
+    poll(lambda: len(heard.mails()) == 2, "there is mail of the end", DEADLINE_SECONDS)
+    poll(
+        lambda: heard.webhooks() == ["alert.firing", "alert.resolved"],
+        "the webhook is called",
+        DEADLINE_SECONDS,
+    )
+    poll(
+        lambda: heard.of_alertmanager("firing", "resolved"),
+        "Alertmanager tells of the end",
+        DEADLINE_SECONDS,
+    )
     time.sleep(2)
     assert (len(heard.mails()), len(heard.webhooks())) == (2, 2)
     assert heard.of_alertmanager("firing", "resolved"), heard.changes()

@@ -39,7 +39,7 @@ from tests.client.integrations.test_jax import (  # noqa: E402
 from tests.client.memory_service import MemoryService  # noqa: E402
 from tests.servers import Server  # noqa: E402
 
-pytestmark = pytest.mark.jax
+pytestmark = pytest.mark.frameworks
 
 ARMED = Guard(max_norm=2.0, skip_above=50.0, max_consecutive_skips=3, expires_step=300)
 
