@@ -50,7 +50,7 @@ class Config:
     queue_bytes: int = 16 << 20
     frame_records: int = 1_000
     frame_bytes: int = 2 << 20
-    eager_records: int = 10
+    eager_records: int = 100
     linger_seconds: float = 0.2
     backoff_base_seconds: float = 0.5
     backoff_cap_seconds: float = 60.0

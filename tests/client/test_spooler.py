@@ -35,7 +35,7 @@ class Watched:
     config: Config = field(init=False)
 
     def __post_init__(self) -> None:
-        self.config = replace(Config(), **self.settings)
+        self.config = replace(Config(), eager_records=10, **self.settings)
         self.monkeypatch.setattr(spooler.time, "monotonic", lambda: self.now)
         self.monkeypatch.setattr(Lane, "synchronise", lambda _: self.count("synchronised"))
         self.monkeypatch.setattr(Lane, "touch", lambda _: self.count("touched"))
