@@ -14,22 +14,37 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.reliability.counts import FULL
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DESKTOP, PHONE = (1440, 900), (390, 844)
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 SCHEMES = ("light", "dark")
+LEFT_OUT_IN_BRIEF = {("desktop", "dark"), ("phone", "light")}
 LEVELS_A_AND_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder need a browser."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All tests of this folder need a browser; in brief each size and scheme is looked at once."""
+    left_out = [] if FULL else [item for item in items if _look_of(item) in LEFT_OUT_IN_BRIEF]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
     skip = pytest.mark.skip(reason="no Chromium: apt-get install chromium")
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None:
                 item.add_marker(skip)
+
+
+def _look_of(item: pytest.Item) -> tuple[object, object]:
+    params = (
+        item.callspec.params
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else {}
+    )
+    return params.get("size"), params.get("scheme")
 
 
 @pytest.fixture(scope="module")  # while it runs, no other test of its process has an event loop

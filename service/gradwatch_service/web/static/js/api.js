@@ -33,8 +33,8 @@ export async function get(path, query = {}, signal = undefined) {
 }
 
 /** Change something; returns the JSON of the answer, or null if it has none. */
-export async function send(method, path, body = undefined, signal = undefined) {
-  const options = { method, signal };
+export async function send(method, path, body = undefined) {
+  const options = { method };
   if (body !== undefined) {
     options.headers = { "content-type": "application/json" };
     options.body = JSON.stringify(body);
