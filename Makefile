@@ -21,7 +21,7 @@ torch: $(READY) ## add PyTorch, for the tests that train real models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 
 frameworks: $(READY) ## add PyTorch, Lightning, transformers, Keras, JAX and optax, for the tests of integrations
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt \
 		torch==2.13.0 pytorch-lightning transformers accelerate keras jax optax
 
 demo: $(READY) ## one training job explodes, the same job with Gradwatch's help survives

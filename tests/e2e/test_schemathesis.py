@@ -19,7 +19,7 @@ from tests.servers import Server
 from tests.tenants import CHANNEL, EXPLODING, SILENCE, bearer
 
 PROJECT = "lm"
-EXAMPLES = times(4, 200)
+EXAMPLES = times(2, 200)
 SEED = 7
 ENDLESS = 1  # GET /events
 PHASES = "examples,coverage,fuzzing,stateful"

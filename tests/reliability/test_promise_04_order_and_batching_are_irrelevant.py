@@ -31,7 +31,7 @@ from tests.service.ingest.training import BREAKS, REPORTS, exploding
 from tests.streams import cut
 
 RANKS = ("rank0", "rank1", "rank2", "rank3")
-EXAMPLES = times(15, 500)
+EXAMPLES = times(8, 500)
 GROWS = 40  # from this report on there is one more layer
 WIDER = LayerTable((*LAYERS.layers, Layer("late", "linear", 3, (64, 64))))
 METRICS = {

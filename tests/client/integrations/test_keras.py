@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.client.integrations.explosion import ON_SQLITE, STEPS, Told, assert_detected, series
+from tests.reliability.counts import FULL
 from tests.servers import Server
 
 pytestmark = pytest.mark.frameworks
@@ -42,6 +43,11 @@ def play(backend: str, *scenarios: str, **environment: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+BACKENDS_IN_BRIEF = (
+    ("torch", "jax") if FULL else ("torch",)
+)  # one process of either takes half a minute
+
+
 @ON_SQLITE
 @pytest.mark.parametrize("keras_backend", ["torch", "jax"])
 def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
@@ -53,7 +59,7 @@ def test_the_lines_of_the_docs_detect_an_explosion_in_the_right_layer(
     assert series(http, run, "loss")["steps"] == list(range(STEPS))
 
 
-@pytest.fixture(scope="module", params=["torch", "jax"])
+@pytest.fixture(scope="module", params=BACKENDS_IN_BRIEF)
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
     return play(request.param, *SCENARIOS, GRADWATCH_AUTOPILOT="1")
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradwatch_service.api.rejections import KNOWN
+from tests.reliability.counts import times
 from tests.service.api.conftest import Api
 
 numbers = st.integers(-(2**65), 2**65) | st.floats()
@@ -67,7 +68,7 @@ packed_frames = st.fixed_dictionaries(
     },
 )
 
-many = settings(max_examples=700, deadline=None)
+many = settings(max_examples=times(250, 700), deadline=None)
 numbered = itertools.count()
 
 

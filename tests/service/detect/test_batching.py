@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gradwatch_service.detect import engine
 from gradwatch_service.domain import MISSING32, MISSING64, Frame, Layer, LayerTable
+from tests.reliability.counts import times
 from tests.scenarios import FAULTY, HEALTHY, scenario
 from tests.service.detect.watching import Watched, every, watch
 from tests.streams import MLP, RECURRENT, Scenario, cut, steady, training
@@ -146,7 +147,7 @@ def test_streams_of_everything_make_the_rules_of_layers_speak() -> None:
     assert spoken >= OF_LAYERS
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(25, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tampered(), st.lists(st.integers(1, 959), max_size=60))
 def test_random_values_in_random_batches_are_judged_alike(run: Scenario, cuts: list[int]) -> None:
     at = sorted({place for place in cuts if place < len(run)})

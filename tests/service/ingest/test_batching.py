@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from gradwatch_service.domain import Frame
+from tests.reliability.counts import times
 from tests.service.ingest.rig import create_run
 from tests.service.ingest.shuffling import anonymous, ingest, shuffled
 from tests.service.ingest.training import REPORTS, cut, exploding
 
 WRITERS = ("rank0", "rank1")
 _on_a_shared_database = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(10, 20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
