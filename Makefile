@@ -31,7 +31,7 @@ serve: $(READY) ## the service on http://127.0.0.1:8321, data in gradwatch.db
 	@$(BIN)/gradwatch serve
 
 test: $(READY) ## every test; what this machine lacks is skipped with its reason
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(READY) ## formatting, linters, types, import directions
 	$(BIN)/ruff format --check .

@@ -128,7 +128,9 @@ listen({
     soon();
   },
   reset: async () => {
-    news.last = (await get(`/runs/${run}`)).last_step ?? 0;
+    const now = await get(`/runs/${run}`).catch(() => null); // gone, or to be asked at the next event
+    if (!now) return;
+    news.last = now.last_step ?? 0;
     news.alerts = true;
     soon();
   },
