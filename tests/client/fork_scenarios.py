@@ -6,38 +6,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from gradwatch.config import Config
 from gradwatch.launch import Launch
 from gradwatch.run import Run
+from tests.children import in_child
 from tests.client.conftest import FAST, RUN_ID
 from tests.client.memory_service import MemoryService
 
 FORKS = 25
 CHILD_DEADLINE_SECONDS = 30
-
-
-def in_child(work: Callable[[], Any]) -> Any:
-    """What ``work`` returns in a forked child; None if it hangs."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(CHILD_DEADLINE_SECONDS)
-        try:
-            os.write(writer, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(answer) if answer else None
 
 
 def a_child_reports(run: Run, service: MemoryService) -> Any:
@@ -53,7 +34,7 @@ def a_child_reports(run: Run, service: MemoryService) -> Any:
         writers = [item.writer for item in service.stored]
         return [inherited, delivered, service.steps, writers, list(service.ended)]
 
-    child = in_child(work)
+    child = in_child(work, CHILD_DEADLINE_SECONDS)()
     run.flush(10.0)
     return {"child": child, "steps": service.steps, "writer": service.stored[0].writer}
 
@@ -67,7 +48,7 @@ def a_child_says_nothing(run: Run, service: MemoryService) -> Any:
         run.finish()
         return [len(service.requests) - before, threading.active_count()]
 
-    return in_child(work)
+    return in_child(work, CHILD_DEADLINE_SECONDS)()
 
 
 def many_forks_under_load(run: Run, service: MemoryService) -> Any:
@@ -85,7 +66,7 @@ def many_forks_under_load(run: Run, service: MemoryService) -> Any:
 
     thread = threading.Thread(target=load)
     thread.start()
-    children = [in_child(report) for _ in range(FORKS)]
+    children = [in_child(report, CHILD_DEADLINE_SECONDS)() for _ in range(FORKS)]
     stop.set()
     thread.join()
     run.flush(30.0)

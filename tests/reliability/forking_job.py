@@ -9,40 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
-import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import gradwatch
+from tests.children import in_child
 
 CHILD_DEADLINE_SECONDS = 60
 CHILD_STEPS = 3
 AT_ONCE = 5
 PAUSE_SECONDS = 0.002
-
-
-def in_child(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Fork; what is returned waits for what ``work`` returns there: None if it hangs or dies."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(CHILD_DEADLINE_SECONDS)
-        try:
-            os.write(writer, json.dumps(work()).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-
-    def said() -> Any:
-        with os.fdopen(reader) as pipe:
-            answer = pipe.read()
-        os.waitpid(child, 0)
-        return json.loads(answer) if answer else None
-
-    return said
 
 
 def reports(run: gradwatch.Run, first: int, patience: float) -> Callable[[], list[Any]]:
@@ -87,7 +65,10 @@ def fork(run: gradwatch.Run, forks: int, patience: float) -> dict[str, Any]:
     children: list[Any] = []
     for first in range(0, forks, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, forks))
-        begun = [in_child(reports(run, 10_000_000 + CHILD_STEPS * n, patience)) for n in numbers]
+        begun = [
+            in_child(reports(run, 10_000_000 + CHILD_STEPS * n, patience), CHILD_DEADLINE_SECONDS)
+            for n in numbers
+        ]
         children += [said() for said in begun]
     load.stop()
     run.flush(patience)
